@@ -1,0 +1,94 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let package = Package(
+    name: "Perennial",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Perennial", targets: ["Perennial"]),
+        .library(name: "PerennialTesting", targets: ["PerennialTesting"]),
+        .library(name: "PerennialSQLite", targets: ["PerennialSQLite"]),
+        .library(name: "PerennialHTTP", targets: ["PerennialHTTP"]),
+        .library(name: "PerennialGateway", targets: ["PerennialGateway"]),
+        .library(name: "PerennialConsole", targets: ["PerennialConsole"]),
+        .executable(name: "perennial", targets: ["perennial"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(
+            url: "https://github.com/apple/swift-configuration", from: "1.4.0",
+            traits: [.defaults, "YAML", "CommandLineArguments"]),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .target(
+            name: "Perennial",
+            dependencies: [.product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings),
+        .target(name: "PerennialTesting", dependencies: ["Perennial"], swiftSettings: settings),
+        .target(
+            name: "PerennialSQLite",
+            dependencies: [
+                "Perennial",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .target(name: "PerennialHTTP", dependencies: ["Perennial"], swiftSettings: settings),
+        .target(
+            name: "PerennialGateway",
+            dependencies: [
+                "Perennial", "PerennialHTTP",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "PerennialConsole",
+            dependencies: [
+                "Perennial",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "perennial",
+            dependencies: [
+                "Perennial", "PerennialSQLite", "PerennialHTTP", "PerennialGateway", "PerennialConsole",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ],
+            swiftSettings: settings),
+        .testTarget(name: "PerennialTests", dependencies: ["Perennial", "PerennialTesting"], swiftSettings: settings),
+        .testTarget(
+            name: "PerennialSQLiteTests", dependencies: ["PerennialSQLite", "PerennialTesting"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PerennialHTTPTests", dependencies: ["PerennialHTTP", "PerennialTesting"], swiftSettings: settings),
+        .testTarget(
+            name: "PerennialGatewayTests", dependencies: ["PerennialGateway", "PerennialTesting"],
+            swiftSettings: settings),
+        .testTarget(name: "CommandLineTests", dependencies: ["perennial"], swiftSettings: settings),
+    ]
+)

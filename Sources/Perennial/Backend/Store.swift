@@ -1,0 +1,158 @@
+/// Where entries live, and the leases on their keys.
+///
+/// A store may hold the entries of several caches and be used by several processes at once. Every method is atomic.
+/// Times come from the caller: a store never reads a clock to decide something. Any method may throw when the store
+/// can't be reached; the engine then goes on without it.
+///
+/// `PerennialTesting` has the conformance suite that a store must pass.
+public protocol Store: Sendable {
+    /// Reads entries and, for each key, the fence to save behind.
+    /// - Returns: one record a key, in the order of `keys`.
+    func read(_ keys: [EntryKey]) async throws -> [StoreRecord]
+
+    /// Saves an entry, its bytes included.
+    ///
+    /// The store sets `generation` and `size`. A lease named by `releasing` ends in the same step.
+    /// - Parameters:
+    ///   - fence: from the ``StoreRecord`` that the work began with. If the key was written (saved, set, expired, removed)
+    ///     or one of the entry's tags was expired or removed since, nothing is saved and the lease still ends. `nil` saves always.
+    ///   - releasing: the token of the lease that the work was done under.
+    func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome
+
+    /// Saves an entry's metadata and keeps the bytes that are there: the origin answered "not modified".
+    ///
+    /// As ``save(_:fence:releasing:)`` otherwise; also superseded when the entry is no longer there.
+    /// `savedAt`, `isAbsent` and `format` stay as they were in the store.
+    func confirm(_ metadata: EntryMetadata, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome
+
+    /// Takes the lease on each key that nobody holds at `now`, and reads the entries in the same step.
+    ///
+    /// A lease is the right to ask the origin for one key until `until`. It also may be taken again by the same token.
+    /// - Returns: one outcome a key, in the order of `keys`.
+    func lease(_ keys: [EntryKey], token: LeaseToken, until: Timestamp, now: Timestamp) async throws -> [LeaseOutcome]
+
+    /// Makes a lease last until `until`, whether longer or shorter than before.
+    /// Succeeds while `token` holds it, and also when it has ended and nobody else has taken it.
+    /// - Returns: whether `token` holds the lease now.
+    func extendLease(_ key: EntryKey, token: LeaseToken, until: Timestamp, now: Timestamp) async throws -> Bool
+
+    /// Ends the lease if `token` holds it.
+    func releaseLease(_ key: EntryKey, token: LeaseToken) async throws
+
+    /// Marks entries stale as of `now` (soft purge). Work that began before will not save over this.
+    /// - Returns: how many entries were marked.
+    func expire(_ selection: Selection, now: Timestamp) async throws -> Int
+
+    /// Deletes entries (hard purge). Work that began before will not save over this, also for a key that had no entry.
+    /// - Returns: how many entries were deleted.
+    func remove(_ selection: Selection, now: Timestamp) async throws -> Int
+
+    /// Metadata in the order of cache and key, without the bytes.
+    /// - Parameters:
+    ///   - cache: only this cache's; `nil`: all caches'.
+    ///   - tag: only those with this tag.
+    ///   - after: begins behind this key; `nil`: at the start.
+    ///   - limit: at most this many.
+    func list(cache: String?, tag: String?, after: EntryKey?, limit: Int) async throws -> [EntryMetadata]
+
+    /// Notes that entries were read at `now`, so that they are not the first to go when the store is full.
+    func touch(_ keys: [EntryKey], now: Timestamp) async throws
+
+    /// What was written to this store by any process from now on. Each call begins a stream of its own, which ends
+    /// when the store closes or its consumer is cancelled. It may repeat a change and may name this process's own.
+    func changes() -> AsyncStream<[StoreChange]>
+
+    /// The janitor: removes what may never be served again (past `staleIfError`), then, while the store is over its
+    /// limit, the least recently used. Does a bounded amount of work a call.
+    func maintain(now: Timestamp) async throws -> MaintenanceReport
+
+    /// How much is in the store.
+    func statistics() async throws -> StoreStatistics
+}
+
+/// What a store knows about a key.
+public struct StoreRecord: Hashable, Sendable {
+    /// The entry, or `nil` when the key is missing.
+    public var entry: StoredEntry?
+    /// Where the store stood when this was read; hand it back when saving.
+    public var fence: Generation
+
+    public init(entry: StoredEntry?, fence: Generation) {
+        self.entry = entry
+        self.fence = fence
+    }
+}
+
+/// The outcome of a save.
+public enum SaveOutcome: Hashable, Sendable {
+    /// Saved as this generation.
+    case saved(Generation)
+    /// The key was written since the fence; nothing was saved.
+    case superseded
+}
+
+/// Names the holder of a lease: random, unique to one piece of work.
+public typealias LeaseToken = String
+
+/// The outcome of asking for a lease.
+public enum LeaseOutcome: Hashable, Sendable {
+    /// The lease is the caller's; the record is what the store had at that moment.
+    case granted(StoreRecord)
+    /// Somebody else holds it, at most until then.
+    case held(until: Timestamp, StoreRecord)
+
+    /// What the store had at that moment.
+    public var record: StoreRecord {
+        switch self {
+        case .granted(let record), .held(_, let record): record
+        }
+    }
+}
+
+/// Which entries to expire or remove.
+public enum Selection: Hashable, Sendable {
+    case key(EntryKey)
+    /// Every entry of `cache` that carries the tag.
+    case tag(String, cache: String)
+    /// Every entry of a cache.
+    case cache(String)
+}
+
+/// One line of a store's change feed.
+public enum StoreChange: Hashable, Sendable {
+    /// The entry was saved, confirmed, expired or removed.
+    case written(EntryKey, Generation)
+    /// Changes may have been missed: trust nothing that was read before.
+    case missed
+}
+
+/// What one run of the janitor did.
+public struct MaintenanceReport: Hashable, Sendable {
+    /// Entries past `staleIfError` that were removed.
+    public var dead: Int
+    /// Usable entries that were removed to get below the size limit.
+    public var evicted: Int
+    /// Whether there is more to do at once.
+    public var isUnfinished: Bool
+
+    public init(dead: Int = 0, evicted: Int = 0, isUnfinished: Bool = false) {
+        self.dead = dead
+        self.evicted = evicted
+        self.isUnfinished = isUnfinished
+    }
+}
+
+/// How much is in a store.
+public struct StoreStatistics: Hashable, Sendable, Codable {
+    public var entries: Int
+    /// Bytes that count against the limit.
+    public var bytes: Int
+    /// The size limit in bytes; `nil`: none.
+    public var limit: Int?
+
+    public init(entries: Int, bytes: Int, limit: Int? = nil) {
+        self.entries = entries
+        self.bytes = bytes
+        self.limit = limit
+    }
+}

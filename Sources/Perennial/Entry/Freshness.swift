@@ -1,0 +1,54 @@
+/// The state of a key at an instant.
+public enum State: String, Sendable, Hashable, Codable, CaseIterable {
+    /// Younger than `refreshAfter`: served, nothing else happens.
+    case fresh
+    /// From `refreshAfter` on, or expired softly by hand: served at once, refreshed behind.
+    case stale
+    /// From `expireAfter` on: fetched again before answering.
+    case expired
+    /// Not there.
+    case missing
+}
+
+/// The times at which one entry changes state: its limits, anchored at the moment the origin last confirmed it.
+///
+/// A pure function of times and limits; nothing here reads a clock.
+public struct Freshness: Hashable, Sendable {
+    /// When the origin last confirmed the value; ages count from here.
+    public let confirmedAt: Timestamp
+    /// From this moment on the entry is stale.
+    public let staleAt: Timestamp
+    /// From this moment on the entry is expired.
+    public let expiresAt: Timestamp
+    /// From this moment on the entry may not be served even when the origin fails.
+    public let uselessAt: Timestamp
+
+    /// - Parameter markedStaleAt: when the entry was expired softly by hand, if it was.
+    public init(confirmedAt: Timestamp, limits: Limits, markedStaleAt: Timestamp? = nil) {
+        self.confirmedAt = confirmedAt
+        expiresAt = confirmedAt + limits.expireAfter
+        uselessAt = confirmedAt + limits.staleIfError
+        let softly = confirmedAt + limits.refreshAfter
+        staleAt = markedStaleAt.map { min($0, softly) } ?? softly
+    }
+
+    /// The state at `now`.
+    @inlinable
+    public func state(at now: Timestamp) -> State {
+        if now < staleAt { return .fresh }
+        if now < expiresAt { return .stale }
+        return .expired
+    }
+
+    /// The age at `now`: never negative, even when clocks disagree.
+    @inlinable
+    public func age(at now: Timestamp) -> Duration {
+        max(.zero, now - confirmedAt)
+    }
+
+    /// Whether the entry may be served at `now` although the origin failed.
+    @inlinable
+    public func isUsableOnError(at now: Timestamp) -> Bool {
+        now < uselessAt
+    }
+}
