@@ -1,0 +1,122 @@
+/// Why the origin is asked.
+public enum FetchReason: Sendable, Hashable {
+    /// A reader waits; there is no entry.
+    case missing
+    /// A reader waits; there is an expired entry.
+    case expired
+    /// Nobody waits. Attempts count from 1.
+    case refresh(attempt: Int)
+}
+
+/// What a fetch is told.
+public struct FetchContext<Value: Sendable>: Sendable {
+    public let reason: FetchReason
+    /// What was there before, with its validator and age; also when it has expired.
+    public let previous: Entry<Value>?
+    /// The hard time-out: the fetch's task is cancelled then.
+    public let deadline: Timestamp
+
+    init(reason: FetchReason, previous: Entry<Value>?, deadline: Timestamp) {
+        self.reason = reason
+        self.previous = previous
+        self.deadline = deadline
+    }
+}
+
+/// What a fetch may answer.
+public struct Fetched<Value: Sendable>: Sendable {
+    enum Kind: Sendable {
+        case value(Value)
+        case notModified
+        case absent
+        case notStored
+    }
+
+    let kind: Kind
+    var limits: Limits?
+    var tags: [String]?
+    var validator: Validator?
+    var age: Duration = .zero
+
+    /// A value.
+    /// - Parameters:
+    ///   - limits: its own limits; default: the policy's.
+    ///   - tags: names to expire or remove it by, together with others.
+    ///   - validator: what to ask with next time; comes back in ``FetchContext/previous``.
+    ///   - age: how long ago the origin's own source confirmed it.
+    public static func value(
+        _ value: Value, limits: Limits? = nil, tags: [String] = [], validator: Validator? = nil, age: Duration = .zero
+    ) -> Fetched {
+        Fetched(kind: .value(value), limits: limits, tags: tags, validator: validator, age: age)
+    }
+
+    /// The previous value is still the right one. Limits, tags and validator stay as they were unless given.
+    public static func notModified(
+        limits: Limits? = nil, tags: [String]? = nil, validator: Validator? = nil, age: Duration = .zero
+    ) -> Fetched {
+        Fetched(kind: .notModified, limits: limits, tags: tags, validator: validator, age: age)
+    }
+
+    /// There is no such thing. Remembered, by default with the policy's `absentLimits`.
+    public static func absent(limits: Limits? = nil, tags: [String] = []) -> Fetched {
+        Fetched(kind: .absent, limits: limits, tags: tags)
+    }
+
+    /// What came may be neither kept nor shared; an entry that is there is removed. Readers who joined this fetch get an
+    /// answer with ``Answer/isShared`` `false` and ask by themselves.
+    public static func notStored() -> Fetched {
+        Fetched(kind: .notStored)
+    }
+}
+
+/// Asks the origin for one key.
+public typealias Fetch<Key, Value: Sendable> = @Sendable (Key, FetchContext<Value>) async throws -> Fetched<Value>
+
+/// Asks the origin for several keys at once. A key that is not in the result is absent.
+public typealias BatchFetch<Key: Hashable, Value: Sendable> =
+    @Sendable ([Key], _ deadline: Timestamp) async throws -> [Key: Fetched<Value>]
+
+/// A failure that says more than others: when to come back, and whether trying again can help. Any other error that a
+/// fetch throws counts as one that may pass.
+public struct OriginFailure: Error, Sendable, CustomStringConvertible {
+    public var description: String
+    /// The origin asked to be left alone for this long (RFC 9110 §10.2.3).
+    public var retryAfter: Duration?
+    /// Trying again will not help: a refresh becomes a dead letter at once.
+    public var isPermanent: Bool
+
+    public init(_ description: String, retryAfter: Duration? = nil, isPermanent: Bool = false) {
+        self.description = description
+        self.retryAfter = retryAfter
+        self.isPermanent = isPermanent
+    }
+}
+
+/// An error type of one's own may say what ``OriginFailure`` says.
+public protocol OriginError: Error {
+    /// The origin asked to be left alone for this long (RFC 9110 §10.2.3).
+    var retryAfter: Duration? { get }
+    /// Trying again will not help.
+    var isPermanent: Bool { get }
+}
+
+extension OriginFailure: OriginError {}
+
+/// The origin is not asked now: it said `Retry-After`, or too many requests in a row have failed.
+public struct OriginUnavailable: Error, Sendable, CustomStringConvertible {
+    /// When it will be asked again.
+    public let retryAt: Timestamp
+    public let description: String
+}
+
+/// The hard time-out passed.
+public struct FetchTimeout: Error, Sendable, Hashable, CustomStringConvertible {
+    public let timeout: Duration
+    public var description: String { "the origin did not answer within \(timeout)" }
+}
+
+/// The origin says that there is no such thing.
+public struct Absent: Error, Sendable, Hashable, CustomStringConvertible {
+    public let key: EntryKey
+    public var description: String { "the origin has no \(key)" }
+}
