@@ -51,6 +51,14 @@ public final class Entry<Value: Sendable>: Sendable {
     /// The age at `now`, in whole milliseconds; never negative.
     public func age(at now: Timestamp) -> Duration { freshness.age(at: now) }
 
+    /// Which of two entries of one key to keep: the later write; where one could not be saved, the one confirmed later.
+    func isNewer(than other: Entry) -> Bool {
+        if generation == .zero || other.generation == .zero {
+            return freshness.confirmedAt > other.freshness.confirmedAt
+        }
+        return generation > other.generation
+    }
+
     /// Whether a refresh is queued or running at `now`, as far as this process knows.
     func isClaimed(at now: Timestamp) -> Bool {
         now.milliseconds < claimedUntil.load(ordering: .relaxed)
@@ -80,11 +88,4 @@ public final class Entry<Value: Sendable>: Sendable {
         failingUntil.store(until.milliseconds, ordering: .relaxed)
     }
 
-    /// A copy that keeps the value and has other times: the origin confirmed it.
-    func metadata(key: EntryKey, format: String) -> EntryMetadata {
-        EntryMetadata(
-            key: key, isAbsent: value == nil, format: format, savedAt: savedAt, confirmedAt: freshness.confirmedAt,
-            limits: limits, markedStaleAt: markedStaleAt, validator: validator, tags: tags, generation: generation,
-            size: size)
-    }
 }

@@ -16,7 +16,8 @@ public struct FetchContext<Value: Sendable>: Sendable {
     /// The hard time-out: the fetch's task is cancelled then.
     public let deadline: Timestamp
 
-    init(reason: FetchReason, previous: Entry<Value>?, deadline: Timestamp) {
+    /// For tests of a fetch.
+    public init(reason: FetchReason, previous: Entry<Value>?, deadline: Timestamp) {
         self.reason = reason
         self.previous = previous
         self.deadline = deadline
@@ -29,7 +30,7 @@ public struct Fetched<Value: Sendable>: Sendable {
         case value(Value)
         case notModified
         case absent
-        case notStored
+        case notStored(Value?)
     }
 
     let kind: Kind
@@ -62,10 +63,12 @@ public struct Fetched<Value: Sendable>: Sendable {
         Fetched(kind: .absent, limits: limits, tags: tags)
     }
 
-    /// What came may be neither kept nor shared; an entry that is there is removed. Readers who joined this fetch get an
-    /// answer with ``Answer/isShared`` `false` and ask by themselves.
-    public static func notStored() -> Fetched {
-        Fetched(kind: .notStored)
+    /// What came may be neither kept nor shared: it is for the reader whose call asked. An entry that is there is removed.
+    ///
+    /// With a value, readers who joined this fetch ask again, each by itself. Without one (the closure has passed what came
+    /// on in another way) they get an answer with ``Answer/isShared`` `false`.
+    public static func notStored(_ value: Value? = nil) -> Fetched {
+        Fetched(kind: .notStored(value))
     }
 }
 

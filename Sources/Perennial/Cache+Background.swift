@@ -1,0 +1,92 @@
+internal import Logging
+
+internal import Synchronization
+
+extension Cache {
+    /// Starts what runs behind: the change feed, the janitor, the workers. None of it keeps the cache alive.
+    func startBackground(workers: Int) {
+        let store = backend.store
+        let changes = store.changes()
+        let listener = Task { [weak self] in
+            for await some in changes {
+                guard let self else { return }
+                await self.apply(some)
+            }
+        }
+        let janitor = Task { [weak self, time] in
+            while (try? await time.sleep(for: .seconds(30))) != nil {
+                guard let self else { return }
+                await self.tidy()
+            }
+        }
+        background.withLock { $0.tasks += [listener, janitor] }
+        guard workers > 0 else { return }
+        let worker = RefreshWorker(
+            queue: backend.queue, caches: [Weakly(self)], concurrency: workers,
+            name: "\(name)-\(random.token().prefix(8))", holdTime: policy.leaseTime, time: time,
+            reachability: queueCalls, logger: logger)
+        let work = Task { await worker.run() }
+        background.withLock { background in
+            background.tasks.append(work)
+            background.worker = worker
+        }
+    }
+
+    /// Stops the workers of this process: waits until the refreshes in hand are done or `deadline` has passed, and hands the
+    /// rest back to the queue. Reading goes on to work; refreshes are queued for others.
+    public func shutdown(deadline: Duration = .seconds(10)) async {
+        let (worker, tasks) = background.withLock { background in
+            defer { background = Background() }
+            return (background.worker, background.tasks)
+        }
+        await worker?.stop(deadline: deadline)
+        for task in tasks { task.cancel() }
+    }
+
+    /// Other processes, or this one, wrote to the store: brings what the memory tier has up to date.
+    private func apply(_ changes: [StoreChange]) async {
+        var keys: [Key] = []
+        for change in changes {
+            switch change {
+            case .written(let entryKey, let generation):
+                guard entryKey.cache == name, let key = Key(entryKey.key) else { continue }
+                if let entry = memory.peek(key), entry.generation < generation { keys.append(key) }
+            case .missed:
+                memory.forEach { key, _, _ in keys.append(key) }
+            }
+        }
+        guard !keys.isEmpty else { return }
+        let stale = keys
+        if await storeReads.attempt({ try await reload(stale) }) == nil {
+            // What can't be checked is looked up in the store by its next reader, if the store is back by then.
+            logger.debug("changed entries could not be read again")
+        }
+    }
+
+    /// Tells the store what is in use, and lets it remove what is not.
+    private func tidy() async {
+        var used: [EntryKey] = []
+        memory.forEach { key, _, wasUsed in if wasUsed { used.append(entryKey(key)) } }
+        let now = time.now
+        let keys = used
+        _ = await storeWrites.attempt {
+            if !keys.isEmpty { try await backend.store.touch(keys, now: now) }
+            for _ in 0..<100 where try await backend.store.maintain(now: now).isUnfinished {}
+        }
+    }
+}
+
+/// Lets a worker know a cache without keeping it alive.
+private final class Weakly<Key: Hashable & Sendable & LosslessStringConvertible, Value: Sendable>: Refreshable {
+    private weak let cache: Cache<Key, Value>?
+    let name: String
+
+    init(_ cache: Cache<Key, Value>) {
+        self.cache = cache
+        name = cache.name
+    }
+
+    func refresh(_ delivery: Delivery) async -> RefreshOutcome {
+        await cache?.refresh(delivery) ?? .notNow(until: delivery.job.queuedAt)
+    }
+}

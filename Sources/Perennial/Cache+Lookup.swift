@@ -1,0 +1,120 @@
+internal import Logging
+
+extension Cache {
+    /// The rest of ``lookupInMemory(_:)``: the entry is not fresh.
+    @usableFromInline
+    func lookupStale(_ key: Key, _ entry: Entry<Value>, _ now: Timestamp) -> Answer<Value>? {
+        switch entry.freshness.state(at: now) {
+        case .stale:
+            refreshBehind(key, entry, now)
+            count { $0.staleHits += 1 }
+            observer?(.hit(key: key.description, .stale))
+            return Answer(entry, state: .stale, source: .memory, at: now)
+        case .expired where entry.isFailing(at: now) && entry.freshness.isUsableOnError(at: now):
+            count { $0.staleOnError += 1 }
+            observer?(.hit(key: key.description, .expired))
+            let note = Answer<Value>.Note.originFailed(OriginUnavailable(until: now, why: "it failed a moment ago"))
+            return Answer(entry, state: .expired, source: .memory, note: note, at: now)
+        default:
+            return nil
+        }
+    }
+
+    /// The rest of ``lookup(_:)``: joins the key's flight or begins it.
+    @usableFromInline
+    func lookupBeyondMemory(_ key: Key, fetch: Fetch<Key, Value>?) async throws -> Answer<Value> {
+        while true {
+            let (flight, isNew) = flights.join(key)
+            if isNew {
+                Task { await fly(flight, key, .read(fetch ?? self.fetch)) }
+            }
+            switch try await flight.wait() {
+            // Not meant for those who joined: they begin a flight of their own.
+            case .turnedBack: continue
+            case .notStored(.some) where !isNew: continue
+            case let landing: return try answer(for: key, landing, isCollapsed: !isNew)
+            }
+        }
+    }
+
+    /// What a reader gets from a flight.
+    func answer(
+        for key: Key, _ landing: Flight<Value>.Landing, isCollapsed: Bool
+    ) throws -> Answer<Value> {
+        let now = time.now
+        switch landing {
+        case .entry(let entry, let source, let found, let note):
+            count { statistics in
+                if source == .store { statistics.storeHits += 1 }
+                if found == .stale { statistics.staleHits += 1 }
+                if note != nil { statistics.staleOnError += 1 }
+                if isCollapsed { statistics.collapsed += 1 }
+            }
+            if found == .stale { refreshBehind(key, entry, now) }
+            if let observer {
+                let text = key.description
+                observer(source == .origin ? .miss(key: text, found) : .hit(key: text, found))
+            }
+            return Answer(entry, state: found, source: source, note: note, isCollapsed: isCollapsed, at: now)
+        case .notStored(let entry):
+            observer?(.miss(key: key.description, .missing))
+            return Answer(entry, state: .missing, source: .origin, isCollapsed: isCollapsed, at: now)
+        case .failed(let error):
+            observer?(.miss(key: key.description, .missing))
+            throw error
+        case .turnedBack:
+            throw CancellationError()
+        }
+    }
+
+    /// Puts an entry into the memory tier unless a newer one is there or the key was written by hand meanwhile.
+    func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>? = nil) {
+        memory.update(key) { current in
+            if flight?.isDetached == true { return .keep }
+            if let current, current.isNewer(than: entry) { return .keep }
+            return .store(entry, cost: cost(entry, key))
+        }
+    }
+
+    /// What an entry counts in the memory tier, in bytes; the tier adds its own overhead.
+    func cost(_ entry: Entry<Value>, _ key: Key) -> Int {
+        entry.size + key.description.utf8.count + entry.tags.reduce(0) { $0 + $1.utf8.count }
+    }
+
+    /// The entry of a store's record, decoded; `nil` when it is missing or can't be decoded.
+    func decode(_ record: StoreRecord) -> Entry<Value>? {
+        guard let stored = record.entry else { return nil }
+        let metadata = stored.metadata
+        if metadata.isAbsent { return Entry(value: nil, metadata: metadata) }
+        do {
+            if metadata.format == codec.format {
+                do {
+                    return Entry(value: try codec.decode(stored.bytes), metadata: metadata)
+                } catch {
+                    guard let rescued = try migrate?(metadata.format, stored.bytes) else { throw error }
+                    return Entry(value: rescued, metadata: metadata)
+                }
+            }
+            if let rescued = try migrate?(metadata.format, stored.bytes) {
+                return Entry(value: rescued, metadata: metadata)
+            }
+            throw UnknownFormat(format: metadata.format, expected: codec.format)
+        } catch {
+            count { $0.undecodable += 1 }
+            observer?(.undecodable(key: metadata.key.key, error))
+            logger.warning(
+                "a stored entry can't be decoded and counts as missing",
+                metadata: ["key": "\(metadata.key.key)", "error": "\(error)"])
+            return nil
+        }
+    }
+}
+
+/// Stored bytes are of a format which the cache's codec does not read.
+struct UnknownFormat: Error, CustomStringConvertible {
+    let format: String
+    let expected: String
+    var description: String {
+        "it is in the format '\(format)', not '\(expected)'; give the cache a `migrate` hook that reads it, or let it be fetched again"
+    }
+}

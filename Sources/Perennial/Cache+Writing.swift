@@ -1,0 +1,162 @@
+extension Cache {
+    /// Saves a value by hand. Fetches and refreshes that began before do not overwrite it.
+    /// - Parameters:
+    ///   - limits: default: the policy's.
+    ///   - tags: names to expire or remove it by, together with others.
+    ///   - validator: what a later fetch may ask the origin with.
+    /// - Throws: what the codec throws; the store's error: then nothing has changed.
+    public func set(
+        _ key: Key, to value: Value, limits: Limits? = nil, tags: [String] = [], validator: Validator? = nil
+    ) async throws {
+        let bytes = try codec.encode(value)
+        var metadata = newMetadata(
+            entryKey(key), limits: limits ?? policy.limits, tags: tags, validator: validator, age: .zero,
+            isAbsent: false)
+        let outcome = try await backend.store.save(
+            StoredEntry(metadata: metadata, bytes: bytes), fence: nil, releasing: nil)
+        guard case .saved(let generation) = outcome else { return }
+        metadata.generation = generation
+        metadata.size = bytes.count
+        flights.detach(key)
+        adopt(Entry(value: value, metadata: metadata), key)
+    }
+
+    /// Makes an entry stale now (soft purge): readers still get it, and the next one queues a refresh.
+    /// - Returns: whether there was an entry.
+    /// - Throws: the store's error.
+    @discardableResult
+    public func expire(_ key: Key) async throws -> Bool {
+        let now = time.now
+        let count = try await backend.store.expire(.key(entryKey(key)), now: now)
+        flights.detach(key)
+        try await reload([key])
+        return count > 0
+    }
+
+    /// Makes every entry with the tag stale now.
+    /// - Returns: how many there were.
+    /// - Throws: the store's error.
+    @discardableResult
+    public func expire(tag: String) async throws -> Int {
+        try await expire(.tag(tag, cache: name)) { $0.tags.contains(tag) }
+    }
+
+    /// Makes every entry stale now.
+    /// - Returns: how many there were.
+    /// - Throws: the store's error.
+    @discardableResult
+    public func expireAll() async throws -> Int {
+        try await expire(.cache(name)) { _ in true }
+    }
+
+    /// Deletes an entry (hard purge): the next reader asks the origin.
+    /// - Returns: whether there was an entry.
+    /// - Throws: the store's error; the memory tier has then forgotten it all the same.
+    @discardableResult
+    public func remove(_ key: Key) async throws -> Bool {
+        flights.detach(key)
+        memory.update(key) { _ in .remove }
+        let count = try await backend.store.remove(.key(entryKey(key)), now: time.now)
+        // A reader may have brought the old entry back meanwhile.
+        flights.detach(key)
+        memory.update(key) { _ in .remove }
+        return count > 0
+    }
+
+    /// Deletes every entry with the tag.
+    /// - Returns: how many there were.
+    /// - Throws: the store's error.
+    @discardableResult
+    public func remove(tag: String) async throws -> Int {
+        try await remove(.tag(tag, cache: name)) { $0.tags.contains(tag) }
+    }
+
+    /// Deletes every entry.
+    /// - Returns: how many there were.
+    /// - Throws: the store's error.
+    @discardableResult
+    public func removeAll() async throws -> Int {
+        try await remove(.cache(name)) { _ in true }
+    }
+
+    private func expire(_ selection: Selection, where isMeant: (Entry<Value>) -> Bool) async throws -> Int {
+        let count = try await backend.store.expire(selection, now: time.now)
+        flights.detachAll()
+        var keys: [Key] = []
+        memory.forEach { key, entry, _ in if isMeant(entry) { keys.append(key) } }
+        try await reload(keys)
+        return count
+    }
+
+    private func remove(_ selection: Selection, where isMeant: (Entry<Value>) -> Bool) async throws -> Int {
+        let count = try await backend.store.remove(selection, now: time.now)
+        flights.detachAll()
+        memory.removeAll { _, entry in isMeant(entry) }
+        return count
+    }
+
+    /// Reads entries that the memory tier has from the store again.
+    func reload(_ keys: [Key]) async throws {
+        for start in stride(from: 0, to: keys.count, by: 500) {
+            let some = Array(keys[start..<min(start + 500, keys.count)])
+            let records = try await backend.store.read(some.map(entryKey))
+            for (key, record) in zip(some, records) {
+                let entry = decode(record)
+                memory.update(key) { current in
+                    guard let current else { return .keep }
+                    guard let entry else {
+                        // Written since this was read: the next line of the change feed tells.
+                        return current.generation > record.fence || current.generation == .zero ? .keep : .remove
+                    }
+                    if current.generation == entry.generation || current.isNewer(than: entry) { return .keep }
+                    return .store(entry, cost: cost(entry, key))
+                }
+            }
+        }
+    }
+
+    /// Every entry of the cache, in the order of the keys, read from the store page by page.
+    /// - Parameter tag: only those with this tag.
+    public func all(tag: String? = nil) -> AsyncThrowingStream<(Key, Answer<Value>), any Error> {
+        let cursor = PageCursor(cache: self, tag: tag)
+        return AsyncThrowingStream { try await cursor.next() }
+    }
+}
+
+/// Walks through a cache's entries; used by one consumer.
+private actor PageCursor<Key: Hashable & Sendable & LosslessStringConvertible, Value: Sendable> {
+    private let cache: Cache<Key, Value>
+    private let tag: String?
+    private var page: ArraySlice<(Key, Answer<Value>)> = []
+    private var last: EntryKey?
+    private var isAtEnd = false
+
+    init(cache: Cache<Key, Value>, tag: String?) {
+        self.cache = cache
+        self.tag = tag
+    }
+
+    func next() async throws -> (Key, Answer<Value>)? {
+        while page.isEmpty {
+            if isAtEnd { return nil }
+            try await turn()
+        }
+        return page.popFirst()
+    }
+
+    private func turn() async throws {
+        let store = cache.backend.store
+        let metadata = try await store.list(cache: cache.name, tag: tag, after: last, limit: 200)
+        guard let end = metadata.last?.key else {
+            isAtEnd = true
+            return
+        }
+        last = end
+        let records = try await store.read(metadata.map(\.key))
+        let now = cache.time.now
+        page = zip(metadata, records).compactMap { metadata, record -> (Key, Answer<Value>)? in
+            guard let key = Key(metadata.key.key), let entry = cache.decode(record) else { return nil }
+            return (key, Answer(entry, state: entry.freshness.state(at: now), source: .store, at: now))
+        }[...]
+    }
+}

@@ -1,0 +1,319 @@
+/// Why a flight takes off.
+enum FlightPurpose<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+    /// A reader waits.
+    case read(Fetch<Key, Value>)
+    /// A worker does a job.
+    case refresh(Delivery)
+}
+
+extension Cache {
+    /// Flies a flight that this caller began, to its landing.
+    @discardableResult
+    func fly(
+        _ flight: Flight<Value>, _ key: Key, _ purpose: FlightPurpose<Key, Value>
+    ) async -> Flight<Value>.Landing {
+        let landing = await landing(flight, key, purpose)
+        flights.land(key, flight, landing)
+        return landing
+    }
+
+    private func landing(
+        _ flight: Flight<Value>, _ key: Key, _ purpose: FlightPurpose<Key, Value>
+    ) async -> Flight<Value>.Landing {
+        let entryKey = entryKey(key)
+        var known = memory.peek(key)
+        // A reader may find in the store what it needs, without a write.
+        if case .read = purpose {
+            if let record = await storeReads.attempt({ try await backend.store.read([entryKey])[0] }) {
+                known = take(record, key, flight)
+                if let found = landing(from: known, at: time.now) { return found }
+            } else if let found = landing(from: known, at: time.now) {
+                return found
+            }
+        }
+        switch await lease(key, entryKey, known, flight, purpose) {
+        case .landed(let landing): return landing
+        case .ready(let ticket): return await ask(key, entryKey, flight, purpose, ticket)
+        }
+    }
+
+    /// The right to ask the origin, and what was known when it was got.
+    struct Ticket: Sendable {
+        let token: LeaseToken
+        let known: Entry<Value>?
+        /// `nil`: the store could not be reached; nothing can be saved.
+        let fence: Generation?
+    }
+
+    enum Approach {
+        case landed(Flight<Value>.Landing)
+        case ready(Ticket)
+    }
+
+    /// A landing on what is there, if readers may be served with it.
+    func landing(from entry: Entry<Value>?, at now: Timestamp) -> Flight<Value>.Landing? {
+        guard let entry else { return nil }
+        let state = entry.freshness.state(at: now)
+        return state == .expired ? nil : .entry(entry, source: .store, found: state, note: nil)
+    }
+
+    /// The entry of a record that was just read, put into the memory tier.
+    func take(_ record: StoreRecord, _ key: Key, _ flight: Flight<Value>) -> Entry<Value>? {
+        let current = memory.peek(key)
+        guard let entry = decode(record) else { return current?.generation == .zero ? current : nil }
+        if let current, current.generation == entry.generation || current.isNewer(than: entry) { return current }
+        adopt(entry, key, for: flight)
+        return entry
+    }
+
+    /// Takes the key's lease, or waits for what its holder brings.
+    private func lease(
+        _ key: Key, _ entryKey: EntryKey, _ known: Entry<Value>?, _ flight: Flight<Value>,
+        _ purpose: FlightPurpose<Key, Value>
+    ) async -> Approach {
+        var known = known
+        var token = random.token()
+        if case .refresh(let delivery) = purpose { token = delivery.job.leaseToken }
+        let patience = Patience(policy, known, began: time.now)
+        var pause = Duration.milliseconds(5)
+        while true {
+            let now = time.now
+            let outcome = await storeWrites.attempt {
+                try await backend.store.lease(
+                    [entryKey], token: token, until: now + policy.leaseTime, now: now)[0]
+            }
+            guard let outcome else { return .ready(Ticket(token: token, known: known, fence: nil)) }
+            known = take(outcome.record, key, flight)
+            let isGranted: Bool
+            let heldUntil: Timestamp
+            switch outcome {
+            case .granted: (isGranted, heldUntil) = (true, now)
+            case .held(let until, _): (isGranted, heldUntil) = (false, until)
+            }
+            if let landing = satisfied(purpose, by: known, record: outcome.record, at: now) {
+                if isGranted { await release(entryKey, token) }
+                return .landed(landing)
+            }
+            if isGranted {
+                return .ready(Ticket(token: token, known: known, fence: outcome.record.fence))
+            }
+            if case .refresh = purpose { return .landed(.turnedBack(.leaseHeld(until: heldUntil))) }
+            // Another machine is asking: what it brings is for us too.
+            if now >= patience.hard { return .landed(fallBack(known, FetchTimeout(timeout: policy.timeout), now)) }
+            if let soft = patience.soft, now >= soft, let known, known.freshness.isUsableOnError(at: now) {
+                flight.land(.entry(known, source: .memory, found: .expired, note: .originSlow))
+            }
+            try? await time.sleep(for: pause)
+            pause = min(pause * 2, .milliseconds(25))
+        }
+    }
+
+    private struct Patience {
+        let hard: Timestamp
+        let soft: Timestamp?
+
+        init(_ policy: Policy, _ known: Entry<Value>?, began: Timestamp) {
+            hard = began + policy.timeout
+            soft = policy.softTimeout.map { began + $0 }
+        }
+    }
+
+    /// The landing when what the store has is all that was wanted.
+    private func satisfied(
+        _ purpose: FlightPurpose<Key, Value>, by known: Entry<Value>?, record: StoreRecord, at now: Timestamp
+    ) -> Flight<Value>.Landing? {
+        switch purpose {
+        case .read: return landing(from: known, at: now)
+        case .refresh(let delivery):
+            // Removed since: nobody wants it refreshed.
+            guard record.entry != nil || known != nil else { return .turnedBack(.removed) }
+            guard let known, known.generation != delivery.job.generation else { return nil }
+            return known.freshness.state(at: now) == .fresh ? landing(from: known, at: now) : nil
+        }
+    }
+
+    /// Asks the origin under the lease, and saves.
+    private func ask(
+        _ key: Key, _ entryKey: EntryKey, _ flight: Flight<Value>, _ purpose: FlightPurpose<Key, Value>,
+        _ ticket: Ticket
+    ) async -> Flight<Value>.Landing {
+        let began = time.now
+        let (reason, rank, fetch) = question(purpose, ticket.known)
+        if ticket.fence != nil { leases.hold(entryKey, ticket.token) }
+        defer { leases.letGo(entryKey, ticket.token) }
+        let context = FetchContext(reason: reason, previous: ticket.known, deadline: began + policy.timeout)
+        let softTimer = startSoftTimer(flight, ticket.known)
+        defer { softTimer?.cancel() }
+        if case .refresh = purpose { serveJoined(flight, ticket.known, at: began) }
+        do {
+            let fetched = try await withTimeout(policy.timeout, time) { [origin] in
+                try await origin.withPermit(rank) { try await fetch(key, context) }
+            }
+            let landing = try await keep(fetched, key, entryKey, flight, ticket)
+            if rank == .reader {
+                count { $0.fetches += 1 }
+                observer?(.fetched(key: entryKey.key, reason))
+            }
+            return landing
+        } catch {
+            if case .refresh = purpose { return fallBack(ticket.known, error, time.now) }
+            if !(error is OriginUnavailable) {
+                count {
+                    $0.fetches += 1
+                    $0.fetchFailures += 1
+                }
+            }
+            return await gaveUp(key, ticket, error)
+        }
+    }
+
+    /// A fetch failed while readers wait: they get the old value while it is usable on error, and a retry is queued.
+    func gaveUp(_ key: Key, _ ticket: Ticket, _ error: any Error) async -> Flight<Value>.Landing {
+        let entryKey = entryKey(key)
+        observer?(.fetchFailed(key: entryKey.key, error))
+        await release(entryKey, ticket)
+        await retryLater(entryKey, ticket.known, error)
+        return fallBack(ticket.known, error, time.now)
+    }
+
+    private func question(
+        _ purpose: FlightPurpose<Key, Value>, _ known: Entry<Value>?
+    ) -> (FetchReason, OriginGuard.Rank, Fetch<Key, Value>) {
+        switch purpose {
+        case .read(let fetch): (known == nil ? .missing : .expired, .reader, fetch)
+        case .refresh(let delivery): (.refresh(attempt: delivery.attempt), .refresh, self.fetch)
+        }
+    }
+
+    /// The old value while it is usable on error, else the error.
+    func fallBack(_ known: Entry<Value>?, _ error: any Error, _ now: Timestamp) -> Flight<Value>.Landing {
+        guard let known, known.freshness.isUsableOnError(at: now) else { return .failed(error) }
+        return .entry(known, source: .store, found: .expired, note: .originFailed(error))
+    }
+
+    /// Readers who joined a refresh don't wait for it while what is there may be served.
+    private func serveJoined(_ flight: Flight<Value>, _ known: Entry<Value>?, at now: Timestamp) {
+        guard let known else { return }
+        known.setClaimed(until: now + policy.leaseTime)
+        if let landing = landing(from: known, at: now) { flight.land(landing) }
+    }
+
+    /// At the soft time-out everybody who waits gets the old value; the flight goes on.
+    private func startSoftTimer(_ flight: Flight<Value>, _ known: Entry<Value>?) -> Task<Void, Never>? {
+        guard let soft = policy.softTimeout, let known else { return nil }
+        return Task { [time] in
+            guard (try? await time.sleep(for: soft)) != nil, known.freshness.isUsableOnError(at: time.now) else { return }
+            flight.land(.entry(known, source: .memory, found: .expired, note: .originSlow))
+        }
+    }
+
+    /// Saves what the origin answered.
+    /// - Throws: what the codec throws; ``OriginFailure`` for "not modified" where there is nothing that could be unmodified.
+    func keep(
+        _ fetched: Fetched<Value>, _ key: Key, _ entryKey: EntryKey, _ flight: Flight<Value>, _ ticket: Ticket
+    ) async throws -> Flight<Value>.Landing {
+        let found: State = ticket.known == nil ? .missing : .expired
+        let metadata: EntryMetadata
+        var bytes: [UInt8] = []
+        var value: Value?
+        var isConfirmation = false
+        switch fetched.kind {
+        case .notStored(let value):
+            await forget(key, entryKey, ticket)
+            let metadata = self.metadata(entryKey, fetched, isAbsent: false)
+            return .notStored(value.map { Entry(value: $0, metadata: metadata) })
+        case .value(let new):
+            bytes = try codec.encode(new)
+            value = new
+            metadata = self.metadata(entryKey, fetched, isAbsent: false)
+        case .absent:
+            metadata = self.metadata(entryKey, fetched, isAbsent: true)
+        case .notModified:
+            guard let known = ticket.known else {
+                throw OriginFailure("the origin answered \"not modified\" though nothing was there to be modified")
+            }
+            value = known.value
+            isConfirmation = true
+            metadata = self.metadata(entryKey, fetched, confirming: known)
+        }
+        let outcome: SaveOutcome?
+        if ticket.fence == nil {
+            outcome = nil
+        } else {
+            let (isConfirmation, bytes) = (isConfirmation, bytes)
+            outcome = await storeWrites.attempt {
+                isConfirmation
+                    ? try await backend.store.confirm(metadata, fence: ticket.fence, releasing: ticket.token)
+                    : try await backend.store.save(
+                        StoredEntry(metadata: metadata, bytes: bytes), fence: ticket.fence, releasing: ticket.token)
+            }
+        }
+        var saved = metadata
+        saved.size = isConfirmation ? ticket.known?.size ?? 0 : bytes.count
+        switch outcome {
+        case .saved(let generation)?:
+            saved.generation = generation
+        case nil:
+            // Not saved: in memory only, until the store is back.
+            saved.generation = .zero
+        case .superseded?:
+            count { $0.superseded += 1 }
+            observer?(.superseded(key: entryKey.key))
+            if let record = await storeReads.attempt({ try await backend.store.read([entryKey])[0] }),
+                let landing = landing(from: take(record, key, flight), at: time.now)
+            {
+                return landing
+            }
+            return .entry(Entry(value: value, metadata: saved), source: .origin, found: found, note: nil)
+        }
+        let entry = Entry(value: value, metadata: saved)
+        adopt(entry, key, for: flight)
+        return .entry(entry, source: .origin, found: found, note: nil)
+    }
+
+    private func metadata(_ key: EntryKey, _ fetched: Fetched<Value>, isAbsent: Bool) -> EntryMetadata {
+        let limits = fetched.limits ?? (isAbsent ? policy.absentLimits : policy.limits)
+        return newMetadata(
+            key, limits: limits, tags: fetched.tags ?? [], validator: fetched.validator, age: fetched.age,
+            isAbsent: isAbsent)
+    }
+
+    private func metadata(
+        _ key: EntryKey, _ fetched: Fetched<Value>, confirming known: Entry<Value>
+    ) -> EntryMetadata {
+        var metadata = newMetadata(
+            key, limits: fetched.limits ?? (known.value == nil ? policy.absentLimits : policy.limits),
+            tags: fetched.tags ?? known.tags, validator: fetched.validator ?? known.validator, age: fetched.age,
+            isAbsent: known.value == nil)
+        metadata.savedAt = known.savedAt
+        return metadata
+    }
+
+    /// The metadata of an entry that the origin confirmed `age` ago, its `refreshAfter` jittered.
+    func newMetadata(
+        _ key: EntryKey, limits: Limits, tags: [String], validator: Validator?, age: Duration, isAbsent: Bool
+    ) -> EntryMetadata {
+        let now = time.now
+        return EntryMetadata(
+            key: key, isAbsent: isAbsent, format: codec.format, savedAt: now, confirmedAt: now - max(.zero, age),
+            limits: limits.jittered(by: policy.jitter, random: random.fraction()), validator: validator,
+            tags: Array(Set(tags)).sorted())
+    }
+
+    /// What came may not be kept: neither may what was there before.
+    private func forget(_ key: Key, _ entryKey: EntryKey, _ ticket: Ticket) async {
+        if ticket.known != nil {
+            memory.update(key) { _ in .remove }
+            _ = await storeWrites.attempt { try await backend.store.remove(.key(entryKey), now: time.now) }
+        }
+        await release(entryKey, ticket)
+    }
+
+    func release(_ key: EntryKey, _ ticket: Ticket) async {
+        if ticket.fence != nil { await release(key, ticket.token) }
+    }
+
+    func release(_ key: EntryKey, _ token: LeaseToken) async {
+        _ = await storeWrites.attempt { try await backend.store.releaseLease(key, token: token) }
+    }
+}

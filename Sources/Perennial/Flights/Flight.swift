@@ -1,0 +1,114 @@
+internal import Synchronization
+
+/// One piece of work on one key that any number of readers wait for.
+///
+/// It belongs to nobody: a reader who gives up leaves, and the flight goes on.
+final class Flight<Value: Sendable>: Sendable {
+    /// How a flight ended, or what was handed to those who would not wait for its end.
+    enum Landing: Sendable {
+        /// - found: the state the key was in before.
+        case entry(Entry<Value>, source: Answer<Value>.Source, found: State, note: Answer<Value>.Note?)
+        /// What came may be neither kept nor shared; the entry is for the one who asked, if the fetch gave a value.
+        case notStored(Entry<Value>?)
+        case failed(any Error)
+        /// The flight was a refresh that was not done; a reader who joined it has to begin a flight of its own.
+        case turnedBack(Reason)
+
+        enum Reason: Sendable {
+            /// Somebody else holds the lease on the key.
+            case leaseHeld(until: Timestamp)
+            /// The entry was removed since the job was queued.
+            case removed
+        }
+    }
+
+    private struct Progress {
+        var waiters: [Int: CheckedContinuation<Landing?, Never>] = [:]
+        var nextWaiter = 0
+        /// Set at the end, or at the soft time-out to the old value.
+        var landing: Landing?
+        var isDetached = false
+    }
+
+    private let progress = Mutex(Progress())
+
+    /// Whether the key was written by hand since: what this flight brings must not be kept.
+    var isDetached: Bool { progress.withLock { $0.isDetached } }
+
+    func detach() {
+        progress.withLock { $0.isDetached = true }
+    }
+
+    /// Waits for the landing.
+    /// - Throws: `CancellationError` when the waiting task is cancelled; the flight goes on.
+    func wait() async throws -> Landing {
+        let ticket = progress.withLock { progress in
+            defer { progress.nextWaiter += 1 }
+            return progress.nextWaiter
+        }
+        let landing = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let landed = progress.withLock { progress -> Landing?? in
+                    if let landing = progress.landing { return .some(landing) }
+                    if Task.isCancelled { return .some(nil) }
+                    progress.waiters[ticket] = continuation
+                    return nil
+                }
+                if let landed { continuation.resume(returning: landed) }
+            }
+        } onCancel: {
+            progress.withLock { $0.waiters.removeValue(forKey: ticket) }?.resume(returning: nil)
+        }
+        guard let landing else { throw CancellationError() }
+        return landing
+    }
+
+    /// Gives everybody who waits, and everybody who still joins, this landing. A second call changes it for later ones.
+    func land(_ landing: Landing) {
+        let waiters = progress.withLock { progress in
+            progress.landing = landing
+            defer { progress.waiters = [:] }
+            return progress.waiters
+        }
+        for waiter in waiters.values { waiter.resume(returning: landing) }
+    }
+}
+
+/// The flights in progress, one a key.
+final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+    private let table = Mutex<[Key: Flight<Value>]>([:])
+
+    /// The flight for the key; `isNew`: the caller has to see to it that it lands.
+    func join(_ key: Key) -> (flight: Flight<Value>, isNew: Bool) {
+        table.withLock { table in
+            if let flight = table[key] { return (flight, false) }
+            let flight = Flight<Value>()
+            table[key] = flight
+            return (flight, true)
+        }
+    }
+
+    /// Removes the flight from the table, if it is still there, and lands it.
+    func land(_ key: Key, _ flight: Flight<Value>, _ landing: Flight<Value>.Landing) {
+        table.withLock { table in
+            if table[key] === flight { table[key] = nil }
+        }
+        flight.land(landing)
+    }
+
+    /// The key was written by hand: later readers don't join the flight that is in progress, and what it brings is not kept.
+    func detach(_ key: Key) {
+        table.withLock { $0.removeValue(forKey: key) }?.detach()
+    }
+
+    /// Many keys were written by hand.
+    func detachAll() {
+        let flights = table.withLock { table in
+            defer { table = [:] }
+            return Array(table.values)
+        }
+        for flight in flights { flight.detach() }
+    }
+
+    var count: Int { table.withLock { $0.count } }
+}

@@ -1,0 +1,141 @@
+internal import Logging
+
+extension Cache: Refreshable {
+    /// A reader found the entry stale: queues its refresh, unless that has been done, and does not wait.
+    func refreshBehind(_ key: Key, _ entry: Entry<Value>, _ now: Timestamp) {
+        guard entry.claim(at: now, until: now + policy.leaseTime) else { return }
+        Task { await queueRefresh(key, entry) }
+    }
+
+    private func queueRefresh(_ key: Key, _ entry: Entry<Value>) async {
+        let now = time.now
+        let job = RefreshJob(
+            key: entryKey(key), generation: entry.generation, leaseToken: random.token(), queuedAt: now)
+        // What could not be saved is known to this process alone.
+        guard entry.generation != .zero else { return await refreshHere(key, entry, job) }
+        let outcome = await storeWrites.attempt {
+            try await backend.claimRefresh(job, leaseUntil: now + policy.leaseTime, now: now)
+        }
+        switch outcome {
+        case .queued?:
+            count { $0.refreshesQueued += 1 }
+            observer?(.refreshQueued(key: job.key.key))
+        case .claimed(let until)?:
+            entry.setClaimed(until: min(until, now + policy.leaseTime))
+        case .newer(let record)?:
+            if let newer = decode(record) {
+                adopt(newer, key)
+            } else {
+                memory.update(key) { $0 === entry ? .remove : .keep }
+            }
+        case .notQueued(let error)?:
+            _ = await queueCalls.attempt { throw error }
+            await refreshHere(key, entry, job)
+        case nil:
+            await refreshHere(key, entry, job)
+        }
+    }
+
+    /// The queue can't be reached: this process does the refresh at once, as a first and last attempt.
+    private func refreshHere(_ key: Key, _ entry: Entry<Value>, _ job: RefreshJob) async {
+        let delivery = Delivery(id: "", job: job, attempt: 1, receipt: "", isRedelivery: false)
+        if case .done = await refresh(delivery) { return }
+        entry.setClaimed(until: time.now + policy.retry.pause(afterFailures: 1, random: random.fraction()))
+    }
+
+    /// Does one attempt at a job: looks in the store first, asks the origin, saves.
+    public func refresh(_ delivery: Delivery) async -> RefreshOutcome {
+        let job = delivery.job
+        guard let key = Key(job.key.key) else {
+            return .failed(error: "'\(job.key.key)' is not a key of the cache '\(name)'", retryAt: nil)
+        }
+        let (flight, isNew) = flights.join(key)
+        let landing: Flight<Value>.Landing
+        if isNew {
+            landing = await fly(flight, key, .refresh(delivery))
+        } else if let joined = try? await flight.wait() {
+            landing = joined
+        } else {
+            return .notNow(until: time.now)
+        }
+        switch landing {
+        case .turnedBack(.leaseHeld(let until)):
+            return .notNow(until: min(until, time.now + .seconds(1)))
+        case .notStored, .turnedBack(.removed), .entry(_, _, _, note: nil):
+            let asked = if case .entry(_, .origin, _, _) = landing { true } else { false }
+            count {
+                $0.refreshes += 1
+                if !asked { $0.refreshesAdopted += 1 }
+            }
+            observer?(.refreshed(key: job.key.key, asked: asked))
+            return .done
+        case .entry(_, _, _, note: .originSlow?):
+            // A reader's flight is still waiting for the origin.
+            return .notNow(until: time.now + .seconds(1))
+        case .entry(_, _, _, note: .originFailed(let error)?), .failed(let error):
+            return await failed(key, delivery, error)
+        }
+    }
+
+    private func failed(_ key: Key, _ delivery: Delivery, _ error: any Error) async -> RefreshOutcome {
+        let now = time.now
+        if error is CancellationError { return .notNow(until: now) }
+        if let unavailable = error as? OriginUnavailable {
+            // Spread out, so that the first moment of its return is not the worst.
+            let spread = Duration.milliseconds(Int64(random.fraction() * 1000))
+            await rest(key, delivery.job, until: unavailable.retryAt + spread)
+            return .notNow(until: unavailable.retryAt + spread)
+        }
+        let hint = error as? any OriginError
+        let isLast = delivery.attempt >= policy.retry.attempts || hint?.isPermanent == true
+        let pause = policy.retry.pause(
+            afterFailures: delivery.attempt, retryAfter: hint?.retryAfter, random: random.fraction())
+        let retryAt = isLast ? nil : now + pause
+        count {
+            $0.refreshFailures += 1
+            if isLast { $0.deadLetters += 1 }
+        }
+        observer?(.refreshFailed(key: delivery.job.key.key, attempt: delivery.attempt, error, retryAt: retryAt))
+        logger.log(
+            level: isLast ? .warning : .info, isLast ? "a refresh failed for good" : "a refresh failed and will be tried again",
+            metadata: ["key": "\(delivery.job.key.key)", "attempt": "\(delivery.attempt)", "error": "\(error)"])
+        await rest(key, delivery.job, until: retryAt ?? now + policy.coolDown)
+        if let entry = memory.peek(key), entry.freshness.state(at: now) == .expired {
+            // While there is an attempt to come, readers don't wait for the origin in its stead.
+            entry.setFailing(until: retryAt.map { $0 + policy.timeout } ?? now + policy.coolDown)
+        }
+        return .failed(error: String(describing: error), retryAt: retryAt)
+    }
+
+    /// No reader queues another refresh before `until`. When the entry expires before, readers may fetch from then on.
+    private func rest(_ key: Key, _ job: RefreshJob, until: Timestamp) async {
+        let now = time.now
+        let entry = memory.peek(key)
+        entry?.setClaimed(until: until)
+        let leaseEnd = min(until, entry?.freshness.expiresAt ?? now)
+        _ = await storeWrites.attempt {
+            if leaseEnd > now {
+                _ = try await backend.store.extendLease(job.key, token: job.leaseToken, until: leaseEnd, now: now)
+            } else {
+                try await backend.store.releaseLease(job.key, token: job.leaseToken)
+            }
+        }
+    }
+
+    /// A reader's fetch failed and it got the old value: a refresh is queued for later, and until then readers get the old
+    /// value at once.
+    func retryLater(_ key: EntryKey, _ known: Entry<Value>?, _ error: any Error) async {
+        let now = time.now
+        guard let known, known.freshness.isUsableOnError(at: now) else { return }
+        let pause = policy.retry.pause(
+            afterFailures: 1, retryAfter: (error as? any OriginError)?.retryAfter, random: random.fraction())
+        let until = max(now + pause, (error as? OriginUnavailable)?.retryAt ?? now)
+        known.setFailing(until: until)
+        guard known.generation != .zero else { return }
+        let job = RefreshJob(key: key, generation: known.generation, leaseToken: random.token(), queuedAt: now)
+        if await queueCalls.attempt({ try await backend.queue.enqueue(job, notBefore: until, now: now) }) == true {
+            count { $0.refreshesQueued += 1 }
+            observer?(.refreshQueued(key: key.key))
+        }
+    }
+}

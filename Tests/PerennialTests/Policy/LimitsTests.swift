@@ -1,0 +1,83 @@
+import Testing
+
+@testable import Perennial
+
+@Suite struct LimitsTests {
+    @Test func `limits that fall are refused with a message that says which and what to do`() {
+        #expect {
+            try Limits(refreshAfter: .hours(2), expireAfter: .hours(1))
+        } throws: { error in
+            "\(error)".contains("expireAfter") && "\(error)".contains("at least as long")
+        }
+        #expect(throws: PolicyError.self) {
+            try Limits(refreshAfter: .hours(1), expireAfter: .hours(2), staleIfError: .minutes(90))
+        }
+        #expect(throws: PolicyError.self) { try Limits(refreshAfter: .seconds(-1), expireAfter: .hours(2)) }
+    }
+
+    @Test func `equal limits are allowed`() throws {
+        let limits = try Limits(refreshAfter: .zero, expireAfter: .zero, staleIfError: .zero)
+        let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 5), limits: limits)
+        #expect(freshness.state(at: Timestamp(milliseconds: 5)) == .expired)
+    }
+
+    @Test(arguments: [
+        (0, State.fresh), (3_599_999, .fresh), (3_600_000, .stale), (7 * 86_400_000 - 1, .stale),
+        (7 * 86_400_000, .expired),
+    ])
+    func `the state is a function of age`(age: Int64, expected: State) {
+        let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 1_000), limits: .standard)
+        #expect(freshness.state(at: Timestamp(milliseconds: 1_000 + age)) == expected)
+    }
+
+    @Test func `an entry 25 hours old is 25 hours old`() {
+        let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 0), limits: .standard)
+        #expect(freshness.age(at: Timestamp(milliseconds: 0) + .hours(25)) == .hours(25))
+        #expect(freshness.state(at: Timestamp(milliseconds: 0) + .hours(25)) == .stale)
+    }
+
+    @Test func `an entry from the future is fresh and zero old`() {
+        let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 9_000), limits: .standard)
+        #expect(freshness.age(at: Timestamp(milliseconds: 0)) == .zero)
+        #expect(freshness.state(at: Timestamp(milliseconds: 0)) == .fresh)
+    }
+
+    @Test func `marking stale does not make an entry fresher or fresh again`() {
+        let marked = Timestamp(milliseconds: 500)
+        let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 0), limits: .standard, markedStaleAt: marked)
+        #expect(freshness.state(at: Timestamp(milliseconds: 499)) == .fresh)
+        #expect(freshness.state(at: marked) == .stale)
+        let late = Freshness(
+            confirmedAt: Timestamp(milliseconds: 0), limits: .standard, markedStaleAt: .distantFuture)
+        #expect(late.staleAt == Timestamp(milliseconds: 3_600_000))
+    }
+
+    @Test func `limits without end never come`() throws {
+        let limits = try Limits(refreshAfter: .forever, expireAfter: .forever)
+        let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 1_800_000_000_000), limits: limits)
+        #expect(freshness.state(at: .distantFuture - .milliseconds(1)) == .fresh)
+        #expect(limits.jittered(by: 1, random: 0.5) == limits)
+    }
+
+    @Test func `jitter only shortens the soft limit`() throws {
+        let limits = try Limits(refreshAfter: .seconds(100), expireAfter: .seconds(200))
+        #expect(limits.jittered(by: 0.1, random: 0) == limits)
+        let jittered = limits.jittered(by: 0.1, random: 0.999)
+        #expect(jittered.refreshAfter >= .seconds(90) && jittered.refreshAfter < .seconds(91))
+        #expect(jittered.expireAfter == limits.expireAfter)
+    }
+
+    @Test func `limits computed from what an origin says never fail`() {
+        let limits = Limits(raising: .seconds(60), .seconds(-5), .seconds(10))
+        #expect(limits.refreshAfter == .seconds(60))
+        #expect(limits.expireAfter == .seconds(60))
+        #expect(limits.staleIfError == .seconds(60))
+    }
+
+    @Test func `times saturate`() {
+        #expect(Timestamp.distantFuture + .days(1) == .distantFuture)
+        #expect(Timestamp.distantPast - .days(1) == .distantPast)
+        #expect(Duration.days(.max).milliseconds == .max)
+        #expect(Duration.forever.milliseconds == .max)
+    }
+}
