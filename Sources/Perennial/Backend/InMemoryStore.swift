@@ -1,0 +1,82 @@
+import Synchronization
+
+/// A store in this process's memory, gone with it: the reference for every other store, and the one for tests.
+public final class InMemoryStore: Store {
+    private let table: Mutex<InMemoryTable>
+    private let feed = ChangeFeed()
+
+    /// - Parameter sizeLimit: the bytes above which the janitor removes the least recently used entries; default: none.
+    public init(sizeLimit: Int? = nil) {
+        table = Mutex(InMemoryTable(limit: sizeLimit))
+    }
+
+    public func read(_ keys: [EntryKey]) async throws -> [StoreRecord] {
+        table.withLock { table in keys.map { table.record($0) } }
+    }
+
+    public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
+        let outcome = table.withLock { $0.save(entry, fence: fence, releasing: releasing) }
+        announce(entry.metadata.key, outcome)
+        return outcome
+    }
+
+    public func confirm(_ metadata: EntryMetadata, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
+        let outcome = table.withLock { $0.confirm(metadata, fence: fence, releasing: releasing) }
+        announce(metadata.key, outcome)
+        return outcome
+    }
+
+    public func lease(
+        _ keys: [EntryKey], token: LeaseToken, until: Timestamp, now: Timestamp
+    ) async throws -> [LeaseOutcome] {
+        table.withLock { table in keys.map { table.lease($0, token: token, until: until, now: now) } }
+    }
+
+    public func extendLease(
+        _ key: EntryKey, token: LeaseToken, until: Timestamp, now: Timestamp
+    ) async throws -> Bool {
+        table.withLock { $0.extendLease(key, token: token, until: until, now: now) }
+    }
+
+    public func releaseLease(_ key: EntryKey, token: LeaseToken) async throws {
+        table.withLock { $0.releaseLease(key, token: token) }
+    }
+
+    public func expire(_ selection: Selection, now: Timestamp) async throws -> Int {
+        let (keys, generation) = table.withLock { ($0.expire(selection, now: now), $0.sequence) }
+        feed.publish(keys.map { .written($0, generation) })
+        return keys.count
+    }
+
+    public func remove(_ selection: Selection, now: Timestamp) async throws -> Int {
+        let (keys, generation) = table.withLock { ($0.remove(selection, now: now), $0.sequence) }
+        feed.publish(keys.map { .written($0, generation) })
+        return keys.count
+    }
+
+    public func list(cache: String?, tag: String?, after: EntryKey?, limit: Int) async throws -> [EntryMetadata] {
+        table.withLock { $0.list(cache: cache, tag: tag, after: after, limit: limit) }
+    }
+
+    public func touch(_ keys: [EntryKey], now: Timestamp) async throws {
+        table.withLock { table in
+            for key in keys { table.touch(key, now: now) }
+        }
+    }
+
+    public func changes() -> AsyncStream<[StoreChange]> {
+        feed.subscribe()
+    }
+
+    public func maintain(now: Timestamp) async throws -> MaintenanceReport {
+        table.withLock { $0.maintain(now: now, batch: 1000) }
+    }
+
+    public func statistics() async throws -> StoreStatistics {
+        table.withLock { StoreStatistics(entries: $0.rows.count, bytes: $0.bytes, limit: $0.limit) }
+    }
+
+    private func announce(_ key: EntryKey, _ outcome: SaveOutcome) {
+        if case .saved(let generation) = outcome { feed.publish([.written(key, generation)]) }
+    }
+}
