@@ -34,6 +34,12 @@ public struct ResponseFreshness: Hashable, Sendable {
         case policy
     }
 
+    public init(limits: Limits, initialAge: Duration, basis: Basis) {
+        self.limits = limits
+        self.initialAge = initialAge
+        self.basis = basis
+    }
+
     /// The limits counted from arrival.
     public var limitsFromArrival: Limits {
         Limits(
