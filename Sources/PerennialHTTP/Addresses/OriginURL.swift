@@ -1,0 +1,121 @@
+/// The address of an origin, as given to `--origin`: `https://api.example.com`, `http://[::1]:9000/v1`.
+public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
+    /// `http` or `https`.
+    public let scheme: String
+    /// In lower case; an IPv6 address with its brackets.
+    public let host: String
+    /// 1 to 65535; the scheme's own where none is named.
+    public let port: Int
+    /// What comes before every path, without a slash at its end; empty: nothing.
+    public let basePath: String
+
+    /// - Throws: ``AddressError`` in one line for whoever typed it.
+    public init(_ text: String) throws(AddressError) {
+        let whole = shown(text)
+        if let bad = text.utf8.first(where: { !(0x21...0x7E).contains($0) }) {
+            throw AddressError(
+                bad > 0x7E
+                    ? "origin \(whole) has a letter that isn't ASCII; write the host in its xn-- form and the path percent-encoded"
+                    : "origin \(whole) has a space or control character in it; remove it")
+        }
+        let (scheme, rest) = try splitScheme(text, what: "origin \(whole)")
+        if rest.contains("?") || rest.contains("#") {
+            throw AddressError("origin \(whole) has a query or fragment; leave out what follows the path")
+        }
+        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+        let authority = try Authority(rest[..<slash], scheme: scheme, what: "origin \(whole)")
+        self.scheme = scheme
+        host = authority.host
+        port = authority.port
+        let path = removingDotSegments(normalisingPercentEncoding(rest[slash...].utf8))
+        basePath = String(decoding: path.reversed().drop { $0 == UInt8(ascii: "/") }.reversed(), as: UTF8.self)
+    }
+
+    /// Host, and the port unless it is the scheme's own: the value of `Host` for this origin.
+    public var authority: String {
+        port == defaultPort(of: scheme) ? host : "\(host):\(port)"
+    }
+
+    /// The address in its normal form, without a slash at its end.
+    public var description: String { "\(scheme)://\(authority)\(basePath)" }
+}
+
+/// A host and port, taken apart.
+struct Authority: Equatable {
+    var host: String
+    var port: Int
+
+    /// - Parameter what: how errors call the address.
+    init(_ text: Substring, scheme: String, what: String) throws(AddressError) {
+        if text.contains("@") {
+            throw AddressError("\(what) has credentials in it; leave out what comes before the @")
+        }
+        let end: Substring.Index
+        if text.hasPrefix("[") {
+            guard let close = text.firstIndex(of: "]"), isIPv6(text[text.index(after: text.startIndex)..<close]) else {
+                throw AddressError("\(what) has a broken IPv6 address; write it like http://[::1]:8080")
+            }
+            end = text.index(after: close)
+        } else {
+            end = text.firstIndex(of: ":") ?? text.endIndex
+        }
+        host = text[..<end].lowercasedASCII
+        if host.isEmpty { throw AddressError("\(what) has no host; write it like https://api.example.com") }
+        let isName = host.utf8.allSatisfy { $0.isLetter || $0.isDigit || "-._".utf8.contains($0) }
+        guard host.hasPrefix("[") || isName && !host.hasPrefix(".") && !host.contains("..") else {
+            throw AddressError("\(what) has a host that can't be one: \(shown(host))")
+        }
+        let rest = text[end...]
+        if rest.isEmpty || rest == ":" {
+            port = defaultPort(of: scheme)
+        } else {
+            let digits = rest.dropFirst()
+            guard rest.hasPrefix(":"), digits.utf8.allSatisfy(\.isDigit), let number = Int(digits),
+                1...65_535 ~= number
+            else { throw AddressError("\(what) has a port that isn't a number from 1 to 65535") }
+            port = number
+        }
+    }
+}
+
+func defaultPort(of scheme: String) -> Int {
+    scheme == "https" ? 443 : 80
+}
+
+/// The scheme in lower case, and what follows its `://`.
+func splitScheme(_ text: String, what: String) throws(AddressError) -> (scheme: String, rest: Substring) {
+    for scheme in ["http", "https"] {
+        let prefix = scheme + "://"
+        if text.utf8.count >= prefix.utf8.count, text.prefix(prefix.count).equalsIgnoringCase(prefix) {
+            return (scheme, text.dropFirst(prefix.count))
+        }
+    }
+    throw AddressError("\(what) doesn't begin with http:// or https://; write it like https://api.example.com")
+}
+
+/// RFC 3986 §3.2.2: eight groups of up to four hexadecimal digits, of which `::` stands for one or more that are zero; the
+/// last two may be written as an IPv4 address.
+private func isIPv6(_ text: Substring) -> Bool {
+    let halves = text.split(separator: "::", omittingEmptySubsequences: false)
+    guard halves.count <= 2 else { return false }
+    var groups = 0
+    for (index, half) in halves.enumerated() where !half.isEmpty {
+        let parts = half.split(separator: ":", omittingEmptySubsequences: false)
+        for (place, part) in parts.enumerated() {
+            if isIPv4(part), index == halves.count - 1, place == parts.count - 1 {
+                groups += 2
+            } else if 1...4 ~= part.utf8.count, part.utf8.allSatisfy({ $0.hexValue != nil }) {
+                groups += 1
+            } else {
+                return false
+            }
+        }
+    }
+    return halves.count == 2 ? groups < 8 : groups == 8
+}
+
+private func isIPv4(_ text: Substring) -> Bool {
+    let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count == 4
+        && parts.allSatisfy { 1...3 ~= $0.utf8.count && $0.utf8.allSatisfy(\.isDigit) && Int($0)! <= 255 }
+}

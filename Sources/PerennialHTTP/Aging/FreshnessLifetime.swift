@@ -1,0 +1,39 @@
+internal import Perennial
+
+/// How long a response is fresh by its origin's own fields (RFC 9111 §4.2.1), as a shared cache reads them: the first of
+/// `s-maxage`, `max-age`, `Expires` − `Date`, and 10 % of the time since `Last-Modified`, at most a day.
+///
+/// What can't be read counts as stale: an `Expires` that is no date (§5.3), an `Age` that is no number (§5.1).
+func freshnessLifetime(of response: OriginResponse) -> (duration: Duration, basis: ResponseFreshness.Basis) {
+    let directives = CacheControl(response.fields)
+    if directives.noCache == .everything { return (.zero, .noCache) }
+    if let age = response.fields.first("Age"), deltaSeconds(age.trimmed) == nil { return (.zero, .nothing) }
+    if let sharedMaxAge = directives.sharedMaxAge { return (sharedMaxAge, .sharedMaxAge) }
+    if let maxAge = directives.maxAge { return (maxAge, .maxAge) }
+    let date = date(of: response) ?? response.receivedAt
+    if let text = response.fields.first("Expires") {
+        let expires = HTTPDate.parse(text.trimmed, now: response.receivedAt)
+        return (max(.zero, expires.map { $0 - date } ?? .zero), .expires)
+    }
+    if directives.isPublic || isHeuristicallyCacheable(response.status),
+        let text = response.fields.first("Last-Modified"),
+        let modified = HTTPDate.parse(text.trimmed, now: response.receivedAt)
+    {
+        return (min(.hours(24), max(.zero, date - modified) / 10), .heuristic)
+    }
+    return (.zero, .nothing)
+}
+
+/// How old a response was when it arrived (RFC 9111 §4.2.3, corrected_initial_age): the greater of what the clocks say
+/// and what `Age` and the time on the way say.
+func initialAge(of response: OriginResponse) -> Duration {
+    let delay = max(.zero, response.receivedAt - response.requestedAt)
+    let claimed = response.fields.first("Age").flatMap { deltaSeconds($0.trimmed) } ?? .zero
+    let apparent = date(of: response).map { max(.zero, response.receivedAt - $0) } ?? .zero
+    // Date is cut to whole seconds, so the part of a second beyond it is no age.
+    return max(.seconds(apparent.milliseconds / 1000), claimed + delay)
+}
+
+private func date(of response: OriginResponse) -> Timestamp? {
+    response.fields.first("Date").flatMap { HTTPDate.parse($0.trimmed, now: response.receivedAt) }
+}

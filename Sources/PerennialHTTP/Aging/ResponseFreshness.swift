@@ -1,0 +1,83 @@
+public import Perennial
+
+/// Who says how long a response is fresh.
+public enum FreshnessMode: Hashable, Sendable {
+    /// The origin's own fields.
+    /// - Parameter staleIfError: the age up to which an expired response may be served when the origin fails, where the
+    ///   origin neither names one nor forbids it. Default: none.
+    case origin(staleIfError: Duration? = nil)
+    /// The operator's limits, whatever the origin says.
+    /// - Parameter clientErrors: for 404, 410 and the other 4xx. Default: the same limits.
+    case policy(Limits, clientErrors: Limits? = nil)
+}
+
+/// How long a response is fresh, how long it may be served, and how old it already was when it arrived.
+public struct ResponseFreshness: Hashable, Sendable {
+    /// Ages counted from the moment the origin made or confirmed the response, which is `initialAge` before it arrived.
+    public var limits: Limits
+    /// How old the response was on arrival (RFC 9111 §4.2.3, corrected_initial_age).
+    public var initialAge: Duration
+    /// What the freshness lifetime was taken from.
+    public var basis: Basis
+
+    /// What a freshness lifetime was taken from.
+    public enum Basis: String, Sendable {
+        case sharedMaxAge = "s-maxage"
+        case maxAge = "max-age"
+        case expires
+        case heuristic
+        /// `no-cache`: never fresh.
+        case noCache = "no-cache"
+        /// The response says nothing to go by: never fresh.
+        case nothing
+        /// The operator's limits.
+        case policy
+    }
+
+    public init(limits: Limits, initialAge: Duration, basis: Basis) {
+        self.limits = limits
+        self.initialAge = initialAge
+        self.basis = basis
+    }
+
+    /// The limits counted from arrival.
+    public var limitsFromArrival: Limits {
+        Limits(
+            raising: limits.refreshAfter - initialAge, limits.expireAfter - initialAge,
+            limits.staleIfError - initialAge)
+    }
+}
+
+/// The limits and the initial age of `response`.
+///
+/// After a 304: pass the merged fields with the 304's times.
+public func freshness(of response: OriginResponse, mode: FreshnessMode) -> ResponseFreshness {
+    switch mode {
+    case .policy(let limits, let clientErrors):
+        let limits = (400..<500).contains(response.status) ? clientErrors ?? limits : limits
+        // The operator's limits are about how long ago this cache asked, not how long caches before it have held on.
+        return ResponseFreshness(limits: limits, initialAge: .zero, basis: .policy)
+    case .origin(let staleIfError):
+        let lifetime = freshnessLifetime(of: response)
+        return ResponseFreshness(
+            limits: limits(
+                lifetime: lifetime.duration, directives: CacheControl(response.fields),
+                operatorStaleIfError: staleIfError),
+            initialAge: initialAge(of: response), basis: lifetime.basis)
+    }
+}
+
+/// The three limits that a lifetime and a response's directives make.
+///
+/// - `no-cache`: never served without asking (RFC 9111 §5.2.2.4).
+/// - `must-revalidate`, `proxy-revalidate`, `s-maxage`: never served stale (§5.2.2.2, §5.2.2.8, §5.2.2.10).
+/// - otherwise `stale-while-revalidate` and `stale-if-error` are added to the lifetime, each by itself (RFC 5861).
+private func limits(lifetime: Duration, directives: CacheControl, operatorStaleIfError: Duration?) -> Limits {
+    if directives.noCache == .everything { return Limits(raising: .zero, .zero, .zero) }
+    if directives.mustRevalidate || directives.proxyRevalidate || directives.sharedMaxAge != nil {
+        return Limits(raising: lifetime, lifetime, lifetime)
+    }
+    let expireAfter = lifetime + (directives.staleWhileRevalidate ?? .zero)
+    let staleIfError = directives.staleIfError.map { lifetime + $0 } ?? operatorStaleIfError ?? .zero
+    return Limits(raising: lifetime, expireAfter, staleIfError)
+}

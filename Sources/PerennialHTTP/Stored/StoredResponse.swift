@@ -1,0 +1,35 @@
+/// A response as the gateway keeps it: the value of an entry.
+public struct StoredResponse: Hashable, Sendable {
+    public var status: Int
+    /// As ``fieldsToStore(of:receivedAt:)`` gives them.
+    public var fields: HeaderFields
+    /// As the origin sent it, content coding included.
+    public var body: [UInt8]
+    /// What a refresh must send so that the origin chooses the same representation: ``refreshFields(of:vary:)``.
+    public var requestFields: HeaderFields
+    /// The names in `Vary` when the response was stored: lower case, sorted.
+    public var vary: [String]
+
+    public init(
+        status: Int, fields: HeaderFields, body: [UInt8], requestFields: HeaderFields = [:], vary: [String] = []
+    ) {
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.requestFields = requestFields
+        self.vary = vary
+    }
+
+    /// Whether this response was made for requests like `request` (RFC 9111 §4.1).
+    public func isSelected(by request: HeaderFields) -> Bool {
+        let vary = Vary(names: vary)
+        return vary.matches(selecting: vary.selectingFields(of: requestFields), request: request)
+    }
+}
+
+/// The fields of a request that its refreshes repeat (RFC 9111 §4.3.1): those the response was chosen by, and the three that
+/// negotiate its form. Never credentials.
+public func refreshFields(of request: HeaderFields, vary: Vary) -> HeaderFields {
+    let names = Set(vary.names).union(["accept", "accept-encoding", "accept-language"]).subtracting(credentialFields)
+    return HeaderFields(names.sorted().compactMap { name in request[name].map { (name, $0) } })
+}

@@ -1,0 +1,114 @@
+internal import Perennial
+
+/// Whether a response may be stored.
+public enum Storability: Hashable, Sendable {
+    case store
+    case doNotStore(Reason)
+
+    /// Why not; the raw value is fit for `Cache-Status`'s `detail`.
+    public enum Reason: String, Sendable, CaseIterable {
+        /// The request is neither GET nor HEAD.
+        case method
+        /// The body did not arrive whole.
+        case incomplete
+        /// 206: a part of a representation.
+        case partial
+        /// The status isn't final, isn't understood, or can't be stored without explicit freshness.
+        case status
+        /// The origin could not answer (``isFailure(_:)``).
+        case failure
+        /// 401, 403 or 407: about the asker, not about the resource.
+        case refused
+        case noStore = "no-store"
+        /// The request is marked `no-store`.
+        case requestNoStore = "request-no-store"
+        case onlyPrivate = "private"
+        /// The request has `Authorization`.
+        case authorization
+        /// The request has `Cookie`.
+        case cookies
+        case setCookie = "set-cookie"
+        /// `Vary: *`, or a `Vary` that can't be read: no later request would match.
+        case varyAny = "vary-any"
+        /// `Vary` names a field with credentials, and the request has it: it would end up in a key.
+        case varyCredentials = "vary-credentials"
+        /// Never fresh, never to be served stale, and no validator to ask with.
+        case useless
+    }
+}
+
+/// Whether a shared cache may store `response` (RFC 9111 §3).
+///
+/// Stricter than the RFC where that protects users, until the operator lifts it by name (``Allowances``): responses to
+/// requests with `Authorization` are not stored even if they say `public` (§3.5 would permit it), nor those to requests
+/// with `Cookie`, nor those with `Set-Cookie`. Failures and refusals are never stored.
+///
+/// - Parameters:
+///   - method: the request's method, case-sensitive.
+///   - requestFields: the request's fields as the client sent them.
+///   - mode: with ``FreshnessMode/policy(_:clientErrors:)`` a response needs neither freshness nor a validator of its own.
+public func storability(
+    of response: OriginResponse, method: String, requestFields: HeaderFields, mode: FreshnessMode = .origin(),
+    allowances: Allowances = []
+) -> Storability {
+    let reason =
+        refusalByStatus(response, method: method)
+        ?? refusalByDirectives(response, requestFields, allowances)
+        ?? refusalByUser(response, requestFields, allowances)
+        ?? refusalByUse(response, mode)
+    return reason.map { .doNotStore($0) } ?? .store
+}
+
+private func refusalByStatus(_ response: OriginResponse, method: String) -> Storability.Reason? {
+    switch response.status {
+    case _ where method != "GET" && method != "HEAD": .method
+    case _ where !response.isComplete: .incomplete
+    case ..<200, 304: .status
+    case 206: .partial
+    case let status where isFailure(status): .failure
+    case let status where isRefusal(status): .refused
+    default: nil
+    }
+}
+
+/// RFC 9111 §5.2.1.5, §5.2.2.3, §5.2.2.5, §5.2.2.7.
+private func refusalByDirectives(
+    _ response: OriginResponse, _ requestFields: HeaderFields, _ allowances: Allowances
+) -> Storability.Reason? {
+    let directives = CacheControl(response.fields)
+    if directives.mustUnderstand && !isUnderstood(response.status) { return .status }
+    if !allowances.contains(.noStore) {
+        // must-understand with a status that is understood overrides the no-store beside it.
+        if directives.noStore && !directives.mustUnderstand { return .noStore }
+        if CacheControl(requestFields).noStore { return .requestNoStore }
+    }
+    if directives.onlyPrivate == .everything && !allowances.contains(.onlyPrivate) { return .onlyPrivate }
+    return nil
+}
+
+/// What could show one user's answer to another.
+private func refusalByUser(
+    _ response: OriginResponse, _ requestFields: HeaderFields, _ allowances: Allowances
+) -> Storability.Reason? {
+    if requestFields.contains("Authorization") && !allowances.contains(.authorization) { return .authorization }
+    if requestFields.contains("Cookie") && !allowances.contains(.cookies) { return .cookies }
+    if fieldsToStore(of: response.fields).contains("Set-Cookie") && !allowances.contains(.setCookie) {
+        return .setCookie
+    }
+    let vary = Vary(response.fields)
+    if vary.isAny { return .varyAny }
+    if !vary.credentials(in: requestFields).isEmpty { return .varyCredentials }
+    return nil
+}
+
+/// What could never be used again.
+private func refusalByUse(_ response: OriginResponse, _ mode: FreshnessMode) -> Storability.Reason? {
+    let directives = CacheControl(response.fields)
+    let isExplicit =
+        directives.sharedMaxAge != nil || directives.maxAge != nil || directives.isPublic
+        || response.fields.contains("Expires")
+    guard isExplicit || isHeuristicallyCacheable(response.status) else { return .status }
+    guard case .origin = mode, validator(from: response.fields) == nil else { return nil }
+    let freshness = freshness(of: response, mode: mode)
+    return freshness.limits.staleIfError > freshness.initialAge ? nil : .useless
+}

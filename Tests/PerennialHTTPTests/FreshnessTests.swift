@@ -1,0 +1,160 @@
+import Perennial
+import PerennialHTTP
+import Testing
+
+struct FreshnessTests {
+    typealias Basis = ResponseFreshness.Basis
+
+    struct Case: Sendable, CustomTestStringConvertible {
+        var fields: HeaderFields
+        /// refreshAfter, expireAfter, staleIfError in seconds.
+        var limits: [Int64]
+        var basis: Basis
+        var status = 200
+        var operatorStaleIfError: Duration?
+
+        var testDescription: String { "\(status) \(fields) → \(limits)" }
+    }
+
+    static let lastModified = ("Last-Modified", date(secondsBefore: 1000))
+
+    static let cases: [Case] = [
+        Case(fields: ["Cache-Control": "max-age=60"], limits: [60, 60, 60], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=60, s-maxage=30"], limits: [30, 30, 30], basis: .sharedMaxAge),
+        Case(fields: ["Cache-Control": "max-age=60", "Expires": "0"], limits: [60, 60, 60], basis: .maxAge),
+        Case(
+            fields: ["Cache-Control": "max-age=x", "Expires": date(secondsBefore: -50)], limits: [0, 0, 0],
+            basis: .maxAge),
+        // Expires.
+        Case(fields: ["Expires": date(secondsBefore: -50)], limits: [50, 50, 50], basis: .expires),
+        Case(
+            fields: ["Expires": date(secondsBefore: -50), "Date": date(secondsBefore: 10)], limits: [60, 60, 60],
+            basis: .expires),
+        Case(fields: ["Expires": date(secondsBefore: -50), "Date": "never"], limits: [50, 50, 50], basis: .expires),
+        Case(fields: ["Expires": date(secondsBefore: 50)], limits: [0, 0, 0], basis: .expires),
+        Case(fields: ["Expires": "0", "Last-Modified": lastModified.1], limits: [0, 0, 0], basis: .expires),
+        Case(
+            fields: ["Expires": date(secondsBefore: -50), "expires": date(secondsBefore: -500)], limits: [50, 50, 50],
+            basis: .expires),
+        // A guess.
+        Case(fields: ["Last-Modified": lastModified.1], limits: [100, 100, 100], basis: .heuristic),
+        Case(
+            fields: ["Last-Modified": date(secondsBefore: 100_000_000)], limits: [86_400, 86_400, 86_400],
+            basis: .heuristic),
+        Case(fields: ["Last-Modified": date(secondsBefore: -1000)], limits: [0, 0, 0], basis: .heuristic),
+        Case(fields: ["Last-Modified": lastModified.1], limits: [0, 0, 0], basis: .nothing, status: 302),
+        Case(
+            fields: ["Last-Modified": lastModified.1, "Cache-Control": "public"], limits: [100, 100, 100],
+            basis: .heuristic, status: 302),
+        Case(fields: ["ETag": "\"a\""], limits: [0, 0, 0], basis: .nothing),
+        Case(fields: [:], limits: [0, 0, 0], basis: .nothing),
+        // Stale, by the origin's leave.
+        Case(
+            fields: ["Cache-Control": "max-age=60, stale-while-revalidate=30"], limits: [60, 90, 90], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=60, stale-if-error=300"], limits: [60, 60, 360], basis: .maxAge),
+        Case(
+            fields: ["Cache-Control": "max-age=60, stale-while-revalidate=30, stale-if-error=10"],
+            limits: [60, 90, 90],
+            basis: .maxAge),
+        // Stale, by the operator's.
+        Case(
+            fields: ["Cache-Control": "max-age=60"], limits: [60, 60, 500], basis: .maxAge,
+            operatorStaleIfError: .seconds(500)),
+        Case(
+            fields: ["Cache-Control": "max-age=60"], limits: [60, 60, 60], basis: .maxAge,
+            operatorStaleIfError: .seconds(5)),
+        Case(
+            fields: ["Cache-Control": "max-age=60, stale-if-error=0"], limits: [60, 60, 60], basis: .maxAge,
+            operatorStaleIfError: .seconds(500)),
+        // Never stale.
+        Case(
+            fields: ["Cache-Control": "max-age=60, must-revalidate, stale-while-revalidate=9"], limits: [60, 60, 60],
+            basis: .maxAge, operatorStaleIfError: .seconds(500)),
+        Case(
+            fields: ["Cache-Control": "max-age=60, proxy-revalidate, stale-if-error=9"], limits: [60, 60, 60],
+            basis: .maxAge, operatorStaleIfError: .seconds(500)),
+        Case(
+            fields: ["Cache-Control": "s-maxage=60, stale-while-revalidate=9"], limits: [60, 60, 60],
+            basis: .sharedMaxAge, operatorStaleIfError: .seconds(500)),
+        Case(
+            fields: ["Cache-Control": "no-cache, max-age=60, stale-if-error=9"], limits: [0, 0, 0], basis: .noCache,
+            operatorStaleIfError: .seconds(500)),
+        Case(fields: ["Cache-Control": "no-cache=\"a\", max-age=60"], limits: [60, 60, 60], basis: .maxAge),
+        // Broken ages.
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "-5"], limits: [0, 0, 0], basis: .nothing),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "5, 6"], limits: [0, 0, 0], basis: .nothing),
+        Case(
+            fields: ["Cache-Control": "max-age=99999999999999999999, stale-while-revalidate=99999999999999999999"],
+            limits: [1 << 31, 1 << 32, 1 << 32], basis: .maxAge),
+    ]
+
+    @Test(arguments: cases)
+    func `The origin's fields make the limits`(example: Case) {
+        let freshness = freshness(
+            of: response(example.status, example.fields), mode: .origin(staleIfError: example.operatorStaleIfError))
+        let limits = freshness.limits
+        #expect([limits.refreshAfter, limits.expireAfter, limits.staleIfError] == example.limits.map { .seconds($0) })
+        #expect(freshness.basis == example.basis)
+    }
+
+    @Test(
+        arguments: [
+            ([:], 0, 0),
+            (["Age": "30"], 0, 30_000),
+            (["Age": "30"], 800, 30_800),
+            ([:], 800, 800),
+            (["Date": date(secondsBefore: 20)], 0, 20_000),
+            (["Date": date(secondsBefore: 20), "Age": "30"], 0, 30_000),
+            (["Date": date(secondsBefore: 20), "Age": "5"], 900, 20_000),
+            (["Date": date(secondsBefore: -20)], 0, 0),
+            (["Age": "30", "age": "5"], 0, 30_000),
+            (["Age": "x"], 0, 0),
+            (["Age": "99999999999999"], 0, 2_147_483_648_000),
+        ] as [(HeaderFields, Int64, Int64)])
+    func `The age on arrival is the greater of what clocks and caches say`(
+        fields: HeaderFields, delay: Int64, age: Int64
+    ) {
+        let freshness = freshness(of: response(200, fields, delay: .milliseconds(delay)), mode: .origin())
+        #expect(freshness.initialAge == .milliseconds(age))
+    }
+
+    @Test func `The part of a second that Date can't say is no age`() {
+        var late = response()
+        late.receivedAt = late.receivedAt + .milliseconds(999)
+        late.requestedAt = late.receivedAt
+        #expect(freshness(of: late, mode: .origin()).initialAge == .zero)
+    }
+
+    @Test func `Limits from arrival have the first age taken off`() {
+        let aged = response(200, ["Cache-Control": "max-age=60, stale-while-revalidate=20", "Age": "70"])
+        let limits = freshness(of: aged, mode: .origin()).limitsFromArrival
+        #expect(limits == Limits(raising: .zero, .seconds(10), .seconds(10)))
+    }
+
+    @Test func `The operator's limits rule over the origin's, with others for client errors`() throws {
+        let short = try Limits(refreshAfter: .seconds(10), expireAfter: .seconds(20))
+        let mode = FreshnessMode.policy(.standard, clientErrors: short)
+        let fields: HeaderFields = ["Cache-Control": "max-age=5", "Age": "100"]
+        for (status, limits) in [(200, Limits.standard), (301, .standard), (404, short), (410, short), (451, short)] {
+            let freshness = freshness(of: response(status, fields), mode: mode)
+            #expect(freshness == ResponseFreshness(limits: limits, initialAge: .zero, basis: .policy))
+        }
+        #expect(freshness(of: response(404), mode: .policy(.standard)).limits == .standard)
+    }
+
+    @Test func `Age and time to live count whole seconds`() throws {
+        let limits = try Limits(refreshAfter: .seconds(10), expireAfter: .seconds(20))
+        let freshness = Freshness(confirmedAt: arrival, limits: limits)
+        let expected: [(Int64, String, Int64)] = [
+            (-5000, "0", 15), (0, "0", 10), (999, "0", 9), (1000, "1", 9), (10_000, "10", 0), (10_001, "10", -1),
+            (620_000, "620", -610),
+        ]
+        for (milliseconds, age, left) in expected {
+            let now = arrival + .milliseconds(milliseconds)
+            #expect(ageField(freshness, now: now) == age)
+            #expect(timeToLive(freshness, now: now) == left)
+        }
+        #expect(ageField(freshness, now: .distantFuture) == "2147483648")
+        #expect(timeToLive(freshness, now: .distantFuture) < -9_000_000_000_000_000)
+    }
+}
