@@ -1,6 +1,7 @@
-import Perennial
 import PerennialTesting
 import Testing
+
+@testable import Perennial
 
 @Suite struct ReadingTests {
     @Test func `a missing key is fetched once and saved before it is returned`() async throws {
@@ -109,7 +110,7 @@ import Testing
         let rig = Rig(origin: ScriptedOrigin { _, _ in .absent() })
         let cache = rig.cache()
         #expect(try await cache["a"] == nil)
-        await #expect(throws: Absent.self) { try await cache.value(for: "a") }
+        await #expect(throws: Absent.self) { _ = try await cache.value(for: "a") }
         #expect(try await cache.lookup("a").isAbsent)
         #expect(rig.origin.count == 1)
         rig.clock.advance(by: .minutes(5))
