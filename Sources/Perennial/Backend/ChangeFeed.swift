@@ -17,7 +17,8 @@ package final class ChangeFeed: Sendable {
 
     /// What is published from now on.
     package func subscribe() -> AsyncStream<[StoreChange]> {
-        let (stream, continuation) = AsyncStream.makeStream(of: [StoreChange].self, bufferingPolicy: .bufferingNewest(256))
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: [StoreChange].self, bufferingPolicy: .bufferingNewest(256))
         let id: Int? = listeners.withLock { listeners in
             if listeners.isFinished { return nil }
             listeners.nextID += 1

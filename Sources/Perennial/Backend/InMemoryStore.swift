@@ -20,7 +20,9 @@ public final class InMemoryStore: Store {
         return outcome
     }
 
-    public func confirm(_ metadata: EntryMetadata, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
+    public func confirm(_ metadata: EntryMetadata, fence: Generation?, releasing: LeaseToken?) async throws
+        -> SaveOutcome
+    {
         let outcome = table.withLock { $0.confirm(metadata, fence: fence, releasing: releasing) }
         announce(metadata.key, outcome)
         return outcome

@@ -1,0 +1,112 @@
+import Perennial
+
+extension StoreConformance {
+    /// Runs the janitor until it has nothing to do.
+    private static func maintain(_ store: any Store, now: Timestamp) async throws -> MaintenanceReport {
+        var sum = MaintenanceReport()
+        for _ in 0..<1000 {
+            let report = try await store.maintain(now: now)
+            sum.dead += report.dead
+            sum.evicted += report.evicted
+            if !report.isUnfinished { return sum }
+        }
+        throw ConformanceFailure(description: "the janitor has not finished after 1000 runs")
+    }
+
+    static let janitorChecks: [Check] = [
+        Check("the janitor removes what is past staleIfError, to the millisecond, and nothing else") { store in
+            for (name, life) in [("a", Duration.hours(1)), ("b", .hours(2)), ("c", .forever)] {
+                var entry = Samples.entry(Samples.key(name), tags: ["x"])
+                entry.metadata.limits = Limits(raising: .zero, .zero, life)
+                try await store.save(entry)
+            }
+            let end = Samples.now + .hours(1)
+            let early = try await maintain(store, now: Timestamp(milliseconds: end.milliseconds - 1))
+            try requireEqual(early, MaintenanceReport(), "the report before anything is dead")
+            let report = try await maintain(store, now: end)
+            try requireEqual(report, MaintenanceReport(dead: 1), "the report")
+            let left = try await store.list(cache: nil, tag: "x", after: nil, limit: 10).map(\.key.key)
+            try requireEqual(left, ["b", "c"], "what is left")
+            try requireEqual(try await store.statistics().entries, 2, "the number of entries")
+        },
+        Check("a confirmation keeps an entry from the janitor") { store in
+            let entry = Samples.entry()
+            try await store.save(entry)
+            var confirmed = entry.metadata
+            confirmed.confirmedAt = Samples.now + .days(6)
+            _ = try await store.confirm(confirmed, fence: nil, releasing: nil)
+            let report = try await maintain(store, now: Samples.now + .days(8))
+            try requireEqual(report, MaintenanceReport(), "the report")
+        },
+        Check("expiring by hand does not make an entry dead") { store in
+            try await store.save(Samples.entry())
+            _ = try await store.expire(.key(Samples.key()), now: Samples.now)
+            let report = try await maintain(store, now: Samples.now + .days(6))
+            try requireEqual(report, MaintenanceReport(), "the report")
+        },
+        Check("a thousand dead entries go, in as many runs as it takes") { store in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<1000 {
+                    group.addTask { try await store.save(Samples.entry(Samples.key("\(number)"))) }
+                }
+                try await group.waitForAll()
+            }
+            let report = try await maintain(store, now: Samples.now + .days(30))
+            try requireEqual(report.dead, 1000, "the number of dead entries")
+            try requireEqual(try await store.statistics().entries, 0, "the number of entries")
+        },
+        Check("without a limit nothing usable is removed") { store in
+            try await store.save(Samples.entry(bytes: Array(repeating: 1, count: 1_000_000)))
+            try requireEqual(try await maintain(store, now: Samples.now), MaintenanceReport(), "the report")
+            try requireEqual(try await store.statistics().limit, nil, "the limit")
+        },
+        Check(
+            "over its limit the store loses the least recently used first, and no more than it must", sizeLimit: 120_000
+        ) {
+            store in
+            for number in 0..<20 {
+                let at = Samples.now + .seconds(Int64(number))
+                let bytes = [UInt8](repeating: 1, count: 10_000)
+                try await store.save(Samples.entry(Samples.key("\(number)"), bytes: bytes, at: at))
+            }
+            let read = [3, 0, 7].map { Samples.key("\($0)") }
+            try await store.touch(read + [Samples.key("missing")], now: Samples.now + .minutes(1))
+            let report = try await maintain(store, now: Samples.now + .minutes(2))
+            try require(report.evicted > 0, "nothing was evicted")
+            let statistics = try await store.statistics()
+            try requireEqual(statistics.limit, 120_000, "the limit")
+            try require(statistics.bytes <= 120_000, "\(statistics.bytes) bytes are left, over the limit")
+            try requireEqual(statistics.entries, 20 - report.evicted, "the number of entries left")
+            try require(statistics.entries >= 8, "only \(statistics.entries) entries are left")
+            let byUse = [1, 2, 4, 5, 6] + Array(8..<20) + [0, 3, 7]
+            let wanted = Set(byUse.dropFirst(report.evicted).map { Samples.key("\($0)") })
+            let left = try await Set(store.list(cache: nil, tag: nil, after: nil, limit: 100).map(\.key))
+            try requireEqual(left, wanted, "what is left")
+        },
+        Check("dead entries go before usable ones", sizeLimit: 60_000) { store in
+            for number in 0..<10 {
+                var entry = Samples.entry(
+                    Samples.key("\(number)"), bytes: [UInt8](repeating: 1, count: 10_000),
+                    at: Samples.now + .seconds(Int64(number)))
+                if number >= 5 { entry.metadata.limits = Limits(raising: .zero, .zero, .minutes(1)) }
+                try await store.save(entry)
+            }
+            let report = try await maintain(store, now: Samples.now + .hours(1))
+            try requireEqual(report.dead, 5, "the number of dead entries")
+            try requireEqual(report.evicted, 0, "the number of evicted entries")
+        },
+        Check("touching an earlier time, or a missing key, changes nothing", sizeLimit: 25_000) { store in
+            for number in 0..<3 {
+                let at = Samples.now + .seconds(Int64(number))
+                let bytes = [UInt8](repeating: 1, count: 10_000)
+                try await store.save(Samples.entry(Samples.key("\(number)"), bytes: bytes, at: at))
+            }
+            try await store.touch([Samples.key("2")], now: Samples.now - .days(1))
+            try await store.touch([], now: Samples.now)
+            _ = try await maintain(store, now: Samples.now + .minutes(1))
+            try require(try await store.read(Samples.key("2")).entry != nil, "the most recently used entry was evicted")
+            try require(try await store.read(Samples.key("0")).entry == nil, "the least recently used entry is left")
+            try requireEqual(try await store.read(Samples.key("missing")).entry, nil, "the missing entry")
+        },
+    ]
+}

@@ -1,0 +1,39 @@
+public import Perennial
+
+/// What every ``Store`` must do, a check for each sentence of its documentation.
+public enum StoreConformance {
+    public typealias Check = ConformanceCheck<any Store>
+
+    /// All of them. Each wants an empty store of its own.
+    public static let checks: [Check] =
+        savingChecks + fenceChecks + purgeChecks + leaseChecks + listChecks + changeChecks + janitorChecks
+}
+
+extension Store {
+    func read(_ key: EntryKey) async throws -> StoreRecord { try await read([key])[0] }
+
+    func lease(_ key: EntryKey, token: LeaseToken, until: Timestamp, now: Timestamp) async throws -> LeaseOutcome {
+        try await lease([key], token: token, until: until, now: now)[0]
+    }
+
+    @discardableResult
+    func save(_ entry: StoredEntry) async throws -> Generation {
+        guard case .saved(let generation) = try await save(entry, fence: nil, releasing: nil) else {
+            throw ConformanceFailure(description: "a save of \(entry.metadata.key) without a fence was superseded")
+        }
+        return generation
+    }
+}
+
+extension LeaseOutcome {
+    var isGranted: Bool {
+        if case .granted = self { true } else { false }
+    }
+}
+
+extension SaveOutcome {
+    func generation(file: StaticString = #fileID, line: Int = #line) throws -> Generation {
+        if case .saved(let generation) = self { return generation }
+        throw ConformanceFailure(description: "superseded, should have been saved (\(file):\(line))")
+    }
+}
