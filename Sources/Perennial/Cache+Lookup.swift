@@ -28,7 +28,7 @@ extension Cache {
             if isNew {
                 Task { await fly(flight, key, .read(fetch ?? self.fetch)) }
             }
-            switch try await flight.wait() {
+            switch try await flight.wait(at: time.now) {
             // Not meant for those who joined: they begin a flight of their own.
             case .turnedBack: continue
             case .notStored(.some) where !isNew: continue

@@ -53,7 +53,7 @@ extension Cache: Refreshable {
         let landing: Flight<Value>.Landing
         if isNew {
             landing = await fly(flight, key, .refresh(delivery))
-        } else if let joined = try? await flight.wait() {
+        } else if let joined = try? await flight.wait(at: time.now) {
             landing = joined
         } else {
             return .notNow(until: time.now)
