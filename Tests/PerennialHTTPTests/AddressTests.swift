@@ -64,7 +64,7 @@ struct CacheKeyTests {
         ("/../../etc", "/etc"), ("/%2e%2E/etc", "/etc"), ("/a/%2e", "/a/"), ("/a//b", "/a//b"), ("/a//../b", "/a/b"),
         ("//evil.example/x", "//evil.example/x"), ("/a?../b", "/a?../b"), ("/A", "/A"), ("/a/", "/a/"),
         ("/a/...", "/a/..."),
-        ("/a;b=c,d", "/a;b=c,d"), ("/{a}|b", "/{a}|b"),
+        ("/a;b=c,d", "/a;b=c,d"), ("/{a}|b", "/{a}|b"), ("/a/.b", "/a/.b"), ("/a?b=/./c", "/a?b=/./c"),
         ("https://api.example.com/a", "/a"), ("HTTPS://API.example.com:443/a", "/a"), ("https://api.example.com", "/"),
         ("https://api.example.com?a=b", "/?a=b"), ("https://api.example.com/..//a", "//a"),
     ])
