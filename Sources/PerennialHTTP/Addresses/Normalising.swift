@@ -1,7 +1,8 @@
 // The three changes to an address that RFC 3986 §6.2.2 says never change its meaning, and no other.
 
 /// Percent-encoding in its normal form: upper-case digits (§6.2.2.1), and what needs none decoded (§6.2.2.2).
-/// A `%` that begins no encoding stays as it is, and nothing is decoded that would give it a meaning: `%e%42` is not `%eB`.
+/// A `%` that begins no encoding stays as it is, and nothing is decoded that would give it a meaning: `%e%42` is not
+/// `%eB`.
 func normalisingPercentEncoding(_ text: some Collection<UInt8>) -> [UInt8] {
     var normal: [UInt8] = []
     normal.reserveCapacity(text.count)
@@ -28,7 +29,8 @@ func normalisingPercentEncoding(_ text: some Collection<UInt8>) -> [UInt8] {
     return normal
 }
 
-/// A path that begins with `/`, or nothing, without its `.` and `..` (§5.2.4, §6.2.2.3). `..` never climbs above the root.
+/// A path that begins with `/`, or nothing, without its `.` and `..` (§5.2.4, §6.2.2.3). `..` never climbs above the
+/// root.
 func removingDotSegments(_ path: [UInt8]) -> [UInt8] {
     let slash = UInt8(ascii: "/")
     var kept: [ArraySlice<UInt8>] = []

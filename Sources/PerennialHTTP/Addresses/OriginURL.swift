@@ -17,7 +17,7 @@ public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
         if let bad = text.utf8.first(where: { !$0.isVisible }) {
             throw AddressError(
                 bad > 0x7E
-                    ? "origin \(whole) has a letter that isn't ASCII; write the host in its xn-- form and the path percent-encoded"
+                    ? "origin \(whole) has a letter that isn't ASCII; write the host as xn--…, the path percent-encoded"
                     : "origin \(whole) has a space or control character in it; remove it")
         }
         let (scheme, rest) = try splitScheme(text, what: "origin \(whole)")
@@ -92,8 +92,8 @@ func splitScheme(_ text: String, what: String) throws(AddressError) -> (scheme: 
     throw AddressError("\(what) doesn't begin with http:// or https://; write it like https://api.example.com")
 }
 
-/// RFC 3986 §3.2.2: eight groups of up to four hexadecimal digits, of which `::` stands for one or more that are zero; the
-/// last two may be written as an IPv4 address.
+/// RFC 3986 §3.2.2: eight groups of up to four hexadecimal digits, of which `::` stands for one or more that are
+/// zero; the last two may be written as an IPv4 address.
 private func isIPv6(_ text: Substring) -> Bool {
     let halves = text.split(separator: "::", omittingEmptySubsequences: false)
     guard halves.count <= 2 else { return false }
