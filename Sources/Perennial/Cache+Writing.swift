@@ -154,9 +154,10 @@ private actor PageCursor<Key: Hashable & Sendable & LosslessStringConvertible, V
         last = end
         let records = try await store.read(metadata.map(\.key))
         let now = cache.time.now
-        page = zip(metadata, records).compactMap { metadata, record -> (Key, Answer<Value>)? in
-            guard let key = Key(metadata.key.key), let entry = cache.decode(record) else { return nil }
-            return (key, Answer(entry, state: entry.freshness.state(at: now), source: .store, at: now))
-        }[...]
+        page =
+            zip(metadata, records).compactMap { metadata, record -> (Key, Answer<Value>)? in
+                guard let key = Key(metadata.key.key), let entry = cache.decode(record) else { return nil }
+                return (key, Answer(entry, state: entry.freshness.state(at: now), source: .store, at: now))
+            }[...]
     }
 }

@@ -102,7 +102,8 @@ extension Cache {
             if now >= patience.hard { return .landed(fallBack(known, FetchTimeout(timeout: policy.timeout), now)) }
             if let soft = patience.soft, now >= soft, let known, known.freshness.isUsableOnError(at: now) {
                 flight.landEarly(
-                    .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt)
+                    .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt
+                )
             }
             try? await time.sleep(for: pause)
             pause = min(pause * 2, .milliseconds(25))
@@ -205,9 +206,11 @@ extension Cache {
     private func startSoftTimer(_ flight: Flight<Value>, _ known: Entry<Value>?) -> Task<Void, Never>? {
         guard let soft = policy.softTimeout, let known else { return nil }
         return Task { [time] in
-            guard (try? await time.sleep(for: soft)) != nil, known.freshness.isUsableOnError(at: time.now) else { return }
+            guard (try? await time.sleep(for: soft)) != nil, known.freshness.isUsableOnError(at: time.now) else {
+                return
+            }
             flight.landEarly(
-                    .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt)
+                .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt)
         }
     }
 

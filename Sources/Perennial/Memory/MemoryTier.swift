@@ -1,4 +1,5 @@
 import Synchronization
+
 public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Sendable {
     let table = Mutex<[Key: Element]>([:])
     public init(maximumBytes: Int, maximumCount: Int? = nil, shards: Int? = nil, seed: UInt64) {}
@@ -7,10 +8,20 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
     public enum Change { case keep, remove, store(Element, cost: Int) }
     public func update(_ key: Key, _ body: (Element?) -> Change) {
         table.withLock { t in
-            switch body(t[key]) { case .keep: break; case .remove: t[key] = nil; case .store(let e, _): t[key] = e }
+            switch body(t[key]) {
+            case .keep: break;
+            case .remove: t[key] = nil;
+            case .store(let e, _): t[key] = e
+            }
         }
     }
-    public func removeAll(where p: (Key, Element) -> Bool) { table.withLock { t in t = t.filter { !p($0.key, $0.value) } } }
-    public func forEach(_ body: (Key, Element, Bool) -> Void) { for (k, v) in table.withLock({ $0 }) { body(k, v, true) } }
+    public func removeAll(where p: (Key, Element) -> Bool) {
+        table.withLock { t in t = t.filter { !p($0.key, $0.value) } }
+    }
+    public func forEach(_ body: (Key, Element, Bool) -> Void) {
+        for (k, v) in table.withLock({ $0 }) { body(k, v, true) }
+    }
 }
-extension MemoryTier { public var statistics: (hits: Int, misses: Int, count: Int, bytes: Int, evictions: Int) { (0,0,0,0,0) } }
+extension MemoryTier {
+    public var statistics: (hits: Int, misses: Int, count: Int, bytes: Int, evictions: Int) { (0, 0, 0, 0, 0) }
+}

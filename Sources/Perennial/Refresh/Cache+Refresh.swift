@@ -97,7 +97,8 @@ extension Cache: Refreshable {
         }
         observer?(.refreshFailed(key: delivery.job.key.key, attempt: delivery.attempt, error, retryAt: retryAt))
         logger.log(
-            level: isLast ? .warning : .info, isLast ? "a refresh failed for good" : "a refresh failed and will be tried again",
+            level: isLast ? .warning : .info,
+            isLast ? "a refresh failed for good" : "a refresh failed and will be tried again",
             metadata: ["key": "\(delivery.job.key.key)", "attempt": "\(delivery.attempt)", "error": "\(error)"])
         await rest(key, delivery.job, until: retryAt ?? now + policy.coolDown)
         if let entry = memory.peek(key), entry.freshness.state(at: now) == .expired {

@@ -138,7 +138,9 @@ public final class RefreshWorker: Sendable {
         for delivery in left {
             await conclude { try await self.queue.giveBack(delivery, at: self.time.now) }
         }
-        if !left.isEmpty { logger.notice("handed back refreshes that were not finished", metadata: ["count": "\(left.count)"]) }
+        if !left.isEmpty {
+            logger.notice("handed back refreshes that were not finished", metadata: ["count": "\(left.count)"])
+        }
     }
 
     private var isStopping: Bool { progress.withLock { $0.isStopping } }

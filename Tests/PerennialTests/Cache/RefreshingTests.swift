@@ -26,7 +26,9 @@ import Testing
         await cache.shutdown()
     }
 
-    @Test func `a failed refresh leaves the value, is retried with growing pauses, and ends as a dead letter`() async throws {
+    @Test func `a failed refresh leaves the value, is retried with growing pauses, and ends as a dead letter`()
+        async throws
+    {
         let (rig, cache) = try await staleRig()
         let worker = rig.worker(cache)
         rig.origin.fails(Trouble(name: "no luck"))
@@ -103,7 +105,9 @@ import Testing
         #expect(try await rig.backend.store.statistics().entries == 0)
     }
 
-    @Test func `a reader during a refresh of an expired key waits for that refresh and nobody else is asked`() async throws {
+    @Test func `a reader during a refresh of an expired key waits for that refresh and nobody else is asked`()
+        async throws
+    {
         let (rig, cache) = try await staleRig(Rig.policy(expireAfter: .seconds(3670)))
         let gate = Gate()
         rig.origin.answers { _, _ in
@@ -188,7 +192,8 @@ import Testing
         #expect(dead.error?.contains("'seven' is not a key") == true)
     }
 
-    @Test func `a stopping worker waits for what is in hand and hands back what is not finished in time`() async throws {
+    @Test func `a stopping worker waits for what is in hand and hands back what is not finished in time`() async throws
+    {
         let (rig, cache) = try await staleRig()
         let gate = Gate()
         rig.origin.answers { _, _ in

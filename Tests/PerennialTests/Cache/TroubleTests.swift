@@ -94,7 +94,8 @@ import Testing
 
     @Test func `a migrate hook rescues an older format`() async throws {
         let rig = Rig()
-        let old = Codec<String>(format: "v1", encode: { Array($0.utf8) }, decode: { String(decoding: $0, as: UTF8.self) })
+        let old = Codec<String>(
+            format: "v1", encode: { Array($0.utf8) }, decode: { String(decoding: $0, as: UTF8.self) })
         try await rig.cache(codec: old).set("a", to: "from version 1")
         let cache = rig.cache(migrate: { format, bytes in
             format == "v1" ? String(decoding: bytes, as: UTF8.self) : nil
