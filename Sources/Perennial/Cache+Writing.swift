@@ -102,6 +102,7 @@ extension Cache {
             let records = try await backend.store.read(some.map(entryKey))
             for (key, record) in zip(some, records) {
                 let entry = decode(record)
+                let cost = entry.map { cost($0, key) } ?? 0
                 memory.update(key) { current in
                     guard let current else { return .keep }
                     guard let entry else {
@@ -109,7 +110,7 @@ extension Cache {
                         return current.generation > record.fence || current.generation == .zero ? .keep : .remove
                     }
                     if current.generation == entry.generation || current.isNewer(than: entry) { return .keep }
-                    return .store(entry, cost: cost(entry, key))
+                    return .replace(entry, cost: cost)
                 }
             }
         }
