@@ -69,7 +69,7 @@ extension Cache {
 
     /// Puts an entry into the memory tier unless a newer one is there or the key was written by hand meanwhile.
     func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>? = nil) {
-        let cost = cost(entry, key)
+        let cost = self.cost(entry, key)
         memory.update(key) { current in
             if flight?.isDetached == true { return .keep }
             if let current, current.isNewer(than: entry) { return .keep }

@@ -102,7 +102,7 @@ extension Cache {
             let records = try await backend.store.read(some.map(entryKey))
             for (key, record) in zip(some, records) {
                 let entry = decode(record)
-                let cost = entry.map { cost($0, key) } ?? 0
+                let cost = entry.map { self.cost($0, key) } ?? 0
                 memory.update(key) { current in
                     guard let current else { return .keep }
                     guard let entry else {
