@@ -1,4 +1,3 @@
-internal import Synchronization
 
 /// One piece of work on one key that any number of readers wait for.
 ///
@@ -31,7 +30,7 @@ final class Flight<Value: Sendable>: Sendable {
         var isDetached = false
     }
 
-    private let progress = Mutex(Progress())
+    private let progress = Locked(Progress())
 
     /// Whether the key was written by hand since: what this flight brings must not be kept.
     var isDetached: Bool { progress.withLock { $0.isDetached } }
@@ -87,7 +86,7 @@ final class Flight<Value: Sendable>: Sendable {
 
 /// The flights in progress, one a key.
 final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    private let table = Mutex<[Key: Flight<Value>]>([:])
+    private let table = Locked<[Key: Flight<Value>]>([:])
 
     /// The flight for the key; `isNew`: the caller has to see to it that it lands.
     func join(_ key: Key) -> (flight: Flight<Value>, isNew: Bool) {

@@ -8,7 +8,7 @@ public import Synchronization
     internal import Darwin
 #endif
 
-/// A lock for critical sections of some tens of nanoseconds: no allocation, no system call, no suspension inside.
+/// A lock for short critical sections: no system call and no suspension inside.
 ///
 /// Taking it when it is free is one atomic exchange, and releasing it one store. A thread that finds it taken reads
 /// until it looks free, then lets other threads run, then sleeps for ever longer moments (50 µs to 1 ms): when its
