@@ -1,5 +1,4 @@
 internal import Logging
-
 internal import Synchronization
 
 extension Cache {

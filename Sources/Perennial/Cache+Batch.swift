@@ -27,7 +27,7 @@ extension Cache {
         var failures: [Key: any Error] = [:]
         for (key, flight, isNew) in waiting {
             do {
-                let landing = try await flight.wait()
+                let landing = try await flight.wait(at: time.now)
                 switch landing {
                 case .turnedBack: values[key] = try await lookup(key).value
                 case .notStored(.some) where !isNew: values[key] = try await lookup(key).value

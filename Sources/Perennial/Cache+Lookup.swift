@@ -28,7 +28,7 @@ extension Cache {
             if isNew {
                 Task { await fly(flight, key, .read(fetch ?? self.fetch)) }
             }
-            switch try await flight.wait() {
+            switch try await flight.wait(at: time.now) {
             // Not meant for those who joined: they begin a flight of their own.
             case .turnedBack: continue
             case .notStored(.some) where !isNew: continue
@@ -69,10 +69,11 @@ extension Cache {
 
     /// Puts an entry into the memory tier unless a newer one is there or the key was written by hand meanwhile.
     func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>? = nil) {
+        let cost = self.cost(entry, key)
         memory.update(key) { current in
             if flight?.isDetached == true { return .keep }
             if let current, current.isNewer(than: entry) { return .keep }
-            return .store(entry, cost: cost(entry, key))
+            return .replace(entry, cost: cost)
         }
     }
 

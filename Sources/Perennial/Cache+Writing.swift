@@ -102,6 +102,7 @@ extension Cache {
             let records = try await backend.store.read(some.map(entryKey))
             for (key, record) in zip(some, records) {
                 let entry = decode(record)
+                let cost = entry.map { self.cost($0, key) } ?? 0
                 memory.update(key) { current in
                     guard let current else { return .keep }
                     guard let entry else {
@@ -109,7 +110,7 @@ extension Cache {
                         return current.generation > record.fence || current.generation == .zero ? .keep : .remove
                     }
                     if current.generation == entry.generation || current.isNewer(than: entry) { return .keep }
-                    return .store(entry, cost: cost(entry, key))
+                    return .replace(entry, cost: cost)
                 }
             }
         }
@@ -154,9 +155,10 @@ private actor PageCursor<Key: Hashable & Sendable & LosslessStringConvertible, V
         last = end
         let records = try await store.read(metadata.map(\.key))
         let now = cache.time.now
-        page = zip(metadata, records).compactMap { metadata, record -> (Key, Answer<Value>)? in
-            guard let key = Key(metadata.key.key), let entry = cache.decode(record) else { return nil }
-            return (key, Answer(entry, state: entry.freshness.state(at: now), source: .store, at: now))
-        }[...]
+        page =
+            zip(metadata, records).compactMap { metadata, record -> (Key, Answer<Value>)? in
+                guard let key = Key(metadata.key.key), let entry = cache.decode(record) else { return nil }
+                return (key, Answer(entry, state: entry.freshness.state(at: now), source: .store, at: now))
+            }[...]
     }
 }

@@ -1,5 +1,4 @@
 public import Logging
-internal import Synchronization
 
 /// A persistent cache that refreshes itself in the background.
 ///
@@ -42,8 +41,8 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     let storeReads: Reachability
     let storeWrites: Reachability
     let queueCalls: Reachability
-    let counters = Mutex(CacheStatistics())
-    let background = Mutex(Background())
+    let counters = Locked(CacheStatistics())
+    let background = Locked(Background())
 
     /// What runs behind: ends with the cache.
     struct Background {

@@ -4,7 +4,8 @@ public import Perennial
 public struct OriginResponse: Hashable, Sendable {
     /// The status code.
     public var status: Int
-    /// The fields as they were received. Decide before removing any: `Connection` must not be able to hide a `no-store`.
+    /// The fields as they were received. Decide before removing any: `Connection` must not be able to hide a
+    /// `no-store`.
     public var fields: HeaderFields
     /// When the request was sent (RFC 9111 §4.2.3, request_time).
     public var requestedAt: Timestamp

@@ -69,14 +69,22 @@ private func normalised(_ value: String, of name: String) -> String {
 /// The members of a list, without white space around the semicolons of their parameters.
 private func members(_ value: String) -> [String] {
     listMembers(value).map { member in
-        if member.utf8.contains(UInt8(ascii: "\"")) { return String(member) }
+        guard member.utf8.contains(UInt8(ascii: ";")), !member.utf8.contains(UInt8(ascii: "\"")) else {
+            return String(member)
+        }
         return member.split(separator: ";", omittingEmptySubsequences: false).map(\.trimmed).joined(separator: ";")
     }
 }
 
 private func escaped(_ value: String) -> String {
-    let bytes = value.utf8.flatMap { byte in
-        (0x21...0x7E).contains(byte) && !"%&".utf8.contains(byte) ? [byte] : byte.percentEncoded
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(value.utf8.count)
+    for byte in value.utf8 {
+        if byte.isVisible && byte != UInt8(ascii: "%") && byte != UInt8(ascii: "&") {
+            bytes.append(byte)
+        } else {
+            bytes += byte.percentEncoded
+        }
     }
     return String(decoding: bytes, as: UTF8.self)
 }

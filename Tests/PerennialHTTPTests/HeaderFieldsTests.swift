@@ -12,6 +12,12 @@ struct HeaderFieldsTests {
         #expect(fields["x-"] == nil)
     }
 
+    @Test func `Fields are made from pairs, in their order`() {
+        let named = [(name: "A", value: "1"), (name: "a", value: "2")]
+        #expect(HeaderFields(named) == ["A": "1", "a": "2"])
+        #expect(HeaderFields(named.map { ($0.name, $0.value) }) == HeaderFields(named))
+    }
+
     @Test func `Setting replaces all of a name in the place of the first`() {
         var changed = fields
         changed.set("ACCEPT", to: "*/*")

@@ -150,6 +150,11 @@ struct StorabilityTests {
         #expect(admission(of: method, fields: fields) == expected)
     }
 
+    @Test func `Why a request passed is told in the words of Cache-Status`() {
+        #expect(Admission.Reason.method.forward == .method)
+        #expect(Admission.Reason.range.forward == .bypass)
+    }
+
     @Test func `Requests with credentials may be let in by name`() {
         let request: HeaderFields = ["Cookie": "a", "Authorization": "b"]
         #expect(admission(of: "GET", fields: request, allowances: [.cookies, .authorization]) == .cache)

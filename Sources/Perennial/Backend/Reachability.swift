@@ -1,5 +1,4 @@
 internal import Logging
-internal import Synchronization
 
 /// Keeps an engine that can't be reached from slowing every reader down, and says once when it fails and once when it is back.
 ///
@@ -14,7 +13,7 @@ final class Reachability: Sendable {
 
     /// What is reached, as the log names it.
     private let subject: String
-    private let condition = Mutex(Condition())
+    private let condition = Locked(Condition())
     private let time: any TimeSource
     private let logger: Logger
 

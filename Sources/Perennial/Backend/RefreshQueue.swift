@@ -18,7 +18,8 @@ public protocol RefreshQueue: Sendable {
     ///   - limit: at most this many.
     ///   - worker: the taker's name, for people who look at the queue.
     ///   - until: the jobs belong to this worker until then.
-    func dequeue(caches: [String], limit: Int, worker: String, until: Timestamp, now: Timestamp) async throws -> [Delivery]
+    func dequeue(caches: [String], limit: Int, worker: String, until: Timestamp, now: Timestamp) async throws
+        -> [Delivery]
 
     /// The heartbeat: makes deliveries belong to their worker until `until`.
     /// - Returns: those that still do; the others were delivered to somebody else meanwhile, or are done.

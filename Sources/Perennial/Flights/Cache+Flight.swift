@@ -101,7 +101,9 @@ extension Cache {
             // Another machine is asking: what it brings is for us too.
             if now >= patience.hard { return .landed(fallBack(known, FetchTimeout(timeout: policy.timeout), now)) }
             if let soft = patience.soft, now >= soft, let known, known.freshness.isUsableOnError(at: now) {
-                flight.land(.entry(known, source: .memory, found: .expired, note: .originSlow))
+                flight.landEarly(
+                    .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt
+                )
             }
             try? await time.sleep(for: pause)
             pause = min(pause * 2, .milliseconds(25))
@@ -195,15 +197,20 @@ extension Cache {
     private func serveJoined(_ flight: Flight<Value>, _ known: Entry<Value>?, at now: Timestamp) {
         guard let known else { return }
         known.setClaimed(until: now + policy.leaseTime)
-        if let landing = landing(from: known, at: now) { flight.land(landing) }
+        if let landing = landing(from: known, at: now) {
+            flight.landEarly(landing, until: known.freshness.expiresAt)
+        }
     }
 
     /// At the soft time-out everybody who waits gets the old value; the flight goes on.
     private func startSoftTimer(_ flight: Flight<Value>, _ known: Entry<Value>?) -> Task<Void, Never>? {
         guard let soft = policy.softTimeout, let known else { return nil }
         return Task { [time] in
-            guard (try? await time.sleep(for: soft)) != nil, known.freshness.isUsableOnError(at: time.now) else { return }
-            flight.land(.entry(known, source: .memory, found: .expired, note: .originSlow))
+            guard (try? await time.sleep(for: soft)) != nil, known.freshness.isUsableOnError(at: time.now) else {
+                return
+            }
+            flight.landEarly(
+                .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt)
         }
     }
 

@@ -1,4 +1,3 @@
-internal import Synchronization
 
 /// One piece of work on one key that any number of readers wait for.
 ///
@@ -25,12 +24,13 @@ final class Flight<Value: Sendable>: Sendable {
     private struct Progress {
         var waiters: [Int: CheckedContinuation<Landing?, Never>] = [:]
         var nextWaiter = 0
-        /// Set at the end, or at the soft time-out to the old value.
         var landing: Landing?
+        /// What those get who need not wait for the end, while it may be served.
+        var early: (landing: Landing, until: Timestamp)?
         var isDetached = false
     }
 
-    private let progress = Mutex(Progress())
+    private let progress = Locked(Progress())
 
     /// Whether the key was written by hand since: what this flight brings must not be kept.
     var isDetached: Bool { progress.withLock { $0.isDetached } }
@@ -39,9 +39,9 @@ final class Flight<Value: Sendable>: Sendable {
         progress.withLock { $0.isDetached = true }
     }
 
-    /// Waits for the landing.
+    /// Waits for the landing, or takes what may be served at `now`.
     /// - Throws: `CancellationError` when the waiting task is cancelled; the flight goes on.
-    func wait() async throws -> Landing {
+    func wait(at now: Timestamp) async throws -> Landing {
         let ticket = progress.withLock { progress in
             defer { progress.nextWaiter += 1 }
             return progress.nextWaiter
@@ -50,6 +50,7 @@ final class Flight<Value: Sendable>: Sendable {
             await withCheckedContinuation { continuation in
                 let landed = progress.withLock { progress -> Landing?? in
                     if let landing = progress.landing { return .some(landing) }
+                    if let early = progress.early, now < early.until { return .some(early.landing) }
                     if Task.isCancelled { return .some(nil) }
                     progress.waiters[ticket] = continuation
                     return nil
@@ -63,10 +64,19 @@ final class Flight<Value: Sendable>: Sendable {
         return landing
     }
 
-    /// Gives everybody who waits, and everybody who still joins, this landing. A second call changes it for later ones.
+    /// Gives everybody who waits, and everybody who still joins, this landing.
     func land(_ landing: Landing) {
+        release(landing) { $0.landing = landing }
+    }
+
+    /// Gives everybody who waits, and everybody who joins before `until`, this landing; the flight goes on.
+    func landEarly(_ landing: Landing, until: Timestamp) {
+        release(landing) { $0.early = (landing, until) }
+    }
+
+    private func release(_ landing: Landing, _ change: (inout Progress) -> Void) {
         let waiters = progress.withLock { progress in
-            progress.landing = landing
+            change(&progress)
             defer { progress.waiters = [:] }
             return progress.waiters
         }
@@ -76,7 +86,7 @@ final class Flight<Value: Sendable>: Sendable {
 
 /// The flights in progress, one a key.
 final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    private let table = Mutex<[Key: Flight<Value>]>([:])
+    private let table = Locked<[Key: Flight<Value>]>([:])
 
     /// The flight for the key; `isNew`: the caller has to see to it that it lands.
     func join(_ key: Key) -> (flight: Flight<Value>, isNew: Bool) {

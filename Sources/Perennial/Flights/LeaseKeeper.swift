@@ -1,4 +1,3 @@
-internal import Synchronization
 
 /// The heartbeat of leases: extends those that are held for long, every third of the lease time.
 final class LeaseKeeper: Sendable {
@@ -12,7 +11,7 @@ final class LeaseKeeper: Sendable {
         var isBeating = false
     }
 
-    private let held = Mutex(Held())
+    private let held = Locked(Held())
     private let store: any Store
     private let leaseTime: Duration
     private let time: any TimeSource

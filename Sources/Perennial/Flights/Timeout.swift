@@ -1,4 +1,3 @@
-internal import Synchronization
 
 /// Runs `work` for at most `timeout`, also when it does not heed its cancellation: then it is left to end by itself.
 /// - Throws: ``FetchTimeout`` after `timeout`; what `work` throws.
@@ -31,7 +30,7 @@ private final class Race<Result: Sendable>: Sendable {
         var cleanUp: (@Sendable () -> Void)?
     }
 
-    private let progress = Mutex(Progress())
+    private let progress = Locked(Progress())
 
     func begin(_ continuation: CheckedContinuation<Result, any Error>) {
         progress.withLock { $0.continuation = continuation }

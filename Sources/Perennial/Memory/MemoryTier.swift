@@ -1,16 +1,165 @@
-import Synchronization
+/// The bounded in-process cache in front of the store: a sharded hash table whose hits are synchronous, allocate
+/// nothing, and write nothing for a popular entry but its shard's hit count.
+///
+/// What stays is chosen by frequency and recency: a scan does not displace what is used (see ``EvictionPolicy``).
+/// All functions may be called from any thread. Elements are released outside the locks; keys' `==` and
+/// `hash(into:)`, and the closures that say so, run under one: they must be short and must not call the tier.
 public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Sendable {
-    let table = Mutex<[Key: Element]>([:])
-    public init(maximumBytes: Int, maximumCount: Int? = nil, shards: Int? = nil, seed: UInt64) {}
-    public func value(for key: Key) -> Element? { table.withLock { $0[key] } }
-    public func peek(_ key: Key) -> Element? { table.withLock { $0[key] } }
-    public enum Change { case keep, remove, store(Element, cost: Int) }
-    public func update(_ key: Key, _ body: (Element?) -> Change) {
-        table.withLock { t in
-            switch body(t[key]) { case .keep: break; case .remove: t[key] = nil; case .store(let e, _): t[key] = e }
+    /// What ``update(_:_:)`` does with a key.
+    public enum Change: Sendable {
+        /// Leave the tier as it is.
+        case keep
+        /// Put this element in, at this cost in bytes.
+        case replace(Element, cost: Int)
+        /// Take the element out.
+        case remove
+    }
+
+    /// What the table itself needs for one entry, in bytes: added to the cost that ``insert(_:for:cost:)`` is told.
+    public static var overhead: Int {
+        let places = MemoryLayout<Table.Entry>.stride + MemoryLayout<EntryLink>.stride + 1 + 8 + 8
+        return places + places / 2  // Arrays double when full: three quarters of them are in use on average.
+    }
+
+    @usableFromInline typealias Table = MemoryTable<Key, Element>
+
+    /// `table` is touched only by the owner of `lock`.
+    @usableFromInline
+    struct Shard: ~Copyable {
+        @usableFromInline let lock = SpinLock()
+        @usableFromInline var table: Table
+
+        init(_ table: Table) {
+            self.table = table
         }
     }
-    public func removeAll(where p: (Key, Element) -> Bool) { table.withLock { t in t = t.filter { !p($0.key, $0.value) } } }
-    public func forEach(_ body: (Key, Element, Bool) -> Void) { for (k, v) in table.withLock({ $0 }) { body(k, v, true) } }
+
+    @usableFromInline let keyHash: KeyHash
+    /// Initialised in `init` and never changed; each shard guards itself with its lock.
+    @usableFromInline nonisolated(unsafe) let shards: UnsafeMutableRawPointer
+    @usableFromInline let shardMask: Int
+
+    /// Makes an empty tier.
+    /// - Parameters:
+    ///   - maximumBytes: the limit of all entries' costs and the tier's ``overhead`` for each. The shards have
+    ///     equal parts of it, and an entry larger than its part is not kept.
+    ///   - maximumCount: the limit of the number of entries; default: none.
+    ///   - shards: how many independently locked parts, rounded up to a power of two; default: four for each core,
+    ///     fewer if each would hold less than 1 MB or 1,024 entries.
+    ///   - seed: for the hash; a random number, outside tests, so that nobody can choose keys that collide.
+    public init(maximumBytes: Int, maximumCount: Int? = nil, shards: Int? = nil, seed: UInt64) {
+        let maximumBytes = max(0, maximumBytes)
+        let maximumCount = maximumCount.map { max(0, $0) }
+        let wanted = shards ?? min(processorCount * 4, maximumBytes >> 20, (maximumCount ?? .max) >> 10)
+        var count = 1
+        while count < min(wanted, 1024) { count *= 2 }
+        if shards == nil, count > max(1, wanted) { count /= 2 }
+        keyHash = KeyHash(seed: seed)
+        shardMask = count - 1
+        self.shards = .allocate(byteCount: count * Self.stride, alignment: 128)
+        for index in 0..<count {
+            // The first shards get what does not divide evenly.
+            let bytes = maximumBytes / count + (index < maximumBytes % count ? 1 : 0)
+            let entries = maximumCount.map { $0 / count + (index < $0 % count ? 1 : 0) }
+            (self.shards + index * Self.stride).bindMemory(to: Shard.self, capacity: 1)
+                .initialize(to: Shard(Table(maximumBytes: bytes, maximumCount: entries ?? 1 << 24)))
+        }
+    }
+
+    deinit {
+        for index in 0...shardMask {
+            shard(at: index).pointee.table.deallocate()
+            shard(at: index).deinitialize(count: 1)
+        }
+        shards.deallocate()
+    }
+
+    /// Neighbouring shards share neither a cache line nor a pair of lines that is fetched together.
+    @inlinable
+    static var stride: Int { (MemoryLayout<Shard>.size + 127) & ~127 }
+
+    @inlinable @inline(__always)
+    func shard(at index: Int) -> UnsafeMutablePointer<Shard> {
+        (shards + index &* Self.stride).assumingMemoryBound(to: Shard.self)
+    }
+
+    @inlinable @inline(__always)
+    func shard(_ hash: UInt64) -> UnsafeMutablePointer<Shard> {
+        shard(at: Int(truncatingIfNeeded: hash >> 32) & shardMask)
+    }
+
+    // MARK: Reading
+
+    /// The key's element. Counts a hit or a miss, and notes the use.
+    @inlinable
+    public func value(for key: Key) -> Element? {
+        let hash = keyHash.hash(key)
+        let shard = shard(hash)
+        shard.pointee.lock.lock()
+        defer { shard.pointee.lock.unlock() }
+        let index = shard.pointee.table.find(key, hash)
+        guard index >= 0 else {
+            shard.pointee.table.noteMiss(hash)
+            return nil
+        }
+        shard.pointee.table.hits &+= 1
+        shard.pointee.table.noteUse(index)
+        return shard.pointee.table.entries[index].element
+    }
+
+    /// The key's element, without counting or noting anything.
+    @inlinable
+    public func peek(_ key: Key) -> Element? {
+        let hash = keyHash.hash(key)
+        let shard = shard(hash)
+        shard.pointee.lock.lock()
+        defer { shard.pointee.lock.unlock() }
+        let index = shard.pointee.table.find(key, hash)
+        return index < 0 ? nil : shard.pointee.table.entries[index].element
+    }
+
+    /// Counts since the tier was made, and what it holds now.
+    public struct Statistics: Hashable, Sendable {
+        /// Calls of ``MemoryTier/value(for:)`` that found an element.
+        public var hits = 0
+        /// Calls of ``MemoryTier/value(for:)`` that found none.
+        public var misses = 0
+        /// Entries held.
+        public var count = 0
+        /// Their costs, with the tier's ``MemoryTier/overhead`` for each.
+        public var bytes = 0
+        /// Entries removed to make room.
+        public var evictions = 0
+    }
+
+    /// The sums over all shards, each read at a slightly different instant.
+    public var statistics: Statistics {
+        var sum = Statistics()
+        for index in 0...shardMask {
+            withTable(shard(at: index)) { table, _ in
+                sum.hits += table.hits
+                sum.misses += table.misses
+                sum.count += table.count
+                sum.bytes += table.bytes
+                sum.evictions += table.policy.evictions
+            }
+        }
+        return sum
+    }
+
+    /// Runs `body` under the shard's lock.
+    /// - Parameter body: its second parameter gets what leaves the table. That is released after unlocking, since an
+    ///   element's `deinit` may do anything, and call the tier too.
+    func withTable<Result>(
+        _ shard: UnsafeMutablePointer<Shard>,
+        _ body: (inout Table, inout [Table.Entry]) throws -> Result
+    ) rethrows -> Result {
+        var discarded: [Table.Entry] = []
+        shard.pointee.lock.lock()
+        defer {
+            shard.pointee.lock.unlock()
+            withExtendedLifetime(discarded) {}
+        }
+        return try body(&shard.pointee.table, &discarded)
+    }
 }
-extension MemoryTier { public var statistics: (hits: Int, misses: Int, count: Int, bytes: Int, evictions: Int) { (0,0,0,0,0) } }

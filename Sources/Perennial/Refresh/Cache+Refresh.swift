@@ -53,7 +53,7 @@ extension Cache: Refreshable {
         let landing: Flight<Value>.Landing
         if isNew {
             landing = await fly(flight, key, .refresh(delivery))
-        } else if let joined = try? await flight.wait() {
+        } else if let joined = try? await flight.wait(at: time.now) {
             landing = joined
         } else {
             return .notNow(until: time.now)
@@ -97,7 +97,8 @@ extension Cache: Refreshable {
         }
         observer?(.refreshFailed(key: delivery.job.key.key, attempt: delivery.attempt, error, retryAt: retryAt))
         logger.log(
-            level: isLast ? .warning : .info, isLast ? "a refresh failed for good" : "a refresh failed and will be tried again",
+            level: isLast ? .warning : .info,
+            isLast ? "a refresh failed for good" : "a refresh failed and will be tried again",
             metadata: ["key": "\(delivery.job.key.key)", "attempt": "\(delivery.attempt)", "error": "\(error)"])
         await rest(key, delivery.job, until: retryAt ?? now + policy.coolDown)
         if let entry = memory.peek(key), entry.freshness.state(at: now) == .expired {

@@ -59,7 +59,8 @@ struct GuardState: Sendable {
             isProbe = true
             probePause = pause
         case .probing(let pause):
-            return .refuse(until: now + min(pause, .seconds(1)), why: "its last requests all failed, and one is trying it")
+            return .refuse(
+                until: now + min(pause, .seconds(1)), why: "its last requests all failed, and one is trying it")
         }
         if let concurrency, running >= concurrency { return .wait(until: nil) }
         if let rate {

@@ -35,10 +35,15 @@ public final class OriginGuard: Sendable {
         public let maximum: Duration
 
         /// - Throws: ``PolicyError`` for numbers out of range.
-        public init(failures: Int = 10, pause: Duration = .seconds(5), maximum: Duration = .minutes(1)) throws(PolicyError) {
-            guard failures >= 1 else { throw PolicyError("a breaker after \(failures) failures; it must be at least 1") }
+        public init(failures: Int = 10, pause: Duration = .seconds(5), maximum: Duration = .minutes(1))
+            throws(PolicyError)
+        {
+            guard failures >= 1 else {
+                throw PolicyError("a breaker after \(failures) failures; it must be at least 1")
+            }
             guard pause > .zero, pause <= maximum else {
-                throw PolicyError("a breaker's pause (\(pause)) must be more than zero and at most maximum (\(maximum))")
+                throw PolicyError(
+                    "a breaker's pause (\(pause)) must be more than zero and at most maximum (\(maximum))")
             }
             self.init(checked: failures, pause, maximum)
         }
@@ -137,7 +142,9 @@ public final class OriginGuard: Sendable {
         let now = time.now
         let verdict = guarded.withLock { guarded -> GuardState.Verdict in
             // Nobody overtakes those of their own or a higher rank who wait already.
-            guard guarded.waiting[0].isEmpty, rank == .reader || guarded.waiting[1].isEmpty else { return .wait(until: nil) }
+            guard guarded.waiting[0].isEmpty, rank == .reader || guarded.waiting[1].isEmpty else {
+                return .wait(until: nil)
+            }
             return guarded.state.request(at: now)
         }
         switch verdict {

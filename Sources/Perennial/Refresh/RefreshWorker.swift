@@ -1,5 +1,4 @@
 public import Logging
-internal import Synchronization
 
 /// Something whose keys can be refreshed by a worker: a ``Cache``.
 public protocol Refreshable: Sendable {
@@ -36,7 +35,7 @@ public final class RefreshWorker: Sendable {
     private let time: any TimeSource
     private let reachability: Reachability
     private let logger: Logger
-    private let progress = Mutex(Progress())
+    private let progress = Locked(Progress())
     private let room: Room
 
     /// - Parameters:
@@ -138,7 +137,9 @@ public final class RefreshWorker: Sendable {
         for delivery in left {
             await conclude { try await self.queue.giveBack(delivery, at: self.time.now) }
         }
-        if !left.isEmpty { logger.notice("handed back refreshes that were not finished", metadata: ["count": "\(left.count)"]) }
+        if !left.isEmpty {
+            logger.notice("handed back refreshes that were not finished", metadata: ["count": "\(left.count)"])
+        }
     }
 
     private var isStopping: Bool { progress.withLock { $0.isStopping } }
@@ -224,11 +225,11 @@ private final class Room: Sendable {
     }
 
     private let size: Int
-    private let progress: Mutex<Progress>
+    private let progress: Locked<Progress>
 
     init(_ size: Int) {
         self.size = size
-        progress = Mutex(Progress(free: size))
+        progress = Locked(Progress(free: size))
     }
 
     var free: Int { progress.withLock { $0.free } }

@@ -7,16 +7,19 @@ extension OriginURL {
     ///   - target: the request's target: a path with perhaps a query (origin-form, RFC 9112 §3.2.1) or an absolute
     ///     address at this origin (§3.2.2).
     ///   - limit: in bytes. Default: 8,192.
-    /// - Throws: ``AddressError`` when it is something else, too long, or has a space, a control or a non-ASCII character.
+    /// - Throws: ``AddressError`` when it is something else, too long, or has a space, a control or a non-ASCII
+    ///   character.
     public func key(forTarget target: String, limit: Int = 8192) throws(AddressError) -> String {
         guard target.utf8.count <= limit else {
             throw AddressError(.tooLong, "the address has \(target.utf8.count) bytes; at most \(limit) are accepted")
         }
-        guard target.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+        guard target.utf8.allSatisfy(\.isVisible) else {
             throw AddressError(
                 "address \(shown(target)) has a space, control or non-ASCII character; percent-encode it")
         }
-        if target.hasPrefix("/") { return "\(self)\(normalPath(target[...]))" }
+        if target.utf8.first == UInt8(ascii: "/") {
+            return description + (isNormal(target) ? target : normalPath(target[...]))
+        }
         let (scheme, rest) = try splitScheme(target, what: "address \(shown(target))")
         let end = rest.firstIndex { "/?#".contains($0) } ?? rest.endIndex
         let other = try Authority(rest[..<end], scheme: scheme, what: "address \(shown(target))")
@@ -52,6 +55,18 @@ extension OriginURL {
         let next = path.dropFirst(basePath.count).first
         return basePath.isEmpty || next == nil || next == "/" || next == "?"
     }
+}
+
+/// Whether a path surely is in normal form already, as nearly all are: it has nothing encoded, no fragment, and no
+/// segment that begins with a dot.
+private func isNormal(_ path: String) -> Bool {
+    var before: UInt8 = 0
+    for byte in path.utf8 {
+        if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
+        if byte == UInt8(ascii: ".") && before == UInt8(ascii: "/") { return false }
+        before = byte
+    }
+    return true
 }
 
 /// The path and query in normal form; an empty path is `/`.

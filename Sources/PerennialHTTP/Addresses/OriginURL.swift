@@ -6,16 +6,18 @@ public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
     public let host: String
     /// 1 to 65535; the scheme's own where none is named.
     public let port: Int
+    /// Host, and the port unless it is the scheme's own: the value of `Host` for this origin.
+    public let authority: String
     /// What comes before every path, without a slash at its end; empty: nothing.
     public let basePath: String
 
     /// - Throws: ``AddressError`` in one line for whoever typed it.
     public init(_ text: String) throws(AddressError) {
         let whole = shown(text)
-        if let bad = text.utf8.first(where: { !(0x21...0x7E).contains($0) }) {
+        if let bad = text.utf8.first(where: { !$0.isVisible }) {
             throw AddressError(
                 bad > 0x7E
-                    ? "origin \(whole) has a letter that isn't ASCII; write the host in its xn-- form and the path percent-encoded"
+                    ? "origin \(whole) has a letter that isn't ASCII; write the host as xn--…, the path percent-encoded"
                     : "origin \(whole) has a space or control character in it; remove it")
         }
         let (scheme, rest) = try splitScheme(text, what: "origin \(whole)")
@@ -29,15 +31,12 @@ public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
         port = authority.port
         let path = removingDotSegments(normalisingPercentEncoding(rest[slash...].utf8))
         basePath = String(decoding: path.reversed().drop { $0 == UInt8(ascii: "/") }.reversed(), as: UTF8.self)
-    }
-
-    /// Host, and the port unless it is the scheme's own: the value of `Host` for this origin.
-    public var authority: String {
-        port == defaultPort(of: scheme) ? host : "\(host):\(port)"
+        self.authority = port == defaultPort(of: scheme) ? host : "\(host):\(port)"
+        description = "\(scheme)://\(self.authority)\(basePath)"
     }
 
     /// The address in its normal form, without a slash at its end.
-    public var description: String { "\(scheme)://\(authority)\(basePath)" }
+    public let description: String
 }
 
 /// A host and port, taken apart.
@@ -93,8 +92,8 @@ func splitScheme(_ text: String, what: String) throws(AddressError) -> (scheme: 
     throw AddressError("\(what) doesn't begin with http:// or https://; write it like https://api.example.com")
 }
 
-/// RFC 3986 §3.2.2: eight groups of up to four hexadecimal digits, of which `::` stands for one or more that are zero; the
-/// last two may be written as an IPv4 address.
+/// RFC 3986 §3.2.2: eight groups of up to four hexadecimal digits, of which `::` stands for one or more that are
+/// zero; the last two may be written as an IPv4 address.
 private func isIPv6(_ text: Substring) -> Bool {
     let halves = text.split(separator: "::", omittingEmptySubsequences: false)
     guard halves.count <= 2 else { return false }

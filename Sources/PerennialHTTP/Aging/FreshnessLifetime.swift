@@ -1,7 +1,7 @@
 internal import Perennial
 
-/// How long a response is fresh by its origin's own fields (RFC 9111 §4.2.1), as a shared cache reads them: the first of
-/// `s-maxage`, `max-age`, `Expires` − `Date`, and 10 % of the time since `Last-Modified`, at most a day.
+/// How long a response is fresh by its origin's own fields (RFC 9111 §4.2.1), as a shared cache reads them: the first
+/// of `s-maxage`, `max-age`, `Expires` − `Date`, and 10 % of the time since `Last-Modified`, at most a day.
 ///
 /// What can't be read counts as stale: an `Expires` that is no date (§5.3), an `Age` that is no number (§5.1).
 func freshnessLifetime(of response: OriginResponse) -> (duration: Duration, basis: ResponseFreshness.Basis) {

@@ -6,7 +6,7 @@ public enum FreshnessMode: Hashable, Sendable {
     /// - Parameter staleIfError: the age up to which an expired response may be served when the origin fails, where the
     ///   origin neither names one nor forbids it. Default: none.
     case origin(staleIfError: Duration? = nil)
-    /// The operator's limits, whatever the origin says.
+    /// The operator's limits, whatever the origin says: `no-cache`, `must-revalidate` and `Age` count for nothing.
     /// - Parameter clientErrors: for 404, 410 and the other 4xx. Default: the same limits.
     case policy(Limits, clientErrors: Limits? = nil)
 }
@@ -70,7 +70,8 @@ public func freshness(of response: OriginResponse, mode: FreshnessMode) -> Respo
 /// The three limits that a lifetime and a response's directives make.
 ///
 /// - `no-cache`: never served without asking (RFC 9111 §5.2.2.4).
-/// - `must-revalidate`, `proxy-revalidate`, `s-maxage`: never served stale (§5.2.2.2, §5.2.2.8, §5.2.2.10).
+/// - `must-revalidate`, `proxy-revalidate`, `s-maxage`: never served stale (§5.2.2.2, §5.2.2.8, §5.2.2.10), also where
+///   `stale-while-revalidate` stands beside them: the more restrictive directive counts (§4.2.1).
 /// - otherwise `stale-while-revalidate` and `stale-if-error` are added to the lifetime, each by itself (RFC 5861).
 private func limits(lifetime: Duration, directives: CacheControl, operatorStaleIfError: Duration?) -> Limits {
     if directives.noCache == .everything { return Limits(raising: .zero, .zero, .zero) }

@@ -58,8 +58,12 @@ extension CacheControl {
 
     private mutating func add(_ line: String) {
         for member in listMembers(line) {
-            let parts = member.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            add(parts[0].trimmed.lowercasedASCII, argument: parts.count == 2 ? unquoted(parts[1].trimmed) : nil)
+            guard let equals = member.utf8.firstIndex(of: UInt8(ascii: "=")) else {
+                add(member.lowercasedASCII, argument: nil)
+                continue
+            }
+            let argument = member[member.utf8.index(after: equals)...]
+            add(member[..<equals].trimmed.lowercasedASCII, argument: unquoted(argument.trimmed))
         }
     }
 

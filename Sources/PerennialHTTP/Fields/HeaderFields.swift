@@ -21,6 +21,10 @@ public struct HeaderFields: Hashable, Sendable {
         self.fields = fields.map { Field(name: $0.0, value: $0.1) }
     }
 
+    public init(_ fields: some Sequence<(name: String, value: String)>) {
+        self.fields = fields.map { Field(name: $0.name, value: $0.value) }
+    }
+
     /// All values of the fields called `name`, joined by `", "` (RFC 9110 §5.3); `nil` when there is none.
     ///
     /// Setting it replaces every field of that name by one, or by none for `nil`.

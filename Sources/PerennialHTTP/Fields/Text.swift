@@ -3,6 +3,7 @@
 extension StringProtocol {
     /// Whether both are the same but for the case of ASCII letters.
     func equalsIgnoringCase(_ other: some StringProtocol) -> Bool {
+        // Most names are told apart by their length alone.
         guard utf8.count == other.utf8.count else { return false }
         return zip(utf8, other.utf8).allSatisfy { $0 == $1 || $0.lowercasedASCII == $1.lowercasedASCII }
     }
@@ -31,6 +32,8 @@ extension StringProtocol where SubSequence == Substring {
 
 extension UInt8 {
     var isOptionalWhiteSpace: Bool { self == UInt8(ascii: " ") || self == UInt8(ascii: "\t") }
+    /// Visible ASCII: neither a space nor a control.
+    var isVisible: Bool { 0x21...0x7E ~= self }
     var isDigit: Bool { UInt8(ascii: "0")...UInt8(ascii: "9") ~= self }
     var isLetter: Bool { UInt8(ascii: "a")...UInt8(ascii: "z") ~= lowercasedASCII }
 

@@ -18,6 +18,11 @@ public enum Admission: Hashable, Sendable {
         case upgrade
         case authorization
         case cookies
+
+        /// The same for `Cache-Status`.
+        public var forward: CacheStatus.Forward {
+            self == .method ? .method : .bypass
+        }
     }
 }
 
@@ -28,17 +33,21 @@ public enum Admission: Hashable, Sendable {
 public func admission(of method: String, fields: HeaderFields, allowances: Allowances = []) -> Admission {
     if method != "GET" && method != "HEAD" { return .pass(.method) }
     for field in fields {
-        switch field.name.lowercasedASCII {
-        case "content-length" where field.value.trimmed != "0", "transfer-encoding": return .pass(.body)
-        case "range": return .pass(.range)
-        case "if-match", "if-unmodified-since": return .pass(.precondition)
-        case "upgrade": return .pass(.upgrade)
-        case "authorization" where !allowances.contains(.authorization): return .pass(.authorization)
-        case "cookie" where !allowances.contains(.cookies): return .pass(.cookies)
-        default: break
-        }
+        if let reason = reasonToPass(field, allowances) { return .pass(reason) }
     }
     return .cache
+}
+
+private func reasonToPass(_ field: HeaderFields.Field, _ allowances: Allowances) -> Admission.Reason? {
+    func isNamed(_ name: String) -> Bool { field.name.equalsIgnoringCase(name) }
+    if isNamed("Content-Length") { return field.value.trimmed == "0" ? nil : .body }
+    if isNamed("Transfer-Encoding") { return .body }
+    if isNamed("Range") { return .range }
+    if isNamed("If-Match") || isNamed("If-Unmodified-Since") { return .precondition }
+    if isNamed("Upgrade") { return .upgrade }
+    if isNamed("Authorization") { return allowances.contains(.authorization) ? nil : .authorization }
+    if isNamed("Cookie") { return allowances.contains(.cookies) ? nil : .cookies }
+    return nil
 }
 
 /// Whether the answer to a request makes what is stored for its address out of date: an unsafe method, or one nobody

@@ -1,6 +1,7 @@
 /// The protections of a shared cache that an operator has lifted by name. Default: none.
 ///
-/// Each of them can show one user's answer to another. Lift one only where the origin is known to answer everybody alike.
+/// Each of them can show one user's answer to another. Lift one only where the origin is known to answer everybody
+/// alike.
 public struct Allowances: OptionSet, Hashable, Sendable {
     public let rawValue: Int
 

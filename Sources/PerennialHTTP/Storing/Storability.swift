@@ -44,9 +44,10 @@ public enum Storability: Hashable, Sendable {
 /// with `Cookie`, nor those with `Set-Cookie`. Failures and refusals are never stored.
 ///
 /// - Parameters:
-///   - method: the request's method, case-sensitive.
+///   - method: the request's method, case-sensitive. What a HEAD brought has no body, so it can't answer a GET.
 ///   - requestFields: the request's fields as the client sent them.
-///   - mode: with ``FreshnessMode/policy(_:clientErrors:)`` a response needs neither freshness nor a validator of its own.
+///   - mode: with ``FreshnessMode/policy(_:clientErrors:)`` a response needs neither freshness nor a validator of its
+///     own.
 public func storability(
     of response: OriginResponse, method: String, requestFields: HeaderFields, mode: FreshnessMode = .origin(),
     allowances: Allowances = []

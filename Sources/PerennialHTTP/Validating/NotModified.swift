@@ -2,9 +2,10 @@ public import Perennial
 
 /// Whether a 304 is about the stored response, so that it may be updated and used again (RFC 9111 §4.3.4).
 ///
-/// A 304 with an entity tag must name the stored one: the same if the 304's tag is strong, an equal one if it is weak. A 304
-/// without one but with a `Last-Modified` must name the stored date. A 304 without validators answers the one validator
-/// that was sent, so it is about the stored response. When this is `false`, ask again without conditions.
+/// A 304 with an entity tag must name the stored one: the same if the 304's tag is strong, an equal one if it is
+/// weak. A 304 without one but with a `Last-Modified` must name the stored date. A 304 without validators answers the
+/// one validator that was sent, so it is about the stored response. When this is `false`, ask again without
+/// conditions.
 public func confirms(stored: HeaderFields, by304 fresh: HeaderFields) -> Bool {
     if let new = fresh.first("ETag").flatMap({ EntityTag($0) }) {
         guard let old = stored.first("ETag").flatMap({ EntityTag($0) }) else { return false }
@@ -20,11 +21,11 @@ public func confirms(stored: HeaderFields, by304 fresh: HeaderFields) -> Bool {
 ///
 /// Not taken over: what isn't stored at all (``fieldsToStore(of:receivedAt:)``); `Content-Length`, `Content-Encoding`,
 /// `Content-Type` and `Content-Range`, which describe the bytes that are kept; `Set-Cookie`, unless it may be stored.
-/// Whether the result may still be stored is for ``storability(of:method:requestFields:mode:allowances:)`` to say: a 304
-/// can bring a `no-store`.
+/// Whether the result may still be stored is for ``storability(of:method:requestFields:mode:allowances:)`` to say: a
+/// 304 can bring a `no-store`.
 ///
-/// - Parameter receivedAt: when the 304 arrived: the `Date` if it has none. The stored `Date` never stays, or the response would
-///   seem as old as before.
+/// - Parameter receivedAt: when the 304 arrived: the `Date` if it has none. The stored `Date` never stays, or the
+///   response would seem as old as before.
 public func mergeNotModified(
     stored: HeaderFields, from304 fresh: HeaderFields, receivedAt: Timestamp? = nil, allowances: Allowances = []
 ) -> HeaderFields {

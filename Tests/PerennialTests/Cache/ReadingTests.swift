@@ -77,7 +77,9 @@ import Testing
         #expect(rig.origin.count == 1)
     }
 
-    @Test func `when the origin fails everyone in the flight gets the same error, nothing is saved, and the next read tries again`()
+    @Test
+    func
+        `when the origin fails everyone in the flight gets the same error, nothing is saved, and the next read tries again`()
         async throws
     {
         let gate = Gate()
@@ -118,7 +120,8 @@ import Testing
         #expect(try await cache.value(for: "a") == "born")
     }
 
-    @Test func `a stale value is served at once and one job is queued, however many readers and machines`() async throws {
+    @Test func `a stale value is served at once and one job is queued, however many readers and machines`() async throws
+    {
         let rig = Rig()
         let caches = (0..<4).map { _ in rig.cache() }
         for cache in caches { _ = try await cache["a"] }
@@ -134,7 +137,9 @@ import Testing
                 }
             }
         }
-        try await eventually { try await rig.jobs().count == 1 && caches.allSatisfy { $0.peek("a")?.isRefreshing == true } }
+        try await eventually {
+            try await rig.jobs().count == 1 && caches.allSatisfy { $0.peek("a")?.isRefreshing == true }
+        }
         #expect(caches.reduce(0) { $0 + $1.statistics.refreshesQueued } == 1)
         #expect(rig.origin.count == 1)
         rig.origin.answers { _, _ in .value("newer") }
@@ -196,7 +201,8 @@ import Testing
         await #expect(throws: Trouble.self) { try await cache["a"] }
     }
 
-    @Test func `past the soft time-out the reader gets the old value, and the fetch goes on and is saved`() async throws {
+    @Test func `past the soft time-out the reader gets the old value, and the fetch goes on and is saved`() async throws
+    {
         let rig = Rig()
         let cache = rig.cache(Rig.policy(softTimeout: .seconds(2)))
         _ = try await cache["a"]

@@ -77,6 +77,13 @@ final class Gate: Sendable {
     }
 }
 
+/// What happened, in order.
+final class Notes: Sendable {
+    private let notes = Mutex<[String]>([])
+    var all: [String] { notes.withLock { $0 } }
+    func add(_ note: String) { notes.withLock { $0.append(note) } }
+}
+
 /// Lets other tasks run until `condition` holds.
 func eventually(_ condition: () async throws -> Bool) async throws {
     for _ in 0..<2_000_000 {

@@ -1,0 +1,102 @@
+extension MemoryTier {
+    /// Puts an element in, in place of the key's older one. It may be the first to be evicted again.
+    /// - Parameter cost: bytes of key and payload. If they and the ``overhead`` are more than a shard's part of the
+    ///   limit, the element is not kept, and neither is the older one.
+    public func insert(_ element: Element, for key: Key, cost: Int) {
+        update(key) { _ in .replace(element, cost: cost) }
+    }
+
+    /// Takes the key's element out.
+    /// - Returns: the element, or `nil` if there was none.
+    @discardableResult
+    public func remove(_ key: Key) -> Element? {
+        update(key) { _ in .remove }
+    }
+
+    /// Decides atomically what becomes of a key. Counts neither a hit nor a miss.
+    /// - Parameter body: gets the key's element; runs once, under the shard's lock: short, and without calls of the
+    ///   tier.
+    /// - Returns: the element the key had before.
+    @discardableResult
+    public func update(_ key: Key, _ body: (Element?) throws -> Change) rethrows -> Element? {
+        let hash = keyHash.hash(key)
+        return try withTable(shard(hash)) { table, discarded in
+            let index = table.find(key, hash)
+            let old = index < 0 ? nil : table.entries[index].element
+            switch try body(old) {
+            case .keep:
+                break
+            case .remove:
+                if index >= 0 { discarded.append(table.take(index)) }
+            case .replace(let element, let cost):
+                let entry = Table.Entry(key: key, element: element)
+                let (total, overflow) = max(0, cost).addingReportingOverflow(Self.overhead)
+                if overflow || total > table.policy.maximumBytes {
+                    if index >= 0 { discarded.append(table.take(index)) }
+                    discarded.append(entry)
+                } else if index >= 0 {
+                    table.replace(index, element, cost: total)
+                    table.makeRoom(&discarded)
+                } else {
+                    table.add(entry, hash, cost: total)
+                    table.makeRoom(&discarded)
+                }
+            }
+            return old
+        }
+    }
+
+    /// Takes everything out. The counts of hits, misses and evictions stay.
+    public func removeAll() {
+        removeAll { _, _ in true }
+    }
+
+    /// Takes out what `predicate` is true of. Entries put in meanwhile may be passed over.
+    /// - Parameter predicate: runs under a shard's lock: short, and without calls of the tier.
+    public func removeAll(where predicate: (_ key: Key, _ element: Element) throws -> Bool) rethrows {
+        try visit(
+            each: { table, index, discarded in
+                let entry = table.entries[index]
+                if try predicate(entry.key, entry.element) { discarded.append(table.take(index)) }
+            },
+            betweenLocks: {})
+    }
+
+    /// Calls `body` with each entry, outside the locks, and with whether ``value(for:)`` found it since the last such
+    /// iteration. Entries put in or taken out meanwhile may be passed over.
+    public func forEach(_ body: (_ key: Key, _ element: Element, _ wasUsed: Bool) throws -> Void) rethrows {
+        var copies: [(Table.Entry, Bool)] = []
+        try visit(
+            each: { table, index, _ in
+                copies.append((table.entries[index], table.uses[index].isUsed))
+                table.uses[index].isUsed = false
+            },
+            betweenLocks: {
+                for (entry, wasUsed) in copies { try body(entry.key, entry.element, wasUsed) }
+                copies.removeAll(keepingCapacity: true)
+            })
+    }
+
+    /// Visits all entries, a few hundred at a time under their shard's lock, so that readers seldom wait. An entry
+    /// keeps its index while it is in the table, so one that is there all the time is visited once.
+    private func visit(
+        each body: (inout Table, Int, inout [Table.Entry]) throws -> Void,
+        betweenLocks: () throws -> Void
+    ) rethrows {
+        for number in 0...shardMask {
+            var next = 0
+            var isDone = false
+            while !isDone {
+                try withTable(shard(at: number)) { table, discarded in
+                    let end = min(next + 256, table.touched)
+                    for index in next..<max(next, end) where table.uses[index].isPresent {
+                        try body(&table, index, &discarded)
+                    }
+                    next = end
+                    isDone = end == table.touched
+                }
+                try betweenLocks()
+            }
+        }
+    }
+}

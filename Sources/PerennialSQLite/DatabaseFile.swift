@@ -1,0 +1,182 @@
+import Foundation
+import GRDB
+import Logging
+import Perennial
+import Synchronization
+
+/// The file behind a backend: opens connections to it, replaces it when it is damaged, and says in the log when its
+/// health changes.
+final class DatabaseFile: Sendable {
+    enum Role: String {
+        case writer, reader, browser
+    }
+
+    private struct Status {
+        /// Counts the files that have had this name, and other reasons to open every connection anew.
+        var epoch = 0
+        var identity: FileSystem.Identity?
+        /// What is wrong with writing, once it has been logged.
+        var trouble: String?
+        var isClosed = false
+    }
+
+    let path: String
+    private let logger: Logger
+    private let maximumPageCount: Int?
+    private let status = Mutex(Status())
+
+    init(path: String, maximumPageCount: Int?, logger: Logger) {
+        self.path = path
+        self.maximumPageCount = maximumPageCount
+        self.logger = logger
+    }
+
+    /// A connection of an older epoch is closed and opened anew before its next use.
+    var epoch: Int { status.withLock { $0.epoch } }
+
+    /// From now on nothing can be opened.
+    func close() { status.withLock { $0.isClosed = true } }
+
+    // MARK: Opening
+
+    func open(_ role: Role) throws -> DatabaseQueue {
+        if status.withLock({ $0.isClosed }) { throw SQLiteBackendError.closed(path: path) }
+        return role == .writer ? try openWriter() : try openReader(role)
+    }
+
+    private func openWriter() throws -> DatabaseQueue {
+        try FileSystem.createPrivately(path)
+        let queue = try DatabaseQueue(path: path, configuration: configuration(.writer))
+        try queue.inDatabase { db in
+            if db.isReadOnly { throw SQLiteBackendError.readOnly(path: path) }
+            // In this order: the first must come before the file has any page.
+            try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
+            try db.execute(sql: "PRAGMA journal_mode = WAL")
+            try Schema.migrate(db, path: path)
+        }
+        status.withLock { $0.identity = FileSystem.Identity(path: path) }
+        return queue
+    }
+
+    private func openReader(_ role: Role) throws -> DatabaseQueue {
+        do {
+            return try checked(DatabaseQueue(path: path, configuration: configuration(role)))
+        } catch let error as DatabaseError where error.isAboutAccess && FileSystem.Identity(path: path) != nil {
+            // On a read-only medium SQLite can't make the side files that readers share. If no writer left a log
+            // behind, the file is complete without them.
+            let log = try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int
+            if log ?? 0 > 0 { throw error }
+            let allowed = CharacterSet.urlPathAllowed.subtracting(["?", "#"])
+            guard let escaped = path.addingPercentEncoding(withAllowedCharacters: allowed) else { throw error }
+            return try checked(DatabaseQueue(path: "file:\(escaped)?immutable=1", configuration: configuration(role)))
+        }
+    }
+
+    private func checked(_ queue: DatabaseQueue) throws -> DatabaseQueue {
+        _ = try queue.inDatabase { db in try Schema.check(db, path: path) }
+        return queue
+    }
+
+    private func configuration(_ role: Role) -> Configuration {
+        var configuration = Configuration()
+        configuration.label = "perennial.sqlite.\(role)"
+        configuration.readonly = role != .writer
+        configuration.foreignKeysEnabled = false
+        // A failed rollback is met by closing the connection, not by GRDB's precondition.
+        configuration.allowsUnsafeTransactions = true
+        // Another process may be writing: look again soon, since its transactions are short; give up after 5 s.
+        configuration.busyMode = .callback { tries in
+            usleep(tries < 20 ? 500 : 5_000)
+            return tries < 1_000
+        }
+        let maximumPageCount = maximumPageCount
+        configuration.prepareDatabase { db in
+            // Together with WAL: a crash of this process loses nothing; a crash of the machine may lose the last
+            // moments before it, but never damages the file.
+            try db.execute(sql: "PRAGMA synchronous = NORMAL")
+            // It is a cache: deleted values need not be overwritten with zeros.
+            try db.execute(sql: "PRAGMA secure_delete = OFF")
+            // No mapping: a file that is cut short would end the process (SIGBUS) instead of being an error, and
+            // mapped pages would count as this process's memory.
+            try db.execute(sql: "PRAGMA mmap_size = 0")
+            // In KiB when negative.
+            try db.execute(sql: "PRAGMA cache_size = \(role == .browser ? -2_000 : -16_000)")
+            try db.execute(sql: "PRAGMA temp_store = MEMORY")
+            if role == .writer {
+                // In pages of 4 KiB: seldom enough to be cheap, often enough that opening after a crash, which
+                // reads the whole log, stays quick.
+                try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
+                try db.execute(sql: "PRAGMA journal_size_limit = 67108864")
+                if let maximumPageCount { try db.execute(sql: "PRAGMA max_page_count = \(maximumPageCount)") }
+            }
+        }
+        return configuration
+    }
+
+    // MARK: Health
+
+    /// Moves a damaged file aside and lets every connection be opened anew.
+    /// - Parameter epoch: when the connection that found the damage was opened.
+    func replaceDamaged(epoch: Int, error: any Error) throws {
+        try status.withLock { status in
+            if status.epoch != epoch { return }
+            guard let identity = status.identity ?? FileSystem.Identity(path: path) else { return }
+            if let aside = try FileSystem.moveAside(path, ifStill: identity) {
+                logger.error(
+                    "\(path) is damaged (\(error)); it was moved to \(aside) and the cache starts empty")
+            }
+            status.epoch += 1
+            status.identity = nil
+        }
+    }
+
+    /// Notices that the file of this name is another one, or gone: moved aside by another process, or deleted.
+    func noticeReplacement() {
+        let now = FileSystem.Identity(path: path)
+        let replaced: Bool = status.withLock { status in
+            guard let identity = status.identity, identity != now, !status.isClosed else { return false }
+            status.epoch += 1
+            status.identity = nil
+            return true
+        }
+        if replaced { logger.warning("\(path) was replaced or deleted; opening it anew") }
+    }
+
+    /// Says once that writing fails.
+    func writingFailed(_ error: any Error) {
+        let isNew = status.withLock { status in
+            defer { status.trouble = String(describing: error) }
+            return status.trouble == nil
+        }
+        if isNew { logger.error("nothing can be saved in \(path) for now: \(error)") }
+    }
+
+    /// Says once that writing works again.
+    func writingWorked() {
+        let healed = status.withLock { status in
+            guard status.trouble != nil else { return false }
+            status.trouble = nil
+            // Readers may have been opened for a medium that never changes.
+            status.epoch += 1
+            return true
+        }
+        if healed { logger.notice("\(path) can be written to again") }
+    }
+}
+
+extension DatabaseError {
+    /// The file is not what SQLite wrote.
+    var isDamage: Bool {
+        let code = resultCode.primaryResultCode
+        return code == .SQLITE_CORRUPT || code == .SQLITE_NOTADB
+    }
+
+    /// The file or its folder can't be used as they should be; a new connection may do better.
+    var isAboutAccess: Bool {
+        [
+            .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_IOERR, .SQLITE_AUTH, .SQLITE_PROTOCOL,
+            .SQLITE_NOLFS,
+        ]
+        .contains(resultCode.primaryResultCode)
+    }
+}

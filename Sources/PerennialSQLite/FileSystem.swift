@@ -1,0 +1,73 @@
+import Foundation
+
+/// What SQLite does not do for files: private ones from their first moment, and moving a damaged one aside.
+enum FileSystem {
+    /// Tells one file from another that has taken its name.
+    struct Identity: Equatable {
+        let device: UInt64
+        let inode: UInt64
+
+        fileprivate init(_ status: stat) {
+            device = UInt64(status.st_dev)
+            inode = UInt64(status.st_ino)
+        }
+
+        /// The file of that name now, or `nil` when there is none.
+        init?(path: String) {
+            var status = stat()
+            guard stat(path, &status) == 0 else { return nil }
+            self.init(status)
+        }
+    }
+
+    /// Creates an empty file that only its owner can read and write, and its folder, likewise, unless they are there.
+    /// SQLite gives its side files the same permissions.
+    /// - Throws: ``SQLiteBackendError`` when that is impossible.
+    static func createPrivately(_ path: String) throws {
+        if Identity(path: path) != nil { return }
+        try createFolder((path as NSString).deletingLastPathComponent, for: path)
+        // Made under another name and closed before anybody can open it as a database: closing any handle on a file
+        // drops the locks that this process has on it.
+        var template = Array((path + ".new-XXXXXX").utf8CString)
+        let handle = mkstemp(&template)  // 0600, whatever the umask
+        guard handle >= 0 else { throw SQLiteBackendError.cannotOpen(path: path, lastError()) }
+        close(handle)
+        defer { unlink(template) }
+        // Unlike renaming, linking never replaces a file that another process has put there meanwhile.
+        if link(template, path) != 0, errno != EEXIST { throw SQLiteBackendError.cannotOpen(path: path, lastError()) }
+    }
+
+    private static func createFolder(_ folder: String, for path: String) throws {
+        if folder.isEmpty || Identity(path: folder) != nil { return }
+        try createFolder((folder as NSString).deletingLastPathComponent, for: path)
+        if mkdir(folder, 0o700) != 0, errno != EEXIST { throw SQLiteBackendError.cannotOpen(path: path, lastError()) }
+    }
+
+    /// Moves the file and its side files to a name that says when, unless somebody else has done so.
+    /// - Returns: the new name, or `nil` when `path` is no longer the file that was meant.
+    static func moveAside(_ path: String, ifStill identity: Identity) throws -> String? {
+        let handle = open(path, O_RDONLY | O_CLOEXEC)
+        guard handle >= 0 else { return nil }
+        defer { close(handle) }
+        // Of several processes that find the damage, one gets through here while the file still has its name.
+        flock(handle, LOCK_EX)
+        var status = stat()
+        guard fstat(handle, &status) == 0, Identity(status) == identity, Identity(path: path) == identity else {
+            return nil
+        }
+        let stamp = Date().formatted(.iso8601.dateSeparator(.omitted).timeSeparator(.omitted))
+        var aside = "\(path).damaged-\(stamp)"
+        var number = 1
+        while Identity(path: aside) != nil {
+            number += 1
+            aside = "\(path).damaged-\(stamp)-\(number)"
+        }
+        // The file itself goes last, so that a new one never meets the old side files.
+        for suffix in ["-wal", "-shm", ""] where rename(path + suffix, aside + suffix) != 0 && errno != ENOENT {
+            throw SQLiteBackendError.cannotOpen(path: path, "it is damaged and can't be moved aside: \(lastError())")
+        }
+        return aside
+    }
+
+    private static func lastError() -> String { String(cString: strerror(errno)) }
+}

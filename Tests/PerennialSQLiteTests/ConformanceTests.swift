@@ -1,0 +1,45 @@
+import Perennial
+import PerennialSQLite
+import PerennialTesting
+import Testing
+
+/// SQLite does what every engine does, through one connection to the file and through two.
+@Suite struct ConformanceTests {
+    @Test(arguments: StoreConformance.checks)
+    func `is a store`(_ check: StoreConformance.Check) async throws {
+        let scratch = try Scratch()
+        try await check.run { try SQLiteBackend(path: scratch.path, sizeLimit: check.sizeLimit) }
+    }
+
+    @Test(arguments: StoreConformance.checks)
+    func `is a store for two that share the file`(_ check: StoreConformance.Check) async throws {
+        let scratch = try Scratch()
+        try await check.run {
+            AlternatingStore(try (0..<2).map { _ in try SQLiteBackend(path: scratch.path, sizeLimit: check.sizeLimit) })
+        }
+    }
+
+    @Test(arguments: RefreshQueueConformance.checks)
+    func `is a queue`(_ check: RefreshQueueConformance.Check) async throws {
+        let scratch = try Scratch()
+        try await check.run { try SQLiteBackend(path: scratch.path) }
+    }
+
+    @Test(arguments: RefreshQueueConformance.checks)
+    func `is a queue for two that share the file`(_ check: RefreshQueueConformance.Check) async throws {
+        let scratch = try Scratch()
+        try await check.run { AlternatingQueue(try (0..<2).map { _ in try SQLiteBackend(path: scratch.path) }) }
+    }
+
+    @Test(arguments: BackendConformance.checks)
+    func `is a backend`(_ check: BackendConformance.Check) async throws {
+        let scratch = try Scratch()
+        try await check.run { try SQLiteBackend(path: scratch.path) }
+    }
+
+    @Test(arguments: BackendConformance.checks)
+    func `is a backend for two that share the file`(_ check: BackendConformance.Check) async throws {
+        let scratch = try Scratch()
+        try await check.run { AlternatingBackend(try (0..<2).map { _ in try SQLiteBackend(path: scratch.path) }) }
+    }
+}

@@ -1,0 +1,134 @@
+import PerennialTesting
+import Testing
+
+@testable import Perennial
+
+/// What readers get when the store, the queue or the stored bytes fail.
+@Suite struct TroubleTests {
+    @Test func `with the store unreachable the origin is asked, once for all, memory serves, and it heals by itself`()
+        async throws
+    {
+        let store = FaultyStore()
+        store.faults.failEverything()
+        let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
+        let cache = rig.cache()
+        #expect(try await cache["a"] == "value of a")
+        #expect(try await cache.lookup("a").source == .memory)
+        #expect(rig.origin.count == 1)
+        #expect(cache.health.storeReads != nil)
+        #expect(cache.health.isComplete == false)
+        #expect(cache.statistics.backendFailures > 0)
+        await #expect(throws: InjectedFault.self) { try await cache.set("a", to: "x") }
+
+        store.faults.heal()
+        rig.clock.advance(by: .seconds(2))
+        #expect(try await cache["b"] == "value of b")
+        #expect(cache.health.isComplete)
+        #expect(try await rig.cache().lookup("b").source == .store)
+    }
+
+    @Test func `a value that could not be saved is refreshed and saved when the store is back`() async throws {
+        let store = FaultyStore()
+        store.faults.failEverything()
+        let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
+        let cache = rig.cache()
+        _ = try await cache["a"]
+        store.faults.heal()
+        rig.clock.advance(by: .hours(2))
+        try await eventually { try await cache["b"] != nil && cache.health.isComplete }
+        rig.origin.answers { _, _ in .value("saved") }
+        #expect(try await cache.lookup("a").state == .stale)
+        try await eventually { cache.peek("a")?.value == "saved" }
+        #expect(try await rig.cache().lookup("a").source == .store)
+    }
+
+    @Test func `an outage never replaces a newer value in memory by an older one from the store`() async throws {
+        let store = FaultyStore()
+        let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
+        let cache = rig.cache()
+        _ = try await cache["a"]
+        rig.clock.advance(by: .days(8))
+        store.faults.failEverything()
+        rig.origin.answers { _, _ in .value("fetched in the outage") }
+        #expect(try await cache["a"] == "fetched in the outage")
+        store.faults.heal()
+        rig.clock.advance(by: .seconds(2))
+        try await cache.reload(["a"])
+        #expect(try await cache["a"] == "fetched in the outage")
+    }
+
+    @Test func `with the queue unreachable the refresh runs in this process`() async throws {
+        let queue = FaultyQueue()
+        let rig = Rig(backend: MixedBackend(store: InMemoryStore(), queue: queue))
+        let cache = rig.cache()
+        _ = try await cache["a"]
+        queue.faults.failEverything()
+        rig.clock.advance(by: .hours(2))
+        rig.origin.answers { _, _ in .value("without a queue") }
+        #expect(try await cache.lookup("a").state == .stale)
+        try await eventually { cache.peek("a")?.value == "without a queue" }
+        #expect(cache.health.queue != nil)
+    }
+
+    @Test func `a read-only store degrades to memory and origin, and reads go on`() async throws {
+        let store = FaultyStore()
+        let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
+        _ = try await rig.cache()["a"]
+        store.faults.fail(.save, .confirm, .lease, .extendLease, .releaseLease)
+        let cache = rig.cache()
+        #expect(try await cache.lookup("a").source == .store)
+        #expect(try await cache["b"] == "value of b")
+        #expect(cache.health.storeReads == nil)
+        #expect(cache.health.storeWrites != nil)
+    }
+
+    @Test func `stored bytes that can't be decoded count as missing and are replaced`() async throws {
+        let rig = Rig()
+        let broken = Codec<String>(format: "json", encode: { _ in Array("{not json".utf8) }, decode: { _ in "" })
+        try await rig.cache(codec: broken).set("a", to: "lost")
+        let cache = rig.cache()
+        #expect(try await cache["a"] == "value of a")
+        #expect(cache.statistics.undecodable > 0)
+        #expect(try await rig.cache()["a"] == "value of a")
+    }
+
+    @Test func `a migrate hook rescues an older format`() async throws {
+        let rig = Rig()
+        let old = Codec<String>(
+            format: "v1", encode: { Array($0.utf8) }, decode: { String(decoding: $0, as: UTF8.self) })
+        try await rig.cache(codec: old).set("a", to: "from version 1")
+        let cache = rig.cache(migrate: { format, bytes in
+            format == "v1" ? String(decoding: bytes, as: UTF8.self) : nil
+        })
+        #expect(try await cache["a"] == "from version 1")
+        #expect(rig.origin.count == 0)
+    }
+
+    @Test func `an answer that can't be encoded replaces nothing`() async throws {
+        let rig = Rig()
+        _ = try await rig.cache()["a"]
+        rig.clock.advance(by: .days(8))
+        let failing = Codec<String>(
+            format: "json", encode: { _ in throw Trouble(name: "can't encode") }, decode: Codec<String>.json.decode)
+        let answer = try await rig.cache(codec: failing).lookup("a")
+        #expect(answer.value == "value of a")
+        #expect(try await rig.backend.store.statistics().entries == 1)
+    }
+
+    @Test func `not modified with nothing before is an error, not a crash`() async throws {
+        let rig = Rig(origin: ScriptedOrigin { _, _ in .notModified() })
+        await #expect(throws: OriginFailure.self) { try await rig.cache()["a"] }
+    }
+
+    @Test func `with a dead origin everything stale or usable on error is served without waiting`() async throws {
+        let rig = Rig()
+        let cache = rig.cache(guarded: OriginGuard(breaker: try .init(failures: 1), time: rig.clock))
+        for number in 0..<100 { _ = try await cache["\(number)"] }
+        rig.clock.advance(by: .days(8))
+        rig.origin.fails()
+        // The first finds out; nobody else is kept waiting for the origin.
+        for number in 0..<100 { #expect(try await cache.lookup("\(number)").note != nil) }
+        #expect(rig.origin.count == 101)
+        for number in 0..<100 { #expect(cache.lookupInMemory("\(number)")?.value == "value of \(number)") }
+    }
+}
