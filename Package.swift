@@ -90,7 +90,13 @@ let package = Package(
         .testTarget(
             name: "PerennialHTTPTests", dependencies: ["PerennialHTTP", "PerennialTesting"], swiftSettings: settings),
         .testTarget(
-            name: "PerennialGatewayTests", dependencies: ["PerennialGateway", "PerennialTesting"],
+            name: "PerennialGatewayTests",
+            dependencies: [
+                "PerennialGateway", "PerennialTesting",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
             swiftSettings: settings),
         .testTarget(name: "CommandLineTests", dependencies: ["perennial"], swiftSettings: settings),
     ]

@@ -1,0 +1,74 @@
+internal import NIOCore
+internal import NIOHTTP1
+internal import PerennialHTTP
+
+/// A client's request on its way through the gateway.
+struct ClientRequest: Sendable {
+    var method: HTTPMethod
+    /// The key of the address asked for.
+    var key: String
+    /// As the client sent them.
+    var fields: HeaderFields
+    /// `nil`: the request has none.
+    var body: RequestBody?
+    /// HTTP/1.0 and older: knows no chunks.
+    var isOldVersion: Bool
+
+    var isHead: Bool { method == .HEAD }
+}
+
+/// How a request is handled, as far as its own head says.
+enum Plan: Equatable {
+    /// Ask the cache.
+    case cache
+    /// Ask the cache; there are conditions that what is stored may meet.
+    case cacheConditionally
+    /// Past the cache, for this reason.
+    case pass(CacheStatus.Forward, detail: String?)
+}
+
+/// Whether a request has nothing in it that matters to a cache. True of most requests, and quick to see.
+func isPlain(_ head: HTTPRequestHead) -> Bool {
+    guard head.method == .GET || head.method == .HEAD else { return false }
+    for (name, _) in head.headers {
+        switch name.utf8.count {
+        // The lengths of the names below; hardly any other field of a usual request has one of them.
+        case 5, 6, 7, 8, 13, 14, 17, 19: if remarkable.contains(where: { $0.matches(name) }) { return false }
+        default: break
+        }
+    }
+    return true
+}
+
+/// The fields that ``plan(method:fields:allowances:)`` looks at.
+private let remarkable: [StaticName] = [
+    "range", "cookie", "expect", "upgrade", "if-match", "authorization", "if-none-match", "cache-control",
+    "content-length", "transfer-encoding", "if-modified-since", "if-unmodified-since",
+].map { StaticName(lowercase: Array($0.utf8)) }
+
+private struct StaticName: Sendable {
+    let lowercase: [UInt8]
+
+    func matches(_ name: String) -> Bool {
+        name.utf8.count == lowercase.count && name.utf8.elementsEqual(lowercase) { $0 | 0x20 == $1 || $0 == $1 }
+    }
+}
+
+/// How a request is handled that is not plain.
+///
+/// A request marked `no-store` passes unless that was lifted: its response must not be kept. Other wishes in a request's
+/// `Cache-Control` are not granted: that a client can make the gateway ask is what it is there to prevent.
+func plan(method: HTTPMethod, fields: HeaderFields, allowances: Allowances) -> Plan {
+    switch admission(of: method.rawValue, fields: fields, allowances: allowances) {
+    case .pass(.method): .pass(.method, detail: nil)
+    case .pass(let reason): .pass(.bypass, detail: reason.rawValue)
+    case .cache where CacheControl(fields).noStore && !allowances.contains(.noStore): .pass(.request, detail: nil)
+    case .cache where fields.contains("If-None-Match") || fields.contains("If-Modified-Since"): .cacheConditionally
+    case .cache: .cache
+    }
+}
+
+/// Whether a request with these fields has a body (RFC 9112 §6.3).
+func hasBody(_ headers: HTTPHeaders) -> Bool {
+    headers.contains(name: "Transfer-Encoding") || headers["Content-Length"].contains { $0 != "0" }
+}

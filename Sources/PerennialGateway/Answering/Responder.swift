@@ -1,0 +1,129 @@
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import Perennial
+internal import PerennialHTTP
+
+/// Answers the requests that the memory tier alone could not, each in a task of its own.
+struct Responder: Sendable {
+    let responses: ResponseCache
+    let allowances: Allowances
+    let originFields: HeaderFields
+    let logger: Logger
+
+    var cache: Cache<String, CachedResponse> { responses.cache }
+    var now: Timestamp { responses.time.now }
+
+    /// Answers through `writer`, whatever happens.
+    func respond(to request: ClientRequest, plan: Plan, through writer: ResponseWriter) async {
+        switch plan {
+        case .cache, .cacheConditionally: await answerFromCache(request, writer)
+        case .pass(let forward, let detail):
+            await passThrough(request, CacheStatus(forward: forward, detail: detail), writer)
+        }
+    }
+
+    /// Follows the address's stored responses to the one that was made for this request, asking the origin on the way.
+    private func answerFromCache(_ request: ClientRequest, _ writer: ResponseWriter) async {
+        var key = request.key
+        // More steps than two mean that the origin names other fields in `Vary` each time.
+        for _ in 0..<4 {
+            let status = CacheStatus(forward: key == request.key ? .uriMiss : .varyMiss)
+            guard !responses.unstorable.contains(key, now: now) || cache.peek(key) != nil else {
+                return await passThrough(request, status.with(detail: "not-stored"), writer)
+            }
+            let handoff = Handoff()
+            defer { _ = handoff.close() }
+            let answer: Answer<CachedResponse>
+            do {
+                let reader = OriginFetch.Reader(fields: request.fields, handoff: handoff)
+                answer = try await cache.lookup(key) { [fetch = responses.fetch] key, context in
+                    try await fetch.fetch(key, context, for: reader)
+                }
+            } catch {
+                return await writer.finish(with: failure(error, status, request))
+            }
+            guard answer.isShared else {
+                guard let response = handoff.close() else {
+                    return await passThrough(request, status.with(detail: "not-stored"), writer)
+                }
+                return await send(response, status, to: request, writer)
+            }
+            guard let cached = answer.value else {
+                return await writer.finish(
+                    with: .own(404, "There is no such thing here.", cacheStatus: status, now: now))
+            }
+            if cached.isSelected(by: request.fields) {
+                return await writer.finish(with: reply(cached, answer, status, handoff.originStatus, request))
+            }
+            let variant = variantKey(primary: request.key, varyNames: cached.vary, request: request.fields)
+            guard let variant, variant != key else { break }
+            key = variant
+        }
+        await passThrough(request, CacheStatus(forward: .varyMiss, detail: "not-stored"), writer)
+    }
+
+    private func reply(
+        _ cached: CachedResponse, _ answer: Answer<CachedResponse>, _ missStatus: CacheStatus, _ originStatus: Int?,
+        _ request: ClientRequest
+    ) -> Reply {
+        if answer.source == .origin {
+            var status = missStatus
+            if answer.state == .expired { status.forward = .stale }
+            status.collapsed = answer.isCollapsed
+            status.stored = !answer.isCollapsed
+            if status.forward == .stale, !answer.isCollapsed { status.forwardStatus = originStatus }
+            return Reply(cached, Served(answer, status), kind: .miss, request: request)
+        }
+        let status = CacheStatus(
+            hit: true, timeToLive: answer.freshness.map { timeToLive($0, now: answer.answeredAt) },
+            detail: answer.detail?.description)
+        return Reply(
+            cached, Served(answer, status), kind: answer.state == .fresh ? .hit : .stale, request: request)
+    }
+
+    /// The answer when there is nothing to serve.
+    func failure(_ error: any Error, _ status: CacheStatus, _ request: ClientRequest) -> Reply {
+        func own(_ code: Int, _ text: String, detail: String, retryAfter: Duration? = nil) -> Reply {
+            .own(
+                code, text, cacheStatus: status.with(detail: detail), now: now, retryAfter: retryAfter,
+                isHead: request.isHead)
+        }
+        switch error {
+        case let refusal as OriginRefusal:
+            return Reply(refusal, status: status, isHead: request.isHead)
+        case let broken as OriginBroken where broken.kind == .unreachable:
+            return own(
+                502, "The server behind this gateway can't be reached. Try again in a moment.",
+                detail: "origin-unreachable")
+        case let broken as OriginBroken where broken.kind == .unsendable:
+            return own(
+                400, "This request can't be sent on as it is. Check its address and fields.", detail: "unsendable")
+        case let broken as OriginBroken where broken.kind == .timedOut:
+            return timedOut(own)
+        case is FetchTimeout:
+            return timedOut(own)
+        case let unavailable as OriginUnavailable:
+            return own(
+                503,
+                "The server behind this gateway has been failing and is left alone for a moment. Try again later.",
+                detail: "origin-unavailable", retryAfter: unavailable.retryAt - now)
+        default:
+            return own(
+                502, "The server behind this gateway gave an answer that broke off or can't be read. Try again.",
+                detail: "origin-broken")
+        }
+    }
+
+    private func timedOut(_ own: (Int, String, String, Duration?) -> Reply) -> Reply {
+        own(504, "The server behind this gateway did not answer in time. Try again later.", "origin-timeout", nil)
+    }
+}
+
+extension CacheStatus {
+    func with(detail: String) -> CacheStatus {
+        var status = self
+        status.detail = detail
+        return status
+    }
+}

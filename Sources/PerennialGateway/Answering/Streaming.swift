@@ -1,0 +1,115 @@
+internal import AsyncHTTPClient
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import Perennial
+internal import PerennialHTTP
+
+// Responses that go from the origin to one client piece by piece, no faster than the client reads.
+
+extension Responder {
+    /// Sends the request to the origin as it is, and its answer back, past the cache.
+    func passThrough(_ request: ClientRequest, _ status: CacheStatus, _ writer: ResponseWriter) async {
+        let response: OriginClient.Response
+        do {
+            let body = request.body.map { body in
+                HTTPClientRequest.Body.stream(
+                    body, length: body.length.map { .known($0) } ?? .unknown)
+            }
+            response = try await responses.client.send(
+                request.method, request.key, passedFields(of: request.fields, originFields: originFields), body: body)
+        } catch {
+            return await writer.finish(with: failure(error, status, request))
+        }
+        if invalidatesStored(method: request.method.rawValue, status: response.status) {
+            await invalidate(request.key)
+        }
+        var status = status
+        status.forwardStatus = response.status
+        await stream(
+            StreamedHead(status: response.status, fields: response.fields, cacheStatus: status, kind: .pass),
+            response.body, to: request, writer)
+    }
+
+    /// What is stored for an address is out of date before the client hears that its request succeeded (RFC 9111 §4.4).
+    private func invalidate(_ key: String) async {
+        do {
+            try await responses.remove(key)
+        } catch {
+            logger.warning(
+                "a changed address could not be removed from the store; its old response may be served until it expires",
+                metadata: ["key": "\(key)", "error": "\(error)"])
+        }
+    }
+
+    /// Sends a response that may be neither stored nor shared to the reader whose request brought it.
+    func send(
+        _ response: UnsharedResponse, _ status: CacheStatus, to request: ClientRequest, _ writer: ResponseWriter
+    ) async {
+        var status = status.with(detail: response.reason)
+        status.forwardStatus = response.status
+        var head = StreamedHead(status: response.status, fields: response.fields, cacheStatus: status, kind: .miss)
+        switch response.body {
+        case .stream(let body):
+            await stream(head, body, to: request, writer)
+        case .whole(let body):
+            head.fields["Content-Length"] = String(body.readableBytes)
+            await writer.finish(
+                with: Reply(
+                    kind: .miss, status: head.status, head: head.bytes(now: now, isChunked: false),
+                    body: request.isHead ? ByteBuffer() : body))
+        }
+    }
+
+    private func stream(
+        _ head: StreamedHead, _ body: OriginBody, to request: ClientRequest, _ writer: ResponseWriter
+    ) async {
+        let hasBody = !request.isHead && statusHasBody(head.status)
+        guard hasBody else {
+            return await writer.finish(
+                with: Reply(
+                    kind: head.kind, status: head.status, head: head.bytes(now: now, isChunked: false),
+                    body: ByteBuffer()))
+        }
+        let hasLength = head.fields.contains("Content-Length")
+        let framing: Framing = hasLength ? .length : request.isOldVersion ? .untilClose : .chunked
+        do {
+            try await writer.begin(
+                head.bytes(now: now, isChunked: framing == .chunked), status: head.status, kind: head.kind,
+                framing: framing)
+            while let piece = try await body.next() {
+                try await writer.write(piece)
+            }
+            await writer.end()
+        } catch {
+            // The head has gone: only a broken connection can tell the client that this is not all.
+            await writer.abort()
+        }
+    }
+}
+
+/// How a client finds the end of a streamed body (RFC 9112 §6.3).
+enum Framing: Sendable {
+    case length, chunked, untilClose
+}
+
+/// The head of a response that goes through.
+private struct StreamedHead {
+    var status: Int
+    /// As received.
+    var fields: HeaderFields
+    var cacheStatus: CacheStatus
+    var kind: Reply.Kind
+
+    func bytes(now: Timestamp, isChunked: Bool) -> ByteBuffer {
+        var head = ByteBuffer()
+        head.writeStatusLine(status)
+        head.writeFields(fields.removingHopByHop())
+        if !fields.contains("Date") { head.writeField("Date", HTTPDate.format(now)) }
+        if !fields.contains("Age") { head.writeAge(.zero) }
+        head.writeVia()
+        head.writeField("Cache-Status", cacheStatus.description)
+        if isChunked { head.writeStaticString("Transfer-Encoding: chunked\r\n") }
+        return head
+    }
+}

@@ -1,0 +1,34 @@
+internal import PerennialHTTP
+
+/// Makes keys from the targets of requests.
+struct AddressKeys: Sendable {
+    let origin: OriginURL
+    let limit: Int
+    private let prefix: String
+
+    init(origin: OriginURL, limit: Int) {
+        self.origin = origin
+        self.limit = limit
+        prefix = origin.description
+    }
+
+    /// The key for a request's target: its absolute address at the origin, in normal form.
+    ///
+    /// Most targets are in normal form already; those cost one look at each byte.
+    func key(forTarget target: String) throws(AddressError) -> String {
+        if target.utf8.count <= limit && isNormalPath(target) { return prefix + target }
+        return try origin.key(forTarget: target, limit: limit)
+    }
+}
+
+/// Whether `target` is a path, perhaps with a query, that normalising would not change. May say no without need.
+private func isNormalPath(_ target: String) -> Bool {
+    var before: UInt8 = 0
+    for byte in target.utf8 {
+        if before == 0 && byte != UInt8(ascii: "/") { return false }
+        if byte < 0x21 || byte > 0x7E || byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
+        if byte == UInt8(ascii: ".") && before == UInt8(ascii: "/") { return false }
+        before = byte
+    }
+    return before != 0
+}

@@ -1,0 +1,87 @@
+public import Logging
+public import NIOCore
+internal import NIOPosix
+public import Perennial
+public import PerennialHTTP
+
+/// The gateway's cache of one origin's responses: an engine's cache named `http`, whose fetch speaks HTTP.
+///
+/// A gateway answers from it. A worker process has one without a gateway: its refresh workers do what gateways on the same
+/// backend have queued.
+public final class ResponseCache: Sendable {
+    /// Entries and jobs carry this name in the backend.
+    public static let name = "http"
+
+    public let origin: OriginURL
+    public let cache: Cache<String, CachedResponse>
+    let keys: AddressKeys
+    let fetch: OriginFetch
+    let unstorable: UnstorableKeys
+    let client: OriginClient
+    let time: any TimeSource
+
+    /// - Parameters:
+    ///   - group: the event loops for connections to the origin. Default: the process's own.
+    ///   - observer: is told what the cache does; must be quick.
+    /// - Throws: ``Perennial/PolicyError`` when settings contradict each other.
+    public init(
+        configuration: GatewayConfiguration,
+        backend: any Backend = InMemoryBackend(),
+        group: (any EventLoopGroup)? = nil,
+        time: any TimeSource = SystemTime(),
+        logger: Logger? = nil,
+        observer: (@Sendable (CacheEvent) -> Void)? = nil
+    ) throws(PolicyError) {
+        origin = configuration.origin
+        keys = AddressKeys(origin: origin, limit: configuration.maxTarget)
+        client = OriginClient(configuration: configuration, group: group ?? MultiThreadedEventLoopGroup.singleton)
+        unstorable = UnstorableKeys(duration: configuration.unstorableMemory)
+        self.time = time
+        let fetch = OriginFetch(
+            client: client, mode: configuration.effectiveFreshness, allowances: configuration.allowances,
+            originFields: configuration.originFields, maxBody: configuration.maxBody, unstorable: unstorable,
+            time: time)
+        self.fetch = fetch
+        var rate: OriginGuard.Rate?
+        if let (perSecond, burst) = configuration.originRate {
+            rate = try OriginGuard.Rate(perSecond: perSecond, burst: Double(burst))
+        }
+        cache = Cache(
+            Self.name, policy: try configuration.policy(), backend: backend, codec: .cachedResponse,
+            memory: MemoryLimits(bytes: configuration.memory),
+            origin: OriginGuard(concurrency: configuration.originConcurrency, rate: rate, time: time),
+            workers: configuration.workers, time: time, logger: logger, observer: observer
+        ) { key, context in
+            try await fetch.fetch(key, context, for: nil)
+        }
+    }
+
+    /// The key of an address as a person writes it: a URL at the origin, or a path alone.
+    /// - Throws: ``PerennialHTTP/AddressError``, in one line for whoever wrote it.
+    public func key(for input: String) throws(AddressError) -> String {
+        try origin.key(forInput: input, limit: keys.limit)
+    }
+
+    /// Marks every response stored for an address stale (soft purge).
+    /// - Parameter key: from ``key(for:)``.
+    /// - Returns: how many there were.
+    public func expire(_ key: String) async throws -> Int {
+        let variants = try await cache.expire(tag: key)
+        return try await cache.expire(key) ? variants + 1 : variants
+    }
+
+    /// Removes every response stored for an address (hard purge).
+    /// - Parameter key: from ``key(for:)``.
+    /// - Returns: how many there were.
+    @discardableResult
+    public func remove(_ key: String) async throws -> Int {
+        let variants = try await cache.remove(tag: key)
+        return try await cache.remove(key) ? variants + 1 : variants
+    }
+
+    /// Stops the workers, which finish or hand back what they do, and closes the connections to the origin.
+    public func shutdown(deadline: Duration = .seconds(10)) async {
+        await cache.shutdown(deadline: deadline)
+        await client.shutdown()
+    }
+}

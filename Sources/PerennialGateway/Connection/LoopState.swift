@@ -1,0 +1,57 @@
+internal import NIOCore
+internal import Perennial
+internal import PerennialHTTP
+
+/// What the connections of one event loop share; touched on that loop only.
+final class LoopState {
+    let eventLoop: any EventLoop
+    let counters: LoopCounters
+    private(set) var isDraining = false
+    private var connections: [ObjectIdentifier: ConnectionHandler] = [:]
+    private var drained: [EventLoopPromise<Void>] = []
+    private var dates: [(second: Int64, text: String)] = Array(repeating: (.min, ""), count: 64)
+
+    init(eventLoop: any EventLoop, counters: LoopCounters) {
+        self.eventLoop = eventLoop
+        self.counters = counters
+    }
+
+    func add(_ connection: ConnectionHandler) {
+        connections[ObjectIdentifier(connection)] = connection
+        counters.opened()
+    }
+
+    func remove(_ connection: ConnectionHandler) {
+        guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
+        counters.closed()
+        if isDraining && connections.isEmpty { succeedDrained() }
+    }
+
+    /// Lets every connection finish what it is answering and close then.
+    /// - Returns: when the last has closed.
+    func drain() -> EventLoopFuture<Void> {
+        isDraining = true
+        let promise = eventLoop.makePromise(of: Void.self)
+        drained.append(promise)
+        for connection in connections.values { connection.drain() }
+        if connections.isEmpty { succeedDrained() }
+        return promise.futureResult
+    }
+
+    func closeAll() {
+        for connection in connections.values { connection.abort() }
+    }
+
+    private func succeedDrained() {
+        for promise in drained { promise.succeed() }
+        drained = []
+    }
+
+    /// `HTTPDate.format`, remembering the last ones.
+    func date(_ time: Timestamp) -> String {
+        let second = time.milliseconds / 1000
+        let place = Int(second & 63)
+        if dates[place].second != second { dates[place] = (second, HTTPDate.format(time)) }
+        return dates[place].text
+    }
+}

@@ -1,0 +1,145 @@
+public import Logging
+internal import NIOConcurrencyHelpers
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+public import Perennial
+internal import PerennialHTTP
+
+/// The data plane: listens, answers from the cache, asks the origin for the rest.
+///
+/// ```swift
+/// let gateway = try Gateway(configuration: .init(origin: OriginURL("https://api.example.com")))
+/// let address = try await gateway.start()
+/// ```
+public final class Gateway: Sendable {
+    /// The cache and everything behind it.
+    public let responses: ResponseCache
+
+    private let configuration: GatewayConfiguration
+    private let group: MultiThreadedEventLoopGroup
+    private let service: GatewayService
+    private let loops: [(eventLoop: any EventLoop, counters: LoopCounters, state: NIOLoopBoundBox<LoopState>)]
+    private let listener = NIOLockedValueBox<(any Channel)?>(nil)
+    private let ending = NIOLockedValueBox<Task<Void, Never>?>(nil)
+
+    /// - Parameters:
+    ///   - backend: where responses and refresh jobs are kept. Default: in memory.
+    ///   - observer: is told what the cache does; must be quick.
+    /// - Throws: ``Perennial/PolicyError`` when settings contradict each other.
+    public init(
+        configuration: GatewayConfiguration,
+        backend: any Backend = InMemoryBackend(),
+        time: any TimeSource = SystemTime(),
+        logger: Logger? = nil,
+        observer: (@Sendable (CacheEvent) -> Void)? = nil
+    ) throws(PolicyError) {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threads))
+        do {
+            responses = try ResponseCache(
+                configuration: configuration, backend: backend, group: group, time: time, logger: logger,
+                observer: observer)
+        } catch {
+            group.shutdownGracefully { _ in }
+            throw error
+        }
+        self.configuration = configuration
+        self.group = group
+        service = GatewayService(
+            responder: Responder(
+                responses: responses, allowances: configuration.allowances, originFields: configuration.originFields,
+                logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }),
+            idleTimeout: TimeAmount(configuration.idleTimeout))
+        loops = group.makeIterator().map { eventLoop in
+            let counters = LoopCounters()
+            let state = NIOLoopBoundBox.makeBoxSendingValue(
+                LoopState(eventLoop: eventLoop, counters: counters), eventLoop: eventLoop)
+            return (eventLoop, counters, state)
+        }
+    }
+
+    /// Starts to listen.
+    /// - Returns: the address, with the port that was picked if none was named.
+    /// - Throws: the system's error when the address can't be listened on.
+    public func start() async throws -> ListenAddress {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = configuration.maxHeader
+        limits.maxHeaderListSize = configuration.maxHeader
+        limits.maxHeaderFieldCount = configuration.maxHeaderFields
+        let stateByLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0.state) })
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer { [service, limits] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let state = stateByLoop[ObjectIdentifier(channel.eventLoop)] else { return }
+                    let decoder = HTTPRequestDecoder(limitConfiguration: limits)
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandler(ByteToMessageHandler(decoder))
+                    try pipeline.addHandler(ConnectionHandler(service: service, loop: state.value))
+                }
+            }
+            .bind(host: configuration.host, port: configuration.port).get()
+        listener.withLockedValue { $0 = channel }
+        return ListenAddress(host: configuration.host, port: channel.localAddress?.port ?? configuration.port)
+    }
+
+    /// What the gateway has done so far.
+    public var metrics: GatewayMetrics {
+        var metrics = GatewayMetrics()
+        for loop in loops { loop.counters.add(to: &metrics) }
+        return metrics
+    }
+
+    /// Stops to listen, finishes what is being answered, then stops the workers and closes everything.
+    /// - Parameter deadline: what takes longer is cut off. Of several calls the first one's counts; all return at the end.
+    public func shutdown(deadline: Duration = .seconds(10)) async {
+        let ending = ending.withLockedValue { ending in
+            if let ending { return ending }
+            let task = Task { await self.end(deadline: deadline) }
+            ending = task
+            return task
+        }
+        await ending.value
+    }
+
+    private func end(deadline: Duration) async {
+        let began = ContinuousClock.now
+        if let channel = listener.withLockedValue({ $0.take() }) { try? await channel.close() }
+        let cut = loops.map { loop in
+            loop.eventLoop.scheduleTask(in: TimeAmount(deadline)) { loop.state.value.closeAll() }
+        }
+        for loop in loops {
+            let drained = loop.eventLoop.flatSubmit { loop.state.value.drain() }
+            try? await drained.get()
+        }
+        for task in cut { task.cancel() }
+        let left = max(.milliseconds(100), deadline - (ContinuousClock.now - began))
+        await responses.shutdown(deadline: left)
+        try? await group.shutdownGracefully()
+    }
+}
+
+/// Where a gateway listens.
+public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
+    public var host: String
+    public var port: Int
+
+    public init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// For example `127.0.0.1:8080` or `[::1]:8080`.
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// What all connections of a gateway share.
+struct GatewayService: Sendable {
+    let responder: Responder
+    let idleTimeout: TimeAmount
+
+    var keys: AddressKeys { responder.responses.keys }
+}

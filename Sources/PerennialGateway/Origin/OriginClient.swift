@@ -1,0 +1,81 @@
+internal import AsyncHTTPClient
+internal import NIOCore
+internal import NIOHTTP1
+internal import PerennialHTTP
+
+/// Sends requests to the origin. Bytes go through as they are: redirects aren't followed, nothing is decompressed.
+struct OriginClient: Sendable {
+    /// What came back, its body still on the way.
+    struct Response: Sendable {
+        var status: Int
+        var fields: HeaderFields
+        var body: OriginBody
+    }
+
+    private let client: HTTPClient
+    private let timeout: TimeAmount
+
+    init(configuration: GatewayConfiguration, group: any EventLoopGroup) {
+        let timeout = TimeAmount(configuration.timeout)
+        var settings = HTTPClient.Configuration(
+            redirectConfiguration: .disallow,
+            timeout: .init(
+                connect: TimeAmount(min(configuration.connectTimeout, configuration.timeout)), read: timeout,
+                write: max(timeout, TimeAmount(configuration.idleTimeout))),
+            decompression: .disabled)
+        // Streams that pass through hold their connections for long; they must not make fetches wait.
+        settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 1024
+        // A dead origin is an answer too: the old response is served, and the guard decides when to ask again.
+        settings.connectionPool.retryConnectionEstablishment = false
+        client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: settings)
+        self.timeout = timeout
+    }
+
+    /// Asks and waits for the head of the response.
+    /// - Parameter body: with one, the origin may take as long as the client takes to send it.
+    /// - Throws: ``OriginBroken``; `CancellationError` when the task is cancelled.
+    func send(
+        _ method: HTTPMethod, _ url: String, _ fields: HeaderFields, body: HTTPClientRequest.Body? = nil
+    ) async throws -> Response {
+        var request = HTTPClientRequest(url: url)
+        request.method = method
+        request.headers = HTTPHeaders(fields.map { ($0.name, $0.value) })
+        request.body = body
+        do {
+            do {
+                return try await execute(request)
+            } catch let error as HTTPClientError
+                where error == .remoteConnectionClosed && body == nil && method.isIdempotent
+            {
+                // Most likely a kept connection that the origin closed while it was idle (RFC 9112 §9.3.1).
+                return try await execute(request)
+            }
+        } catch {
+            if Task.isCancelled { throw CancellationError() }
+            throw OriginBroken(error)
+        }
+    }
+
+    private func execute(_ request: HTTPClientRequest) async throws -> Response {
+        let deadline = request.body == nil ? NIODeadline.now() + timeout : .distantFuture
+        let response = try await client.execute(request, deadline: deadline)
+        return Response(
+            status: Int(response.status.code), fields: HeaderFields(response.headers), body: OriginBody(response.body))
+    }
+
+    func shutdown() async {
+        try? await client.shutdown()
+    }
+}
+
+extension HeaderFields {
+    init(_ headers: HTTPHeaders) {
+        self.init(headers.lazy.map { ($0.name, $0.value) })
+    }
+}
+
+extension HTTPMethod {
+    fileprivate var isIdempotent: Bool {
+        [.GET, .HEAD, .OPTIONS, .TRACE, .PUT, .DELETE].contains(self)
+    }
+}

@@ -1,0 +1,194 @@
+import NIOConcurrencyHelpers
+import NIOHTTP1
+import Perennial
+import PerennialGateway
+import PerennialHTTP
+import PerennialTesting
+import Testing
+
+@Suite struct PassingTests {
+    @Test func `other methods pass through with their bodies, and a success removes what was stored`() async throws {
+        try await withRig(origin: { request in
+            request.method == "POST"
+                ? .status(201, "made \(request.body.count)", ["Connection": "X-Secret", "X-Secret": "1"])
+                : .ok("\(request.number)", ["Cache-Control": "max-age=60"])
+        }) { rig in
+            #expect(try await rig.get("/things").body == "1")
+            let client = try await rig.client()
+            try await client.send("POST /things HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nKeep-Alive: 1\r\n\r\n12345")
+            let posted = try await client.response()
+            #expect(posted.status == 201)
+            #expect(posted.body == "made 5")
+            #expect(posted.cacheStatus == "perennial; fwd=method; fwd-status=201")
+            #expect(posted.field("X-Secret") == nil)
+            #expect(posted.field("Age") == "0")
+            #expect(posted.field("Via") == "1.1 perennial")
+            #expect(rig.origin.requests[1].body == Array("12345".utf8))
+            #expect(rig.origin.requests[1].field("Keep-Alive") == nil)
+            #expect(try await rig.get("/things").body == "3")
+        }
+    }
+
+    @Test func `a failed unsafe request leaves what is stored alone`() async throws {
+        try await withRig(origin: { request in
+            request.method == "DELETE" ? .status(409) : .ok("\(request.number)", ["Cache-Control": "max-age=60"])
+        }) { rig in
+            _ = try await rig.get("/")
+            let client = try await rig.client()
+            try await client.send("DELETE", "/")
+            #expect(try await client.response().status == 409)
+            #expect(try await client.get("/").body == "1")
+        }
+    }
+
+    @Test func `a body in chunks goes through in chunks, and the client is told to go on`() async throws {
+        try await withRig(origin: { request in
+            .ok("\(String(decoding: request.body, as: UTF8.self)) \(request.field("Transfer-Encoding") ?? "-")")
+        }) { rig in
+            let client = try await rig.client()
+            try await client.send(
+                "PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
+            #expect(try await client.response().status == 100)
+            try await client.send("3\r\nabc\r\n")
+            try await client.send("2\r\nde\r\n0\r\n\r\n")
+            #expect(try await client.response().body == "abcde chunked")
+            #expect(rig.origin.requests[0].field("Expect") == nil)
+        }
+    }
+
+    @Test(arguments: [("Authorization", "authorization"), ("Cookie", "cookies"), ("Range", "range")])
+    func `a request with credentials or a range passes and is not stored`(field: String, detail: String) async throws {
+        try await withRig(origin: { .ok("\($0.number)", ["Cache-Control": "public, max-age=60"]) }) { rig in
+            let client = try await rig.client()
+            for number in 1...2 {
+                try await client.send("GET /me HTTP/1.1\r\nHost: x\r\n\(field): secret\r\n\r\n")
+                let response = try await client.response()
+                #expect(response.body == "\(number)")
+                #expect(response.cacheStatus == "perennial; fwd=bypass; fwd-status=200; detail=\(detail)")
+            }
+            #expect(rig.origin.requests[0].field(field) == "secret")
+            #expect(try await client.get("/me").cacheStatus == "perennial; fwd=uri-miss; stored")
+        }
+    }
+
+    @Test func `requests with Authorization share answers once that is allowed, and refreshes carry none`() async throws
+    {
+        try await withRig(
+            { $0.allowances = [.authorization] },
+            origin: { .ok("\($0.number)", ["Cache-Control": "max-age=60, stale-while-revalidate=600"]) }
+        ) { rig in
+            #expect(try await rig.get("/", ["Authorization": "Bearer a"]).body == "1")
+            #expect(try await rig.get("/", ["Authorization": "Bearer b"]).body == "1")
+            #expect(rig.origin.requests[0].field("Authorization") == "Bearer a")
+            rig.clock.advance(by: .seconds(70))
+            _ = try await rig.get("/", ["Authorization": "Bearer b"])
+            await rig.events.waitForRefresh()
+            #expect(rig.origin.requests[1].field("Authorization") == nil)
+        }
+    }
+
+    @Test func `the origin's own credentials come from the configuration, in place of the client's`() async throws {
+        try await withRig(
+            { $0.originFields = ["X-Api-Key": "ours"] }, origin: { _ in .ok("", ["Cache-Control": "max-age=60"]) }
+        ) { rig in
+            _ = try await rig.get("/", ["X-Api-Key": "theirs"])
+            #expect(rig.origin.requests[0].fields["X-Api-Key"] == ["ours"])
+        }
+    }
+
+    @Test func `a request marked no-store leaves nothing behind`() async throws {
+        try await withRig(origin: { .ok("\($0.number)", ["Cache-Control": "max-age=60"]) }) { rig in
+            let passed = try await rig.get("/", ["Cache-Control": "no-store"])
+            #expect(passed.cacheStatus == "perennial; fwd=request; fwd-status=200")
+            #expect(try await rig.get("/").body == "2")
+        }
+    }
+
+    @Test func `100 readers of a response that may not be stored each get their own, side by side`() async throws {
+        let gate = Gate()
+        try await withRig(origin: { request in
+            await gate.pass()
+            return .ok("\(request.number)", ["Cache-Control": "no-store"])
+        }) { rig in
+            let clients = try await (0..<100).asyncMap { _ in try await rig.client() }
+            for client in clients { try await client.send("GET", "/") }
+            await gate.waitForArrivals()
+            gate.open()
+            let bodies = try await clients.asyncMap { try await $0.response().body }
+            #expect(Set(bodies).count == 100)
+            // Remembered for some seconds: nobody waits for anybody.
+            #expect(try await rig.get("/").cacheStatus == "perennial; fwd=uri-miss; fwd-status=200; detail=not-stored")
+            rig.clock.advance(by: .seconds(11))
+            #expect(try await rig.get("/").cacheStatus == "perennial; fwd=uri-miss; fwd-status=200; detail=no-store")
+        }
+    }
+
+    @Test func `a body over the limit streams through in flat memory and is not stored`() async throws {
+        let taken = NIOLockedValueBox(0)
+        let (pieces, size) = (512, 64 << 10)
+        try await withRig(
+            { $0.maxBody = 100_000 },
+            origin: { _ in
+                .pieces(
+                    head: "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: \(pieces * size)\r\n\r\n",
+                    count: pieces, taken: { number in taken.withLockedValue { $0 = max($0, number) } })
+            }
+        ) { rig in
+            let client = try await rig.client()
+            try await client.setReading(false)
+            try await client.send("GET", "/large")
+            // A second reader of the same gets through while the first one doesn't read at all.
+            let other = try await rig.client()
+            let whole = try await other.get("/large")
+            #expect(whole.body.utf8.count == pieces * size)
+            #expect(whole.cacheStatus.contains("fwd=uri-miss"))
+            try await client.setReading(true)
+            let late = try await client.response()
+            #expect(late.body.utf8.count == pieces * size)
+            #expect(taken.withLockedValue { $0 } == pieces)
+        }
+    }
+
+    @Test func `a client that doesn't read slows the origin down`() async throws {
+        let taken = NIOLockedValueBox(0)
+        try await withRig(
+            { $0.idleTimeout = .milliseconds(300) },
+            origin: { _ in
+                .pieces(
+                    head: "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n", count: 4096,
+                    taken: { number in taken.withLockedValue { $0 = number } })
+            }
+        ) { rig in
+            let client = try await rig.client()
+            try await client.setReading(false)
+            try await client.send("GET", "/endless")
+            // The gateway gives up on it after the idle time-out; until then little of 256 MiB has been taken.
+            while rig.gateway.metrics.openConnections == 0 || rig.gateway.metrics.misses == 0 { await Task.yield() }
+            while rig.gateway.metrics.openConnections > 0 { await Task.yield() }
+            #expect(taken.withLockedValue { $0 } < 1024)
+        }
+    }
+
+    @Test func `a body over the limit whose size nobody announced streams through whole`() async throws {
+        try await withRig(
+            { $0.maxBody = 100_000 },
+            origin: { _ in
+                .raw(
+                    "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        + String(repeating: "2710\r\n\(String(repeating: "y", count: 10_000))\r\n", count: 50)
+                        + "0\r\n\r\n")
+            }
+        ) { rig in
+            let response = try await rig.get("/")
+            #expect(response.body == String(repeating: "y", count: 500_000))
+            #expect(response.cacheStatus == "perennial; fwd=uri-miss; fwd-status=200; detail=too-large")
+            // A client of HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
+            let old = try await rig.client()
+            try await old.send("GET / HTTP/1.0\r\n\r\n")
+            let answer = try await old.response()
+            #expect(answer.field("Connection") == "close")
+            #expect(answer.field("Transfer-Encoding") == nil)
+            #expect(answer.body.utf8.count == 500_000)
+        }
+    }
+}

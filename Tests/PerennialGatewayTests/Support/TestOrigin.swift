@@ -1,0 +1,131 @@
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// A tiny HTTP server whose answers are made by the test, byte by byte where it matters.
+final class TestOrigin: Sendable {
+    struct Request: Sendable {
+        /// Counts the requests to this origin from 1.
+        var number: Int
+        var method: String
+        var target: String
+        var fields: HTTPHeaders
+        var body: [UInt8]
+
+        func field(_ name: String) -> String? { fields.first(name: name) }
+    }
+
+    enum Answer: Sendable {
+        /// These bytes, and then perhaps the end of the connection.
+        case bytes([UInt8], closes: Bool)
+        /// The bytes, then as many pieces of 64 KiB, each when the one before has been taken.
+        case pieces(head: String, count: Int, taken: @Sendable (Int) -> Void)
+
+        static func ok(_ body: String, _ fields: KeyValuePairs<String, String> = [:]) -> Answer {
+            status(200, body, fields)
+        }
+
+        static func status(_ status: Int, _ body: String = "", _ fields: KeyValuePairs<String, String> = [:]) -> Answer
+        {
+            var text = "HTTP/1.1 \(status) \(HTTPResponseStatus(statusCode: status).reasonPhrase)\r\n"
+            for (name, value) in fields { text += "\(name): \(value)\r\n" }
+            if status != 304 && status != 204 { text += "Content-Length: \(body.utf8.count)\r\n" }
+            return raw(text + "\r\n" + body)
+        }
+
+        static func raw(_ text: String, closes: Bool = false) -> Answer {
+            .bytes(Array(text.utf8), closes: closes)
+        }
+    }
+
+    typealias Handler = @Sendable (Request) async -> Answer
+
+    let port: Int
+    private let channel: any Channel
+    private let seen = NIOLockedValueBox<[Request]>([])
+    private let connections = NIOLockedValueBox<[ObjectIdentifier: any Channel]>([:])
+
+    /// Every request so far.
+    var requests: [Request] { seen.withLockedValue { $0 } }
+
+    init(_ handler: @escaping Handler) async throws {
+        let (seen, connections) = (seen, connections)
+        channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .serverChannelOption(.backlog, value: 512)
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 1, high: 1024))
+            .childChannelInitializer { channel in
+                connections.withLockedValue { $0[ObjectIdentifier(channel)] = channel }
+                return channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandlers([
+                        ByteToMessageHandler(HTTPRequestDecoder()),
+                        OriginConnection { request in
+                            var request = request
+                            seen.withLockedValue {
+                                request.number = $0.count + 1
+                                $0.append(request)
+                            }
+                            return await handler(request)
+                        },
+                    ])
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        port = channel.localAddress?.port ?? 0
+    }
+
+    /// Stops to listen and breaks every connection, as a killed server does.
+    func kill() async throws {
+        try? await channel.close()
+        for channel in connections.withLockedValue({ Array($0.values) }) { try? await channel.close() }
+    }
+}
+
+private final class OriginConnection: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+
+    private let handler: TestOrigin.Handler
+    private var head: HTTPRequestHead?
+    private var body: [UInt8] = []
+
+    init(_ handler: @escaping TestOrigin.Handler) {
+        self.handler = handler
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            self.head = head
+            body = []
+        case .body(let piece): body += piece.readableBytesView
+        case .end:
+            guard let head else { return }
+            let request = TestOrigin.Request(
+                number: 0, method: head.method.rawValue, target: head.uri, fields: head.headers, body: body)
+            let (handler, channel) = (handler, context.channel)
+            Task {
+                let answer = await handler(request)
+                try? await send(answer, to: channel)
+            }
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+}
+
+private func send(_ answer: TestOrigin.Answer, to channel: any Channel) async throws {
+    switch answer {
+    case .bytes(let bytes, let closes):
+        try await channel.writeAndFlush(ByteBuffer(bytes: bytes))
+        if closes { try await channel.close() }
+    case .pieces(let head, let count, let taken):
+        try await channel.writeAndFlush(ByteBuffer(string: head))
+        let piece = ByteBuffer(repeating: UInt8(ascii: "x"), count: 64 << 10)
+        for number in 0..<count {
+            try await channel.writeAndFlush(piece)
+            taken(number + 1)
+        }
+    }
+}
