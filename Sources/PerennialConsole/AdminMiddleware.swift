@@ -16,7 +16,8 @@ struct PlainErrors<Context: RequestContext>: RouterMiddleware {
             let message = (error as? HTTPError)?.body ?? error.status.reasonPhrase
             return try json(["error": message], status: error.status)
         } catch {
-            context.logger.error("An admin request failed", metadata: ["error": "\(error)", "path": "\(request.uri.path)"])
+            context.logger.error(
+                "An admin request failed", metadata: ["error": "\(error)", "path": "\(request.uri.path)"])
             return try json(["error": "the store can't be asked: \(error)"], status: .serviceUnavailable)
         }
     }

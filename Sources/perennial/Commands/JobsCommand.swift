@@ -48,7 +48,8 @@ struct JobsCommand: AsyncParsableCommand {
             discussion: #"With --json: {"replayed": N}. An id that is no dead job's ends with code 66."#)
 
         @OptionGroup var options: StoreOptions
-        @Argument(help: ArgumentHelp("The job's id, as perennial jobs --dead shows it.", valueName: "ID")) var id: String?
+        @Argument(help: ArgumentHelp("The job's id, as perennial jobs --dead shows it.", valueName: "ID")) var id:
+            String?
         @Flag(help: "All dead jobs.") var all = false
 
         mutating func run() async throws {

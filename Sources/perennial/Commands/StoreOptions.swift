@@ -6,7 +6,9 @@ import PerennialConsole
 struct StoreOptions: ParsableArguments {
     @Option(help: Known.store.argumentHelp) var store: String?
     @Option(help: Known.queue.argumentHelp) var queue: String?
-    @Option(help: ArgumentHelp("The origin that a path alone belongs to (default: the only one in the store)", valueName: "URL"))
+    @Option(
+        help: ArgumentHelp(
+            "The origin that a path alone belongs to (default: the only one in the store)", valueName: "URL"))
     var origin: String?
     @Option(help: Known.config.argumentHelp) var config: String?
     @Flag(help: "Print JSON.") var json = false

@@ -115,7 +115,9 @@ final class ChildProcess {
             readlink("/proc/self/exe", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
         }
         if count > 0 { return String(decoding: buffer[..<count], as: UTF8.self) }
-        guard let path = CommandLine.arguments.first else { throw Failure(.software, "can't find this program's own file") }
+        guard let path = CommandLine.arguments.first else {
+            throw Failure(.software, "can't find this program's own file")
+        }
         return path
     }
 }

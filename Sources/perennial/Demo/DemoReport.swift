@@ -33,7 +33,9 @@ struct DemoReport {
         Console.print("  " + (holds ? styled("ok", "32") : styled("NOT SO", "31")) + "  \(claim)")
     }
 
-    private func row(_ question: String, _ answer: String, _ cacheStatus: String, _ age: String, _ value: String, _ took: String) -> String {
+    private func row(
+        _ question: String, _ answer: String, _ cacheStatus: String, _ age: String, _ value: String, _ took: String
+    ) -> String {
         [
             padded(question, 40), padded(answer, 6), padded(cacheStatus, 36), padded(age, 5, .right),
             padded(value, 5, .right), padded(took, 8, .right),

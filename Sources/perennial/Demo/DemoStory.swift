@@ -41,7 +41,8 @@ struct DemoStory: ~Copyable {
         report.header()
         let first = try await ask("first read", url)
         let later = [try await ask("second read", url), try await ask("third read", url)]
-        report.check("the first read waited for the origin", first.status == 200 && first.took >= DemoOriginCommand.delay)
+        report.check(
+            "the first read waited for the origin", first.status == 200 && first.took >= DemoOriginCommand.delay)
         report.check("later reads did not", later.allSatisfy { $0.status == 200 && $0.took < Self.noWait })
 
         report.title("A stale read doesn't wait either, and a refresh happens behind")

@@ -28,7 +28,8 @@ func openExisting(store: Found<EngineAddress>, queue: Found<EngineAddress>?) thr
         case .memory:
             throw Failure(
                 address.place.code,
-                "\(address.name): what is in memory: can't be seen from outside; name a sqlite: file, or ask the gateway's admin address")
+                "\(address.name): what is in memory: can't be seen from outside; name a sqlite: file, or ask the gateway's admin address"
+            )
         case .sqlite(let path):
             guard exists(path) else {
                 throw Failure(
@@ -41,7 +42,8 @@ func openExisting(store: Found<EngineAddress>, queue: Found<EngineAddress>?) thr
             }
         }
     }
-    return try openBackend(store: store, queue: queue, limit: nil, logger: Logger(label: "perennial") { _ in SwiftLogNoOpLogHandler() })
+    return try openBackend(
+        store: store, queue: queue, limit: nil, logger: Logger(label: "perennial") { _ in SwiftLogNoOpLogHandler() })
 }
 
 private func open(_ address: Found<EngineAddress>, limit: Int?, logger: Logger) throws(Failure) -> OpenBackend {

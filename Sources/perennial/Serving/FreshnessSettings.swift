@@ -13,7 +13,8 @@ func freshnessMode(
         return .origin(staleIfError: staleIfError?.value)
     }
     // A default gives way to what was given; two given ones must fit.
-    let soft = refreshAfter?.value ?? min(Limits.standard.refreshAfter, expireAfter?.value ?? staleIfError?.value ?? .forever)
+    let soft =
+        refreshAfter?.value ?? min(Limits.standard.refreshAfter, expireAfter?.value ?? staleIfError?.value ?? .forever)
     let hard =
         expireAfter?.value ?? max(soft, min(Limits.standard.expireAfter, staleIfError?.value ?? .forever))
     return .policy(Limits(raising: soft, hard, staleIfError?.value ?? hard))

@@ -31,7 +31,8 @@ struct GatewayOptions: ParsableArguments {
             refreshAfter: settings.find(Known.refreshAfter, refreshAfter),
             expireAfter: settings.find(Known.expireAfter, expireAfter),
             staleIfError: settings.find(Known.staleIfError, staleIfError))
-        gateway.allowances = try settings.find(Known.allow, allow.isEmpty ? nil : allow.joined(separator: ","))?.value ?? []
+        gateway.allowances =
+            try settings.find(Known.allow, allow.isEmpty ? nil : allow.joined(separator: ","))?.value ?? []
         gateway.timeout = try settings.value(Known.timeout, timeout)
         if let perSecond = try settings.find(Known.rate, rate)?.value {
             gateway.originRate = (perSecond, max(1, Int(perSecond)))

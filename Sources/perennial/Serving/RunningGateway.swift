@@ -39,10 +39,12 @@ struct RunningGateway {
         admin: ListenAddress?, administration: Administration, grace: Duration, stopWithInput: Bool, logger: Logger,
         close: @escaping @Sendable () async -> Void
     ) async throws {
-        var services: [any Service] = [
-            UntilStopped(stop: close), UntilStopped { [gateway] in await gateway.shutdown(deadline: grace) },
-        ]
         let ready = "perennial: serving \(origin) on http://\(address)"
+        var services: [any Service] = [
+            UntilStopped(stop: close),
+            UntilStopped(announcing: admin == nil ? ready : nil) { [gateway] in await gateway.shutdown(deadline: grace)
+            },
+        ]
         if let admin {
             let server = AdminServer(
                 administration: administration, names: [admin.host.lowercased()],
@@ -56,8 +58,6 @@ struct RunningGateway {
                 Console.print("\(ready), admin on http://\(ListenAddress(host: admin.host, port: port))")
             }
             services.append(Listening(application, at: admin, option: "--admin"))
-        } else {
-            Console.print(ready)
         }
         try await runServices(services, grace: grace, stopWithInput: stopWithInput, logger: logger)
     }
@@ -86,9 +86,17 @@ func runServices(_ services: [any Service], grace: Duration, stopWithInput: Bool
 
 /// Something that runs by itself, and how to stop it.
 struct UntilStopped: Service {
-    let stop: @Sendable () async -> Void
+    private let announcement: String?
+    private let stop: @Sendable () async -> Void
+
+    /// - Parameter announcement: printed once signals are heeded, so that who reads it may send one.
+    init(announcing announcement: String? = nil, stop: @escaping @Sendable () async -> Void) {
+        self.announcement = announcement
+        self.stop = stop
+    }
 
     @concurrent func run() async throws {
+        if let announcement { Console.print(announcement) }
         try? await gracefulShutdown()
         await stop()
     }

@@ -58,7 +58,9 @@ struct WorkerCommand: AsyncParsableCommand {
         let settings = try Settings(config: options.config)
         let configuration = try options.gatewayConfiguration(settings)
         let workers = try settings.require(Known.workers, options.workers)
-        guard workers.value > 0 else { throw Failure(workers.place.code, "\(workers.name) is 0; a worker needs at least 1") }
+        guard workers.value > 0 else {
+            throw Failure(workers.place.code, "\(workers.name) is 0; a worker needs at least 1")
+        }
         let common = try options.commonSettings(settings)
         guard common.store.value != .memory, common.queue?.value != .memory else {
             throw Failure(.usage, "a worker can't share what is in memory: with a gateway; name a sqlite: file")
@@ -68,11 +70,13 @@ struct WorkerCommand: AsyncParsableCommand {
         let open = try openBackend(
             store: common.store, queue: common.queue, limit: common.storeLimit, logger: logger)
         let responses = try ResponseCache(configuration: configuration, backend: open.backend, logger: logger)
-        Console.print(
-            "perennial: refreshing \(configuration.origin) with \(workers.value) workers from \((common.queue ?? common.store).value)")
+        let ready =
+            "perennial: refreshing \(configuration.origin) with \(workers.value) workers"
+            + " from \((common.queue ?? common.store).value)"
         try await runServices(
-            [UntilStopped(stop: open.close), UntilStopped { await responses.shutdown(deadline: common.grace) }],
-            grace: common.grace,
-            stopWithInput: stopWithInput, logger: logger)
+            [
+                UntilStopped(stop: open.close),
+                UntilStopped(announcing: ready) { await responses.shutdown(deadline: common.grace) },
+            ], grace: common.grace, stopWithInput: stopWithInput, logger: logger)
     }
 }

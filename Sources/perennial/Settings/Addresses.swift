@@ -48,6 +48,8 @@ enum EngineAddress: Hashable, Sendable, CustomStringConvertible {
 func engineAddress(_ text: String) throws(Unreadable) -> EngineAddress {
     if text == "memory:" { return .memory }
     let path = text.hasPrefix("sqlite:") ? text.dropFirst("sqlite:".count) : ""
-    guard !path.isEmpty else { throw Unreadable("“\(text)” is not a place to keep things; write sqlite:PATH or memory:") }
+    guard !path.isEmpty else {
+        throw Unreadable("“\(text)” is not a place to keep things; write sqlite:PATH or memory:")
+    }
     return .sqlite(path: String(path))
 }

@@ -17,11 +17,14 @@ enum OptionFile {
                 let nearest = nearest(to: key, in: known).map { "did you mean “\($0)”?" }
                 throw Failure(
                     .configuration,
-                    "unknown key “\(key)” in \(place); \(nearest ?? "the keys are the names of the options of perennial serve")")
+                    "unknown key “\(key)” in \(place); \(nearest ?? "the keys are the names of the options of perennial serve")"
+                )
             }
             if let scalar = valueNode.scalar {
                 values[AbsoluteConfigKey([key])] = ConfigValue(.string(scalar.string), isSecret: false)
-            } else if let items = valueNode.sequence?.compactMap(\.scalar?.string), items.count == valueNode.sequence?.count {
+            } else if let items = valueNode.sequence?.compactMap(\.scalar?.string),
+                items.count == valueNode.sequence?.count
+            {
                 values[AbsoluteConfigKey([key])] = ConfigValue(.string(items.joined(separator: ",")), isSecret: false)
             } else {
                 throw Failure(.configuration, "“\(key)” in \(place) must be one value, not a mapping")

@@ -59,8 +59,10 @@ func size(_ text: String) throws(Unreadable) -> Int {
 func rate(_ text: String) throws(Unreadable) -> Double {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     let seconds: [Substring: Double] = ["s": 1, "m": 60, "h": 3600]
-    guard parts.count == 2, let number = Double(parts[0]), number.isFinite, number > 0, let per = seconds[parts[1]] else {
-        throw Unreadable("“\(text)” is not a rate; write a number above zero per second, minute or hour: 50/s, 100/m, 1000/h")
+    guard parts.count == 2, let number = Double(parts[0]), number.isFinite, number > 0, let per = seconds[parts[1]]
+    else {
+        throw Unreadable(
+            "“\(text)” is not a rate; write a number above zero per second, minute or hour: 50/s, 100/m, 1000/h")
     }
     return number / per
 }

@@ -92,7 +92,8 @@ enum Known {
         return rule
     }
     static let allow = Setting(
-        "allow", "NAME", "Lift a protection of shared caches: private, no-store, authorization, cookies or set-cookie. May be repeated, or a list with commas.",
+        "allow", "NAME",
+        "Lift a protection of shared caches: private, no-store, authorization, cookies or set-cookie. May be repeated, or a list with commas.",
         note: "none"
     ) { text throws(Unreadable) in
         do throws(AllowanceError) {
@@ -105,7 +106,9 @@ enum Known {
         "soft-timeout", "D", "Serve a usable old value when the origin takes longer than this.", note: "none",
         read: duration)
     static let timeout = Setting("timeout", "D", "Give up on the origin after this.", default: "30s", read: duration)
-    static let workers = Setting("workers", "N", "Refreshes at a time in this process; 0: leave them to perennial worker.", default: "4") {
+    static let workers = Setting(
+        "workers", "N", "Refreshes at a time in this process; 0: leave them to perennial worker.", default: "4"
+    ) {
         text throws(Unreadable) in try count(text, atLeast: 0)
     }
     static let threads = Setting("threads", "N", "Threads that serve.", note: "one a processor") {

@@ -70,7 +70,9 @@ struct Settings: Sendable {
 
     private static func text(_ dottedKey: String, in provider: some ConfigProvider) -> String? {
         let key = AbsoluteConfigKey(dottedKey.split(separator: ".").map(String.init))
-        guard case .string(let text)? = try? provider.value(forKey: key, type: .string).value?.content else { return nil }
+        guard case .string(let text)? = try? provider.value(forKey: key, type: .string).value?.content else {
+            return nil
+        }
         return text.isEmpty ? nil : text
     }
 }

@@ -87,7 +87,9 @@ struct AdminServerTests {
         ("/api/entry?url=nonsense", .badRequest), ("/api/entries?limit=0", .badRequest),
         ("/api/entries?limit=many", .badRequest), ("/api/jobs?state=lost", .badRequest), ("/api/nothing", .notFound),
     ])
-    func `a wrong question gets its status and one sentence in JSON`(uri: String, status: HTTPResponse.Status) async throws {
+    func `a wrong question gets its status and one sentence in JSON`(uri: String, status: HTTPResponse.Status)
+        async throws
+    {
         try await shelf.put("\(api)/a")
         try await ask(.get, uri) {
             #expect($0.status == status)
@@ -123,7 +125,8 @@ struct AdminServerTests {
         let server = server ?? AdminServer(administration: shelf.administration())
         try await Application(router: server.router()).test(.router) { client in
             try await client.execute(
-                uri: uri, method: method, headers: headers, body: body.map { ByteBuffer(string: $0) }, testCallback: check)
+                uri: uri, method: method, headers: headers, body: body.map { ByteBuffer(string: $0) },
+                testCallback: check)
         }
     }
 }

@@ -26,7 +26,8 @@ struct PrometheusTextTests {
     }
 
     @Test(arguments: [
-        (0.0, "0"), (1e15, "1000000000000000"), (0.25, "0.25"), (.infinity, "+Inf"), (-.infinity, "-Inf"), (.nan, "NaN"),
+        (0.0, "0"), (1e15, "1000000000000000"), (0.25, "0.25"), (.infinity, "+Inf"), (-.infinity, "-Inf"),
+        (.nan, "NaN"),
     ])
     func `numbers are written as Prometheus reads them`(value: Double, expected: String) {
         let text = PrometheusText.write([MetricFamily("m", .gauge, help: "h", samples: [.init(value)])])

@@ -9,7 +9,9 @@ struct VisitorTests {
         #expect(Visitor(host: host).refusal(names: ["console.internal"]) == nil)
     }
 
-    @Test(arguments: ["evil.example", "127.0.0.1.evil.example:8081", "localhost.evil.example", "1.2.3", "1.2.3.256", nil])
+    @Test(arguments: [
+        "evil.example", "127.0.0.1.evil.example:8081", "localhost.evil.example", "1.2.3", "1.2.3.256", nil,
+    ])
     func `other names are refused, so that no name can be pointed here`(host: String?) {
         #expect(Visitor(host: host).refusal(names: ["console.internal"]) != nil)
     }

@@ -13,12 +13,15 @@ enum Program {
 
     /// Where the build left it: beside the test bundle.
     static let path: String = {
-        let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+        let bundle =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
         return URL(fileURLWithPath: bundle).deletingLastPathComponent().appending(path: "perennial").path
     }()
 
     /// Runs it to its end. Of this process's environment it sees nothing but what it needs to run.
-    static func run(_ arguments: [String], environment: [String: String] = [:], in folder: Folder) async throws -> Result {
+    static func run(_ arguments: [String], environment: [String: String] = [:], in folder: Folder) async throws
+        -> Result
+    {
         let process = make(arguments, environment: environment, in: folder)
         let output = folder.path(UUID().uuidString)
         let errors = folder.path(UUID().uuidString)

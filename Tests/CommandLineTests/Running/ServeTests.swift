@@ -56,7 +56,9 @@ struct ServeTests {
         let detail = try decode([EntryDetail].self, try await perennial("inspect", "/a", "--json").output)[0]
         #expect(detail.entry.state == .fresh)
         #expect(detail.response?.status == 200)
-        #expect(try decode([EntryDetail].self, try await get("\(admin)/api/entry?url=/a").body)[0].response == detail.response)
+        #expect(
+            try decode([EntryDetail].self, try await get("\(admin)/api/entry?url=/a").body)[0].response
+                == detail.response)
 
         // The command line removes; the running gateway, whose memory has the entry, asks again.
         #expect(try await perennial("remove", "/a", "--json").output == #"{"removed":1}"# + "\n")
@@ -69,7 +71,9 @@ struct ServeTests {
         #expect(try await get("\(admin)/healthz").status == 200)
         #expect(try await get("\(admin)/readyz").status == 200)
         let metrics = try await get("\(admin)/metrics").body
-        for line in ["perennial_store_entries 1", "perennial_store_up 1", "# TYPE perennial_gateway_answers_total counter"] {
+        for line in [
+            "perennial_store_entries 1", "perennial_store_up 1", "# TYPE perennial_gateway_answers_total counter",
+        ] {
             #expect(metrics.contains("\n\(line)\n") || metrics.hasPrefix("\(line)\n"), "\(line)")
         }
         #expect(await gateway.stop(SIGTERM) == 0)
@@ -116,10 +120,15 @@ struct ServeTests {
         for option in ["--listen", "--admin"] {
             let other = option == "--listen" ? "--admin" : "--listen"
             let result = try await Program.run(
-                ["serve", "--origin", upstream.url, "--store", "memory:", option, taken, other, "127.0.0.1:0",
-                 "--log-level", "error"], in: folder)
+                [
+                    "serve", "--origin", upstream.url, "--store", "memory:", option, taken, other, "127.0.0.1:0",
+                    "--log-level", "error",
+                ], in: folder)
             #expect(result.code == 69)
-            #expect(result.errors == "perennial: can't listen on \(taken): it is in use; stop what listens there, or choose another with \(option)\n")
+            #expect(
+                result.errors
+                    == "perennial: can't listen on \(taken): it is in use; stop what listens there, or choose another with \(option)\n"
+            )
         }
         #expect(await gateway.stop(SIGTERM) == 0)
         await upstream.stop()

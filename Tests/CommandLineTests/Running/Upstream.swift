@@ -22,7 +22,8 @@ final class Upstream: Sendable {
             let number = count.add(1, ordering: .relaxed).newValue
             if request.uri.path == "/broken" { return Response(status: .internalServerError) }
             return Response(
-                status: .ok, headers: [.contentType: "text/plain", .cacheControl: "max-age=600", .eTag: "\"\(number)\""],
+                status: .ok,
+                headers: [.contentType: "text/plain", .cacheControl: "max-age=600", .eTag: "\"\(number)\""],
                 body: .init(byteBuffer: ByteBuffer(string: "answer \(number)")))
         }
         let application = Application(
@@ -50,7 +51,9 @@ struct Reply {
     var body: String
 }
 
-func get(_ url: String, method: HTTPMethod = .GET, headers: HTTPHeaders = [:], body: String? = nil) async throws -> Reply {
+func get(_ url: String, method: HTTPMethod = .GET, headers: HTTPHeaders = [:], body: String? = nil) async throws
+    -> Reply
+{
     var request = HTTPClientRequest(url: url)
     request.method = method
     request.headers = headers

@@ -7,11 +7,17 @@ struct WrongInputTests {
         (["serve"], 64, "--origin URL is missing; give it, or set PERENNIAL_ORIGIN"),
         (["serve", "--origin", "ftp://x"], 64, "doesn't begin with http:// or https://"),
         (["serve", "--origin", "https://x", "--bogus"], 64, "Unknown option '--bogus'"),
-        (["serve", "--origin", "https://x", "--listen", "8080"], 64, "--listen: “8080” is not an address to listen on"),
+        (
+            ["serve", "--origin", "https://x", "--listen", "8080"], 64,
+            "--listen: “8080” is not an address to listen on"
+        ),
         (["serve", "--origin", "https://x", "--timeout", "5"], 64, "--timeout: “5” is not a duration"),
         (["serve", "--origin", "https://x", "--memory", "64"], 64, "--memory: “64” is not a size"),
         (["serve", "--origin", "https://x", "--workers", "-1"], 64, "Missing value for '--workers <N>'"),
-        (["serve", "--origin", "https://x", "--threads", "0"], 64, "--threads: “0” is not a whole number of 1 or more"),
+        (
+            ["serve", "--origin", "https://x", "--threads", "0"], 64,
+            "--threads: “0” is not a whole number of 1 or more"
+        ),
         (["serve", "--origin", "https://x", "--freshness", "none"], 64, "write origin or policy"),
         (["serve", "--origin", "https://x", "--allow", "all"], 64, "can't be allowed"),
         (["serve", "--origin", "https://x", "--store", "redis:"], 64, "write sqlite:PATH or memory:"),
@@ -24,7 +30,10 @@ struct WrongInputTests {
             ["serve", "--origin", "https://x", "--soft-timeout", "2s", "--timeout", "1s"], 64,
             "--timeout (1s) is shorter than --soft-timeout (2s)"
         ),
-        (["serve", "--origin", "https://x", "--config", "none.yaml"], 66, "can't read the configuration file none.yaml"),
+        (
+            ["serve", "--origin", "https://x", "--config", "none.yaml"], 66,
+            "can't read the configuration file none.yaml"
+        ),
         (["serve", "--origin", "https://x", "--config", "wrong.yaml"], 78, "did you mean “refresh-after”?"),
         (["worker", "--origin", "https://x", "--workers", "0"], 64, "a worker needs at least 1"),
         (["worker", "--origin", "https://x", "--store", "memory:"], 64, "name a sqlite: file"),
@@ -55,7 +64,9 @@ struct WrongInputTests {
             ["serve", "--origin", "https://x"],
             environment: ["PERENNIAL_REFRESH_AFTER": "2h", "PERENNIAL_EXPIRE_AFTER": "1h"], in: folder)
         #expect(result.code == 78)
-        #expect(result.errors.hasPrefix("perennial: PERENNIAL_EXPIRE_AFTER (1h) is shorter than PERENNIAL_REFRESH_AFTER (2h)"))
+        #expect(
+            result.errors.hasPrefix(
+                "perennial: PERENNIAL_EXPIRE_AFTER (1h) is shorter than PERENNIAL_REFRESH_AFTER (2h)"))
     }
 
     @Test func `help shows the defaults, and is no error`() async throws {
@@ -64,7 +75,9 @@ struct WrongInputTests {
         #expect(result.code == 0)
         #expect(result.errors == "")
         for fallback in ["127.0.0.1:8080", "127.0.0.1:8081", "sqlite:perennial.sqlite", "64MB", "30s", "10GB"] {
-            #expect(result.output.contains("(default: \(fallback))") || result.output.contains("\(fallback))"), "\(fallback)")
+            #expect(
+                result.output.contains("(default: \(fallback))") || result.output.contains("\(fallback))"),
+                "\(fallback)")
         }
         #expect(try await Program.run(["--version"], in: folder).output.first?.isNumber == true)
         #expect(try await Program.run(["--help"], in: folder).code == 0)

@@ -29,7 +29,8 @@ struct FreshnessSettingsTests {
 
     @Test func `a contradiction names both sides`() {
         #expect(
-            throws: Failure(.usage, "--expire-after (1h) is shorter than --refresh-after (2h); make it at least as long")
+            throws: Failure(
+                .usage, "--expire-after (1h) is shorter than --refresh-after (2h); make it at least as long")
         ) {
             try mode(refreshAfter: .hours(2), expireAfter: .hours(1))
         }

@@ -13,7 +13,9 @@ struct QuantitiesTests {
         #expect(try duration(text) == expected)
     }
 
-    @Test(arguments: ["", "5", "s", "1.5h", "-1s", "1h30m", "5 m", "5M", "1w", "٣s", "99999999999999999999d", "200000000000d"])
+    @Test(arguments: [
+        "", "5", "s", "1.5h", "-1s", "1h30m", "5 m", "5M", "1w", "٣s", "99999999999999999999d", "200000000000d",
+    ])
     func `anything else is no duration`(text: String) {
         #expect(throws: Unreadable.self) { try duration(text) }
     }
@@ -32,7 +34,9 @@ struct QuantitiesTests {
     }
 
     @Test func `an error says what it got and what it wants`() {
-        #expect(throws: Unreadable("“5” is not a duration; write a whole number and a unit, like 500ms, 2s, 5m, 1h or 7d")) {
+        #expect(
+            throws: Unreadable("“5” is not a duration; write a whole number and a unit, like 500ms, 2s, 5m, 1h or 7d")
+        ) {
             try duration("5")
         }
     }
@@ -49,14 +53,16 @@ struct QuantitiesTests {
 
     @Test(arguments: [
         (Duration.zero, "0s"), (.milliseconds(250), "250ms"), (.seconds(59), "59s"), (.seconds(4200), "1h 10m"),
-        (.seconds(3600), "1h"), (.seconds(3601), "1h"), (.seconds(90_000), "1d 1h"), (.seconds(-5), "-5s"), (.forever, "forever"),
+        (.seconds(3600), "1h"), (.seconds(3601), "1h"), (.seconds(90_000), "1d 1h"), (.seconds(-5), "-5s"),
+        (.forever, "forever"),
     ])
     func `an age is read by its two largest units`(duration: Duration, expected: String) {
         #expect(readable(duration) == expected)
     }
 
     @Test(arguments: [
-        (0, "0 B"), (999, "999 B"), (1000, "1.0 KB"), (1_540_000, "1.5 MB"), (999_600, "1.0 MB"), (640_000_000, "640 MB"),
+        (0, "0 B"), (999, "999 B"), (1000, "1.0 KB"), (1_540_000, "1.5 MB"), (999_600, "1.0 MB"),
+        (640_000_000, "640 MB"),
         (3_000_000_000_000, "3.0 TB"),
     ])
     func `a size is read in powers of 1000`(bytes: Int, expected: String) {

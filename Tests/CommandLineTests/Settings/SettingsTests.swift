@@ -61,11 +61,14 @@ struct SettingsTests {
         }
         #expect(
             throws: Failure(
-                .configuration, "unknown key “colour” in p.yaml:1; the keys are the names of the options of perennial serve")
+                .configuration,
+                "unknown key “colour” in p.yaml:1; the keys are the names of the options of perennial serve")
         ) {
             try read("colour: red\n")
         }
-        #expect(throws: Failure(.configuration, "unknown key “refreshAfter” in p.yaml:1; did you mean “refresh-after”?")) {
+        #expect(
+            throws: Failure(.configuration, "unknown key “refreshAfter” in p.yaml:1; did you mean “refresh-after”?")
+        ) {
             try read("refreshAfter: 1h\n")
         }
     }
@@ -79,7 +82,9 @@ struct SettingsTests {
         }
     }
 
-    @Test(arguments: ["- a\n", "origin: {a: b}\n", "origin: [\n", "a: b: c\n", "just words\n", "timeout: 1s\ntimeout: 2s\n"])
+    @Test(arguments: [
+        "- a\n", "origin: {a: b}\n", "origin: [\n", "a: b: c\n", "just words\n", "timeout: 1s\ntimeout: 2s\n",
+    ])
     func `what is no flat mapping is an error of one line`(text: String) throws {
         let failure = try #require(throws: Failure.self) { try read(text) }
         #expect(failure.code == .configuration)
