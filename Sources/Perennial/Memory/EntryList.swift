@@ -1,26 +1,23 @@
 /// What the eviction order needs to know of one entry of a shard. Kept apart from keys and elements so that those lie
 /// close together, where a hit reads them.
-@usableFromInline
 struct EntryLink {
-    @usableFromInline var hash: UInt64 = 0
+    var hash: UInt64 = 0
     /// Bytes, with the table's own.
-    @usableFromInline var cost = 0
-    @usableFromInline var newer = none
-    @usableFromInline var older = none
+    var cost = 0
+    var newer = none
+    var older = none
 
     /// No entry.
-    @usableFromInline static var none: UInt32 { .max }
+    static var none: UInt32 { .max }
 }
 
 /// A doubly linked list of entries, newest first, that knows its total cost. Links live in the shard's array.
-@usableFromInline
 struct EntryList {
-    @usableFromInline var newest = EntryLink.none
-    @usableFromInline var oldest = EntryLink.none
-    @usableFromInline var count = 0
-    @usableFromInline var bytes = 0
+    var newest = EntryLink.none
+    var oldest = EntryLink.none
+    var count = 0
+    var bytes = 0
 
-    @usableFromInline
     init() {}
 
     mutating func append(_ index: UInt32, _ links: UnsafeMutablePointer<EntryLink>) {

@@ -46,7 +46,8 @@ struct EntryUse: Equatable {
         set { bits = bits & 0x3f | (newValue ? 0x80 : 0x40) }
     }
 
-    func halved() -> EntryUse {
-        EntryUse(bits: bits & 0xf0 | (bits & 0x0f) >> 1)
+    /// Halves the frequency.
+    mutating func halve() {
+        bits = bits & 0xf0 | (bits & 0x0f) >> 1
     }
 }

@@ -3,14 +3,13 @@
 /// New entries pass through a small *window*. What leaves it is admitted to the *main* list only if it was asked for
 /// more often than what must go for it (W-TinyLFU: Einziger, Friedman, Manes 2017). Both lists are clocks: an
 /// entry used since the hand last passed gets another round, so a hit moves nothing.
-@usableFromInline
 struct EvictionPolicy {
     let maximumBytes: Int
     let maximumCount: Int
     var climber = WindowClimber()
-    @usableFromInline var window = EntryList()
-    @usableFromInline var main = EntryList()
-    @usableFromInline var evictions = 0
+    var window = EntryList()
+    var main = EntryList()
+    var evictions = 0
 
     init(maximumBytes: Int, maximumCount: Int) {
         self.maximumBytes = maximumBytes
@@ -35,12 +34,12 @@ extension MemoryTable {
         policy.climber.climb(hits: hits, requests: hits &+ misses, entries: count)
         while policy.isWindowOver {
             let candidate = policy.window.oldest
-            if uses[Int(candidate)].isVisited {
-                uses[Int(candidate)].isVisited = false
+            if use(Int(candidate)).isVisited {
+                changeUse(Int(candidate)) { $0.isVisited = false }
                 policy.window.renew(candidate, links)
             } else if !policy.isOver || admits(candidate, &discarded) {
                 policy.window.remove(candidate, links)
-                uses[Int(candidate)].isMain = true
+                changeUse(Int(candidate)) { $0.isMain = true }
                 policy.main.append(candidate, links)
             } else {
                 evict(candidate, &discarded)
@@ -55,19 +54,19 @@ extension MemoryTable {
     private mutating func admits(_ candidate: UInt32, _ discarded: inout [Entry]) -> Bool {
         guard var victim = mainVictim() else { return false }
         // Less the request that brought it in: in a loop larger than the limit, all keys are then equal, and none moves.
-        let frequency = Int(uses[Int(candidate)].frequency) - 1
+        let frequency = Int(use(Int(candidate)).frequency) - 1
         var victims = 0
         var rival = 0
         var bytes = 0
         while true {
-            rival += Int(uses[Int(victim)].frequency)
+            rival += Int(use(Int(victim)).frequency)
             victims += 1
             bytes += links[Int(victim)].cost
             guard frequency > rival else { return false }
             if bytes >= policy.excessBytes, victims >= policy.excessCount { break }
             var next = links[Int(victim)].newer
-            while next != EntryLink.none, uses[Int(next)].isVisited {
-                uses[Int(next)].isVisited = false
+            while next != EntryLink.none, use(Int(next)).isVisited {
+                changeUse(Int(next)) { $0.isVisited = false }
                 let after = links[Int(next)].newer
                 policy.main.renew(next, links)
                 next = after == EntryLink.none ? next : after
@@ -83,15 +82,15 @@ extension MemoryTable {
     private mutating func mainVictim() -> UInt32? {
         while policy.main.oldest != EntryLink.none {
             let oldest = policy.main.oldest
-            guard uses[Int(oldest)].isVisited else { return oldest }
-            uses[Int(oldest)].isVisited = false
+            guard use(Int(oldest)).isVisited else { return oldest }
+            changeUse(Int(oldest)) { $0.isVisited = false }
             policy.main.renew(oldest, links)
         }
         return nil
     }
 
     private mutating func evict(_ index: UInt32, _ discarded: inout [Entry]) {
-        sketch.raise(links[Int(index)].hash, to: uses[Int(index)].frequency)
+        sketch.raise(links[Int(index)].hash, to: use(Int(index)).frequency)
         discarded.append(take(Int(index)))
         policy.evictions += 1
     }
@@ -101,7 +100,7 @@ extension MemoryTable {
     private mutating func ageIfDue() {
         guard notes > 7 * max(count, 16) else { return }
         notes /= 2
-        for index in 0..<touched { uses[index] = uses[index].halved() }
+        for index in 0..<capacity { changeUse(index) { $0.halve() } }
         sketch.halve()
     }
 }

@@ -2,23 +2,20 @@
 /// counters with conservative update (only the smallest of a key's four counters grow) and ageing by halving.
 ///
 /// The four counters of a key lie in one cache line. Not thread-safe: its shard's lock guards it.
-@usableFromInline
 struct FrequencySketch {
-    @usableFromInline static var maximum: UInt8 { 15 }
+    static var maximum: UInt8 { 15 }
 
     /// Lines of eight words of sixteen counters each.
-    @usableFromInline var words: UnsafeMutablePointer<UInt64>
+    var words: UnsafeMutablePointer<UInt64>
     /// A power of two.
-    @usableFromInline var lineCount: Int
+    var lineCount: Int
 
     /// - Parameter entries: how many resident entries to serve: each has 32 counters to its name.
-    @usableFromInline
     init(entries: Int) {
         lineCount = Self.lines(for: entries)
         words = Self.allocate(lineCount)
     }
 
-    @usableFromInline
     func deallocate() {
         words.deallocate()
     }
@@ -34,7 +31,6 @@ struct FrequencySketch {
     }
 
     /// Notes one more request for the key.
-    @usableFromInline @inline(never)
     func increment(_ hash: UInt64) {
         raise(hash, to: min(estimate(hash) + 1, Self.maximum))
     }

@@ -84,6 +84,37 @@ public struct KeyHash: Sendable {
         return Self.fold(state ^ UInt64(truncatingIfNeeded: count), secret ^ 0x9e37_79b9_7f4a_7c15)
     }
 
+    /// Whether the keys are equal; for strings of the same bytes, sooner than `==` tells.
+    @inlinable @inline(__always)
+    static func equal<Key: Hashable>(_ one: Key, _ other: Key) -> Bool {
+        if Key.self == String.self {
+            let texts = (unsafeBitCast(one, to: String.self), unsafeBitCast(other, to: String.self))
+            if sameStorage(texts.0, texts.1) || sameBytes(texts.0, texts.1) { return true }
+        }
+        return one == other
+    }
+
+    @inlinable @inline(__always)
+    static func sameStorage(_ one: String, _ other: String) -> Bool {
+        unsafeBitCast(one, to: SIMD2<UInt64>.self) == unsafeBitCast(other, to: SIMD2<UInt64>.self)
+    }
+
+    @inlinable @inline(__always)
+    static func sameBytes(_ one: String, _ other: String) -> Bool {
+        one.utf8.withContiguousStorageIfAvailable { one in
+            other.utf8.withContiguousStorageIfAvailable { other in
+                guard one.count == other.count, one.count >= 8 else { return false }
+                let (left, right) = (UnsafeRawPointer(one.baseAddress!), UnsafeRawPointer(other.baseAddress!))
+                var offset = 0
+                while offset < one.count - 8 {
+                    if word(left, offset) != word(right, offset) { return false }
+                    offset += 8
+                }
+                return word(left, one.count - 8) == word(right, one.count - 8)
+            } ?? false
+        } ?? false
+    }
+
     @inlinable @inline(__always)
     static func word(_ start: UnsafeRawPointer, _ offset: Int) -> UInt64 {
         start.loadUnaligned(fromByteOffset: offset, as: UInt64.self)

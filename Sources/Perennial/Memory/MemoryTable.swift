@@ -1,9 +1,10 @@
-/// The hash table of one shard of the memory tier: open addressing over an array of entries. Not thread-safe: its
-/// shard's lock guards it.
+public import Synchronization
+
+/// The hash table of one shard of the memory tier: open addressing in groups of eight slots, with entries in place.
 ///
-/// A slot is 32 bits: eight bits of the hash and the entry's index + 1, or 0. Sixteen slots share a cache line, so a
-/// lookup reads one line of slots and then the one entry it wants. Removal moves later slots back: no tombstones.
-/// Whoever made the table calls ``deallocate()``; copies would share its arrays, so none are made.
+/// A lookup reads a group's tags, of which a cache line has 32, and then only the entry it wants. Not thread-safe, except
+/// that threads may look up and note uses at once: its shard's lock guards it. Whoever made the table calls
+/// ``deallocate()``; copies would share its arrays, so none are made.
 @usableFromInline
 struct MemoryTable<Key: Hashable & Sendable, Element: Sendable> {
     @usableFromInline
@@ -11,58 +12,48 @@ struct MemoryTable<Key: Hashable & Sendable, Element: Sendable> {
         @usableFromInline var key: Key
         @usableFromInline var element: Element
 
-        @usableFromInline
         init(key: Key, element: Element) {
             self.key = key
             self.element = element
         }
     }
 
-    // What a hit reads comes first: with the shard's lock it is one cache line.
-    @usableFromInline var slotMask: Int
-    @usableFromInline var slots: UnsafeMutablePointer<UInt32>
+    // What a hit reads comes first.
+    @usableFromInline var groups: UnsafeMutablePointer<SlotGroup>
+    @usableFromInline var groupMask: Int
     @usableFromInline var entries: UnsafeMutablePointer<Entry>
-    @usableFromInline var uses: UnsafeMutablePointer<EntryUse>
-    @usableFromInline var hits = 0
-    @usableFromInline var misses = 0
+    var hits = 0
+    var misses = 0
     /// How often a use changed a frequency, since about the time when they were last halved.
-    @usableFromInline var notes = 0
+    var notes = 0
 
-    @usableFromInline var links: UnsafeMutablePointer<EntryLink>
-    /// Places in the arrays; the first `touched` of them are or were in use, and `vacant` heads the list of those free again.
-    @usableFromInline var capacity: Int
-    @usableFromInline var touched = 0
-    @usableFromInline var vacant = EntryLink.none
-    @usableFromInline var policy: EvictionPolicy
-    @usableFromInline var sketch: FrequencySketch
-
-    /// Indices have 24 bits in a slot, less the one that means "none".
-    static var maximumCapacity: Int { 1 << 24 - 2 }
+    var links: UnsafeMutablePointer<EntryLink>
+    /// How many slots that were never used may still be: one in eight never is, so that searches end.
+    var spare: Int
+    /// How often entries have changed places.
+    var rebuilds = 0
+    var policy: EvictionPolicy
+    var sketch: FrequencySketch
 
     init(maximumBytes: Int, maximumCount: Int) {
-        let capacity = 8
-        policy = EvictionPolicy(
-            maximumBytes: maximumBytes, maximumCount: min(maximumCount, Self.maximumCapacity))
-        sketch = FrequencySketch(entries: capacity)
-        self.capacity = capacity
-        entries = .allocate(capacity: capacity)
-        links = .allocate(capacity: capacity)
-        uses = .allocate(capacity: capacity)
-        slotMask = capacity * 2 - 1
-        slots = .allocate(capacity: capacity * 2)
-        slots.initialize(repeating: 0, count: capacity * 2)
+        policy = EvictionPolicy(maximumBytes: maximumBytes, maximumCount: min(maximumCount, Self.maximumCapacity / 2))
+        sketch = FrequencySketch(entries: 8)
+        (groups, entries, links) = Self.allocate(groups: 1)
+        groupMask = 0
+        spare = 7
     }
 
     /// Releases all entries and the arrays. The table must not be used again.
     func deallocate() {
-        for index in 0..<touched where uses[index].isPresent { (entries + index).deinitialize(count: 1) }
-        entries.deallocate()
-        links.deallocate()
-        uses.deallocate()
-        slots.deallocate()
+        for index in 0..<capacity where use(index).isPresent { (entries + index).deinitialize(count: 1) }
+        deallocateArrays()
         sketch.deallocate()
     }
 
+    /// Indices of slots have 32 bits in a link, one value of which means "none".
+    static var maximumCapacity: Int { 1 << 31 }
+
+    var capacity: Int { (groupMask + 1) * 8 }
     var count: Int { policy.window.count + policy.main.count }
     var bytes: Int { policy.window.bytes + policy.main.bytes }
 
@@ -71,35 +62,53 @@ struct MemoryTable<Key: Hashable & Sendable, Element: Sendable> {
     /// The index of the key's entry, or -1.
     @inlinable @inline(__always)
     func find(_ key: Key, _ hash: UInt64) -> Int {
-        let fingerprint = Self.fingerprint(hash)
-        var position = Int(truncatingIfNeeded: hash) & slotMask
+        let tag = SlotGroup.tag(hash)
+        var group = Int(truncatingIfNeeded: hash) & groupMask
         while true {
-            let slot = slots[position]
-            if slot == 0 { return -1 }
-            if (slot ^ fingerprint) >> 24 == 0 {
-                let index = Int(slot & 0xff_ffff) &- 1
-                if entries[index].key == key { return index }
+            var matches = groups[group].matches(tag)
+            while matches != 0 {
+                let index = group &* 8 &+ matches.trailingZeroBitCount &>> 3
+                if KeyHash.equal(entries[index].key, key) { return index }
+                matches &= matches &- 1
             }
-            position = (position &+ 1) & slotMask
+            if groups[group].hasUnused { return -1 }
+            group = (group &+ 1) & groupMask
         }
     }
 
     @inlinable @inline(__always)
-    static func fingerprint(_ hash: UInt64) -> UInt32 {
-        UInt32(truncatingIfNeeded: hash >> 32) & 0xff00_0000
+    func useByte(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt8>> {
+        (UnsafeMutableRawPointer(groups) + (index &>> 3 &* 16 &+ 8 &+ index & 7))
+            .assumingMemoryBound(to: Atomic<UInt8>.self)
     }
 
-    /// Notes a hit on the entry.
     @inlinable @inline(__always)
-    mutating func noteUse(_ index: Int) {
-        let use = uses[index]
-        let noted = use.noted()
-        guard noted != use else { return }
-        uses[index] = noted
-        notes &+= 1
+    func use(_ index: Int) -> EntryUse {
+        EntryUse(bits: useByte(index).pointee.load(ordering: .relaxed))
     }
 
-    @usableFromInline
+    @inlinable @inline(__always)
+    func setUse(_ index: Int, _ use: EntryUse) {
+        useByte(index).pointee.store(use.bits, ordering: .relaxed)
+    }
+
+    func changeUse(_ index: Int, _ change: (inout EntryUse) -> Void) {
+        var use = use(index)
+        change(&use)
+        setUse(index, use)
+    }
+
+    /// Notes a hit on the entry. Of two at the same time one may be lost.
+    /// - Returns: whether that changed its use.
+    @inlinable @inline(__always)
+    func noteUse(_ index: Int) -> Bool {
+        let use = use(index)
+        let noted = use.noted()
+        guard noted != use else { return false }
+        setUse(index, noted)
+        return true
+    }
+
     mutating func noteMiss(_ hash: UInt64) {
         misses &+= 1
         notes &+= 1
@@ -109,34 +118,30 @@ struct MemoryTable<Key: Hashable & Sendable, Element: Sendable> {
     // MARK: Adding and removing
 
     /// Adds an entry for a key that has none. The caller makes room afterwards.
-    mutating func add(_ entry: consuming Entry, _ hash: UInt64, cost: Int) {
-        let index: Int
-        if vacant != EntryLink.none {
-            index = Int(vacant)
-            vacant = links[index].older
-        } else {
-            if touched == capacity { grow() }
-            index = touched
-            touched += 1
-        }
+    mutating func add(_ entry: Entry, _ hash: UInt64, cost: Int) {
+        if spare == 0 { rebuild() }
+        let index = occupy(hash)
         (entries + index).initialize(to: entry)
         links[index] = EntryLink(hash: hash, cost: cost)
-        uses[index] = EntryUse(frequency: sketch.estimate(hash))
-        setSlot(index, hash)
+        setUse(index, EntryUse(frequency: sketch.estimate(hash)))
         policy.window.append(UInt32(index), links)
     }
 
     /// Takes the entry out.
     mutating func take(_ index: Int) -> Entry {
-        clearSlot(index)
-        if uses[index].isMain {
+        if use(index).isMain {
             policy.main.remove(UInt32(index), links)
         } else {
             policy.window.remove(UInt32(index), links)
         }
-        uses[index] = .free
-        links[index].older = vacant
-        vacant = UInt32(index)
+        setUse(index, .free)
+        let (group, slot) = (index / 8, index % 8)
+        if groups[group].hasUnused {
+            groups[group].setTag(of: slot, 0)
+            spare += 1
+        } else {
+            groups[group].setTag(of: slot, 1)
+        }
         return (entries + index).move()
     }
 
@@ -144,57 +149,69 @@ struct MemoryTable<Key: Hashable & Sendable, Element: Sendable> {
     mutating func replace(_ index: Int, _ element: Element, cost: Int) {
         let growth = cost - links[index].cost
         links[index].cost = cost
-        if uses[index].isMain { policy.main.bytes += growth } else { policy.window.bytes += growth }
+        if use(index).isMain { policy.main.bytes += growth } else { policy.window.bytes += growth }
         entries[index].element = element
     }
 
-    // MARK: The table
-
-    private func setSlot(_ index: Int, _ hash: UInt64) {
-        var position = Int(truncatingIfNeeded: hash) & slotMask
-        while slots[position] != 0 { position = (position + 1) & slotMask }
-        slots[position] = Self.fingerprint(hash) | UInt32(index + 1)
-    }
-
-    private func clearSlot(_ index: Int) {
-        let hash = links[index].hash
-        let wanted = Self.fingerprint(hash) | UInt32(index + 1)
-        var hole = Int(truncatingIfNeeded: hash) & slotMask
-        while slots[hole] != wanted { hole = (hole + 1) & slotMask }
-        // Each later slot of the run moves into the hole, unless the hole lies before the place it hashes to.
-        var position = (hole + 1) & slotMask
-        while slots[position] != 0 {
-            let home = Int(truncatingIfNeeded: links[Int(slots[position] & 0xff_ffff) - 1].hash) & slotMask
-            if (position - home) & slotMask >= (position - hole) & slotMask {
-                slots[hole] = slots[position]
-                hole = position
+    /// Gives the hash the first slot free in its groups.
+    private mutating func occupy(_ hash: UInt64) -> Int {
+        var group = Int(truncatingIfNeeded: hash) & groupMask
+        while true {
+            if let slot = groups[group].free {
+                if groups[group].tag(of: slot) == 0 { spare -= 1 }
+                groups[group].setTag(of: slot, SlotGroup.tag(hash))
+                return group * 8 + slot
             }
-            position = (position + 1) & slotMask
+            group = (group + 1) & groupMask
         }
-        slots[hole] = 0
     }
 
-    private mutating func grow() {
-        let larger = capacity * 2
-        entries = Self.moved(entries, count: touched, capacity: larger)
-        links = Self.moved(links, count: touched, capacity: larger)
-        uses = Self.moved(uses, count: touched, capacity: larger)
-        slots.deallocate()
-        slots = .allocate(capacity: larger * 2)
-        slots.initialize(repeating: 0, count: larger * 2)
-        slotMask = larger * 2 - 1
-        capacity = larger
-        for index in 0..<touched { setSlot(index, links[index].hash) }
-        sketch.grow(entries: larger)
+    // MARK: Arrays
+
+    /// Builds the table anew: twice as large if it is more than two thirds full, else as large as it was, since many slots
+    /// are those of removed entries.
+    private mutating func rebuild() {
+        let old = self
+        let groupCount = count * 3 > capacity * 2 ? (groupMask + 1) * 2 : groupMask + 1
+        (groups, entries, links) = Self.allocate(groups: groupCount)
+        groupMask = groupCount - 1
+        spare = capacity / 8 * 7
+        rebuilds += 1
+        policy.window = EntryList()
+        policy.main = EntryList()
+        for list in [old.policy.window, old.policy.main] {
+            var next = list.oldest
+            while next != EntryLink.none {
+                let link = old.links[Int(next)]
+                let index = occupy(link.hash)
+                (entries + index).moveInitialize(from: old.entries + Int(next), count: 1)
+                links[index] = link
+                let use = old.use(Int(next))
+                setUse(index, use)
+                if use.isMain {
+                    policy.main.append(UInt32(index), links)
+                } else {
+                    policy.window.append(UInt32(index), links)
+                }
+                next = link.newer
+            }
+        }
+        old.deallocateArrays()
+        sketch.grow(entries: capacity)
     }
 
-    /// Only called when all places are in use.
-    private static func moved<Item>(
-        _ old: UnsafeMutablePointer<Item>, count: Int, capacity: Int
-    ) -> UnsafeMutablePointer<Item> {
-        let new = UnsafeMutablePointer<Item>.allocate(capacity: capacity)
-        new.moveInitialize(from: old, count: count)
-        old.deallocate()
-        return new
+    private static func allocate(
+        groups count: Int
+    ) -> (UnsafeMutablePointer<SlotGroup>, UnsafeMutablePointer<Entry>, UnsafeMutablePointer<EntryLink>) {
+        let groups = UnsafeMutableRawPointer.allocate(byteCount: count * MemoryLayout<SlotGroup>.stride, alignment: 64)
+            .bindMemory(to: SlotGroup.self, capacity: count)
+        groups.initialize(repeating: .unused, count: count)
+        return (groups, .allocate(capacity: count * 8), .allocate(capacity: count * 8))
+    }
+
+    private func deallocateArrays() {
+        groups.deallocate()
+        entries.deallocate()
+        links.deallocate()
     }
 }

@@ -63,13 +63,13 @@ extension MemoryTier {
     }
 
     /// Calls `body` with each entry, outside the locks, and with whether ``value(for:)`` found it since the last such
-    /// iteration. Entries put in or taken out meanwhile may be passed over.
+    /// iteration. Entries put in or taken out meanwhile may be passed over; while the table grows, some may come twice.
     public func forEach(_ body: (_ key: Key, _ element: Element, _ wasUsed: Bool) throws -> Void) rethrows {
         var copies: [(Table.Entry, Bool)] = []
         try visit(
             each: { table, index, _ in
-                copies.append((table.entries[index], table.uses[index].isUsed))
-                table.uses[index].isUsed = false
+                copies.append((table.entries[index], table.use(index).isUsed))
+                table.changeUse(index) { $0.isUsed = false }
             },
             betweenLocks: {
                 for (entry, wasUsed) in copies { try body(entry.key, entry.element, wasUsed) }
@@ -77,23 +77,25 @@ extension MemoryTier {
             })
     }
 
-    /// Visits all entries, a few hundred at a time under their shard's lock, so that readers seldom wait. An entry
-    /// keeps its index while it is in the table, so one that is there all the time is visited once.
+    /// Visits all entries, a few hundred at a time under their shard's lock, so that readers seldom wait. Begins a
+    /// shard again when its entries change places meanwhile, so one that is there all the time is never passed over.
     private func visit(
         each body: (inout Table, Int, inout [Table.Entry]) throws -> Void,
         betweenLocks: () throws -> Void
     ) rethrows {
         for number in 0...shardMask {
             var next = 0
+            var rebuilds: Int?
             var isDone = false
             while !isDone {
                 try withTable(shard(at: number)) { table, discarded in
-                    let end = min(next + 256, table.touched)
-                    for index in next..<max(next, end) where table.uses[index].isPresent {
+                    if table.rebuilds != rebuilds { (next, rebuilds) = (0, table.rebuilds) }
+                    let end = min(next + 512, table.capacity)
+                    for index in next..<end where table.use(index).isPresent {
                         try body(&table, index, &discarded)
                     }
                     next = end
-                    isDone = end == table.touched
+                    isDone = end == table.capacity
                 }
                 try betweenLocks()
             }

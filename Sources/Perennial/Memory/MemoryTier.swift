@@ -17,22 +17,13 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
 
     /// What the table itself needs for one entry, in bytes: added to the cost that ``insert(_:for:cost:)`` is told.
     public static var overhead: Int {
-        let places = MemoryLayout<Table.Entry>.stride + MemoryLayout<EntryLink>.stride + 1 + 8 + 8
-        return places + places / 2  // Arrays double when full: three quarters of them are in use on average.
+        let slot = MemoryLayout<Table.Entry>.stride + MemoryLayout<EntryLink>.stride + 2 + 16
+        return slot + slot / 2  // Two thirds of the slots are in use on average.
     }
 
     @usableFromInline typealias Table = MemoryTable<Key, Element>
 
-    /// `table` is touched only by the owner of `lock`.
-    @usableFromInline
-    struct Shard: ~Copyable {
-        @usableFromInline let lock = SpinLock()
-        @usableFromInline var table: Table
-
-        init(_ table: Table) {
-            self.table = table
-        }
-    }
+    @usableFromInline typealias Shard = MemoryShard<Key, Element>
 
     @usableFromInline let keyHash: KeyHash
     /// Initialised in `init` and never changed; each shard guards itself with its lock.
@@ -54,6 +45,8 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
         var count = 1
         while count < min(wanted, 1024) { count *= 2 }
         if shards == nil, count > max(1, wanted) { count /= 2 }
+        var stripes = 1
+        while stripes < min(processorCount * 2, 16) { stripes *= 2 }
         keyHash = KeyHash(seed: seed)
         shardMask = count - 1
         self.shards = .allocate(byteCount: count * Self.stride, alignment: 128)
@@ -62,7 +55,8 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
             let bytes = maximumBytes / count + (index < maximumBytes % count ? 1 : 0)
             let entries = maximumCount.map { $0 / count + (index < $0 % count ? 1 : 0) }
             (self.shards + index * Self.stride).bindMemory(to: Shard.self, capacity: 1)
-                .initialize(to: Shard(Table(maximumBytes: bytes, maximumCount: entries ?? 1 << 24)))
+                .initialize(
+                    to: Shard(Table(maximumBytes: bytes, maximumCount: entries ?? .max), stripeCount: stripes))
         }
     }
 
@@ -95,16 +89,24 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
     public func value(for key: Key) -> Element? {
         let hash = keyHash.hash(key)
         let shard = shard(hash)
-        shard.pointee.lock.lock()
-        defer { shard.pointee.lock.unlock() }
+        let stripe = shard.pointee.ownStripe()
+        stripe.pointee.lock.lock()
         let index = shard.pointee.table.find(key, hash)
         guard index >= 0 else {
-            shard.pointee.table.noteMiss(hash)
+            stripe.pointee.lock.unlock()
+            noteMiss(hash)
             return nil
         }
-        shard.pointee.table.hits &+= 1
-        shard.pointee.table.noteUse(index)
-        return shard.pointee.table.entries[index].element
+        stripe.pointee.hits &+= 1
+        if shard.pointee.table.noteUse(index) { stripe.pointee.notes &+= 1 }
+        let element = shard.pointee.table.entries[index].element
+        stripe.pointee.lock.unlock()
+        return element
+    }
+
+    @usableFromInline @inline(never)
+    func noteMiss(_ hash: UInt64) {
+        withTable(shard(hash)) { table, _ in table.noteMiss(hash) }
     }
 
     /// The key's element, without counting or noting anything.
@@ -112,8 +114,9 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
     public func peek(_ key: Key) -> Element? {
         let hash = keyHash.hash(key)
         let shard = shard(hash)
-        shard.pointee.lock.lock()
-        defer { shard.pointee.lock.unlock() }
+        let stripe = shard.pointee.ownStripe()
+        stripe.pointee.lock.lock()
+        defer { stripe.pointee.lock.unlock() }
         let index = shard.pointee.table.find(key, hash)
         return index < 0 ? nil : shard.pointee.table.entries[index].element
     }
@@ -147,7 +150,7 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
         return sum
     }
 
-    /// Runs `body` under the shard's lock.
+    /// Runs `body` as the shard's only reader and writer.
     /// - Parameter body: its second parameter gets what leaves the table. That is released after unlocking, since an
     ///   element's `deinit` may do anything, and call the tier too.
     func withTable<Result>(
@@ -155,9 +158,9 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
         _ body: (inout Table, inout [Table.Entry]) throws -> Result
     ) rethrows -> Result {
         var discarded: [Table.Entry] = []
-        shard.pointee.lock.lock()
+        shard.pointee.lock()
         defer {
-            shard.pointee.lock.unlock()
+            shard.pointee.unlock()
             withExtendedLifetime(discarded) {}
         }
         return try body(&shard.pointee.table, &discarded)

@@ -8,7 +8,7 @@ public import Synchronization
     internal import Darwin
 #endif
 
-/// A lock for short critical sections: no system call and no suspension inside.
+/// A lock for critical sections of some tens of nanoseconds: no system call and no suspension inside.
 ///
 /// Taking it when it is free is one atomic exchange, and releasing it one store. A thread that finds it taken reads
 /// until it looks free, then lets other threads run, then sleeps for ever longer moments (50 µs to 1 ms): when its
@@ -27,8 +27,12 @@ public struct SpinLock: ~Copyable, Sendable {
     }
 
     /// Gives the lock back. Only the owner may call it.
-    @inlinable @inline(__always)
-    public borrowing func unlock() {
+    ///
+    /// The optimiser must not see what is in here. It takes a store for something that cannot release an object, and
+    /// moves below it the retain of what was read under the lock: by then another thread may have freed that. A call
+    /// of unknown effects stays where it is, and so does every retain before it.
+    @usableFromInline @inline(never) @_optimize(none)
+    borrowing func unlock() {
         taken.store(false, ordering: .releasing)
     }
 
@@ -46,33 +50,6 @@ public struct SpinLock: ~Copyable, Sendable {
             }
             round += 1
         }
-    }
-}
-
-/// A value that threads take turns with, under a ``SpinLock``: keep what runs inside short, and never suspend there.
-///
-/// `@unchecked Sendable`: `value` is reached only in `withLock`, between taking and releasing the lock, and `sending`
-/// keeps what is inside from being shared with the outside.
-struct Locked<Value>: ~Copyable, @unchecked Sendable {
-    private let spinLock = SpinLock()
-    private let value: UnsafeMutablePointer<Value>
-
-    init(_ initial: consuming sending Value) {
-        value = .allocate(capacity: 1)
-        value.initialize(to: initial)
-    }
-
-    deinit {
-        value.deinitialize(count: 1)
-        value.deallocate()
-    }
-
-    borrowing func withLock<Result: ~Copyable, Failure: Error>(
-        _ body: (inout sending Value) throws(Failure) -> sending Result
-    ) throws(Failure) -> sending Result {
-        spinLock.lock()
-        defer { spinLock.unlock() }
-        return try body(&value.pointee)
     }
 }
 

@@ -1,7 +1,6 @@
 /// Finds how large the window should be: a few percent where frequency tells best what will be asked for again, most of
 /// the limit where recency does. It climbs: a step in one direction, and on if the hit ratio rose, back if it fell
 /// (Einziger, Eytan, Friedman, Manes: "Adaptive Software Cache Management", 2018).
-@usableFromInline
 struct WindowClimber {
     /// The window's part of the limits, from 0 to 1.
     var share = 0.01

@@ -1,0 +1,27 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+// A package of its own, so that what is measured is what a user gets: the library through its module boundary.
+let package = Package(
+    name: "Benchmarks",
+    platforms: [.macOS(.v15)],
+    dependencies: [.package(name: "Perennial", path: "..")],
+    targets: [
+        .target(name: "CountedAllocations"),
+        .executableTarget(
+            name: "memory-hits",
+            dependencies: [.product(name: "Perennial", package: "Perennial"), "CountedAllocations"],
+            path: "Sources/MemoryHits", swiftSettings: settings),
+        .executableTarget(
+            name: "hit-ratio", dependencies: [.product(name: "Perennial", package: "Perennial")],
+            path: "Sources/HitRatio", swiftSettings: settings),
+    ]
+)
