@@ -1,1 +1,74 @@
-@main struct Main { static func main() { print("perennial") } }
+import ArgumentParser
+import PerennialConsole
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// Runs the command, and turns whatever stops it into one line and an exit code.
+@main
+struct Main {
+    static func main() async {
+        do {
+            var command = try PerennialCommand.parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            exit(report(error))
+        }
+    }
+
+    private static func report(_ error: any Error) -> Int32 {
+        let code = PerennialCommand.exitCode(for: error)
+        if code.isSuccess {
+            // Help and version come as errors, too.
+            Console.print(PerennialCommand.fullMessage(for: error))
+            return 0
+        }
+        let failure = failure(for: error, parserCode: code)
+        Console.printError("perennial: \(failure)")
+        return failure.code.rawValue
+    }
+
+    private static func failure(for error: any Error, parserCode: ExitCode) -> Failure {
+        switch error {
+        case let failure as Failure: return failure
+        case let error as AdministrationError:
+            return Failure(error.kind == .notFound ? .noInput : .usage, error.description)
+        case _ where parserCode == .validationFailure:
+            return Failure(.usage, "\(PerennialCommand.message(for: error)); see perennial --help")
+        default: return Failure(.io, "\(error)")
+        }
+    }
+}
+
+/// The root of the commands.
+struct PerennialCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "perennial",
+        abstract: "A persistent cache that refreshes itself in the background.",
+        discussion: """
+            Every option can also be set in the environment (PERENNIAL_REFRESH_AFTER for --refresh-after) or in a YAML \
+            file (refresh-after: 1h) named by --config or PERENNIAL_CONFIG. The command line comes before the \
+            environment, and that before the file.
+
+            Durations are written 500ms, 2s, 5m, 1h or 7d, sizes 64MB or 10GB.
+            """,
+        version: Version.current,
+        subcommands: [
+            ServeCommand.self, WorkerCommand.self, ListCommand.self, InspectCommand.self, ExpireCommand.self,
+            RemoveCommand.self, JobsCommand.self, StatisticsCommand.self, DemoCommand.self, DemoOriginCommand.self,
+        ])
+}
+
+/// Which Perennial this is.
+enum Version {
+    static let current = "0.1.0"
+}

@@ -1,0 +1,39 @@
+# What one types here. `make help` lists it.
+
+SHELL := /bin/bash
+ORIGIN ?=
+SWIFT ?= swift
+RELEASE_FLAGS = -c release --product perennial --scratch-path .build-release
+
+.PHONY: help build demo test integration format lint bench clean
+
+help: ## list what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+build: ## a release build at bin/perennial
+	@scripts/setup build
+	@scripts/build-release
+
+demo: build ## see the pattern on a slow origin; ORIGIN=https://… puts the gateway before that instead
+	@if [ -n "$(ORIGIN)" ]; then exec bin/perennial serve --origin "$(ORIGIN)"; else exec bin/perennial demo; fi
+
+test: ## every test, set-up included
+	@scripts/setup test
+	@scripts/test
+
+integration: ## only the test with httpbin, nginx and curl, on bin/perennial or PERENNIAL=path
+	@scripts/setup test
+	@scripts/integration-test
+
+format: ## format the sources
+	@$(SWIFT) format format -i -r -p Sources Tests Package.swift $(wildcard Examples Benchmarks)
+
+lint: ## check the format of the sources
+	@$(SWIFT) format lint -s -r -p Sources Tests Package.swift $(wildcard Examples Benchmarks)
+
+bench: ## the benchmarks
+	@scripts/setup bench
+	@scripts/bench
+
+clean: ## remove what was built
+	rm -rf .build .build-release bin Benchmarks/.build Examples/*/.build

@@ -1,0 +1,141 @@
+public import Hummingbird
+public import Logging
+import NIOCore
+
+/// The admin address: health, metrics and the API behind the command line's commands.
+///
+/// | request | answer |
+/// |---|---|
+/// | `GET /healthz` | 200 while the process lives |
+/// | `GET /readyz` | 200, or 503 and the reasons |
+/// | `GET /metrics` | Prometheus text |
+/// | `GET /api/entries?prefix=&tag=&after=&limit=` | a page of entries |
+/// | `GET /api/entry?url=` | everything about one address |
+/// | `POST /api/expire`, `POST /api/remove` | `{"url": …}` or `{"tag": …}`; how many |
+/// | `GET /api/jobs?state=&after=&limit=` | a page of refresh jobs |
+/// | `POST /api/jobs/replay` | `{"id": …}` or `{"all": true}`; how many |
+/// | `GET /api/stats` | how much is in the store and the queue |
+///
+/// Errors are `{"error": "…"}` with a 4xx or 5xx status. It has no accounts: listen on a loopback or private address.
+public struct AdminServer: Sendable {
+    private let administration: Administration
+    private let readiness: @Sendable () async -> Readiness
+    private let metrics: @Sendable () async -> [MetricFamily]
+    private let names: Set<String>
+
+    /// - Parameters:
+    ///   - names: the host names under which it may be asked, besides `localhost` and any address in digits.
+    ///   - readiness: asked by `/readyz`, besides whether the store answers.
+    ///   - metrics: added to what `/metrics` tells of the store and the queue.
+    public init(
+        administration: Administration, names: Set<String> = [],
+        readiness: @escaping @Sendable () async -> Readiness = { Readiness() },
+        metrics: @escaping @Sendable () async -> [MetricFamily] = { [] }
+    ) {
+        self.administration = administration
+        self.names = names
+        self.readiness = readiness
+        self.metrics = metrics
+    }
+
+    /// The server as a service, which runs until it is asked to stop.
+    /// - Parameters:
+    ///   - port: 0 picks a free one.
+    ///   - onRunning: called with the real port once it listens.
+    public func application(
+        host: String, port: Int, logger: Logger, onRunning: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) -> some ApplicationProtocol {
+        Application(
+            router: router(),
+            configuration: .init(address: .hostname(host, port: port), serverName: "perennial"),
+            onServerRunning: { await onRunning($0.localAddress?.port ?? port) },
+            logger: logger)
+    }
+
+    func router() -> Router<BasicRequestContext> {
+        let router = Router(context: BasicRequestContext.self)
+        router.add(middleware: PlainErrors())
+        router.add(middleware: VisitorCheck(names: names))
+        router.get("/healthz") { _, _ in Response(status: .ok, body: .init(byteBuffer: ByteBuffer(string: "ok\n"))) }
+        router.get("/readyz") { _, _ in await ready() }
+        router.get("/metrics") { _, _ in await metricsPage() }
+        let api = router.group("/api")
+        api.get("/entries") { request, _ in
+            try await json(
+                administration.entries(
+                    prefix: query("prefix", request), tag: query("tag", request), after: query("after", request),
+                    limit: limit(request)))
+        }
+        api.get("/entry") { request, _ in
+            guard let url = query("url", request) else {
+                throw AdministrationError(.invalid, "which entry? ask /api/entry?url=…")
+            }
+            return try await json(administration.details(of: url))
+        }
+        api.get("/jobs") { request, _ in
+            try await json(
+                administration.jobs(state: jobState(request), after: query("after", request), limit: limit(request)))
+        }
+        api.get("/stats") { _, _ in try await json(administration.statistics()) }
+        api.post("/expire") { request, _ in
+            try await json(["expired": administration.expire(target(request))])
+        }
+        api.post("/remove") { request, _ in
+            try await json(["removed": administration.remove(target(request))])
+        }
+        api.post("/jobs/replay") { request, _ in
+            try await json(["replayed": administration.replay(replayed(request))])
+        }
+        return router
+    }
+
+    private func ready() async -> Response {
+        var readiness = await readiness()
+        do {
+            _ = try await administration.statistics()
+        } catch {
+            readiness.reasons.append("the store does not answer: \(error)")
+        }
+        return (try? json(readiness, status: readiness.isReady ? .ok : .serviceUnavailable))
+            ?? Response(status: .internalServerError)
+    }
+
+    private func metricsPage() async -> Response {
+        var families = await metrics()
+        let statistics = try? await administration.statistics()
+        families.append(
+            MetricFamily(
+                "perennial_store_up", .gauge, help: "Whether the store and its queue answered just now.",
+                value: statistics == nil ? 0 : 1))
+        families += statistics.map(MetricFamily.families) ?? []
+        return Response(
+            status: .ok, headers: [.contentType: PrometheusText.contentType],
+            body: .init(byteBuffer: ByteBuffer(string: PrometheusText.write(families))))
+    }
+}
+
+/// Whether a gateway can do its work.
+public struct Readiness: Codable, Hashable, Sendable {
+    /// What is wrong, one sentence each; empty: all is well.
+    public var reasons: [String]
+
+    public var isReady: Bool { reasons.isEmpty }
+
+    public init(reasons: [String] = []) {
+        self.reasons = reasons
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case ready, reasons
+    }
+
+    public init(from decoder: any Decoder) throws {
+        reasons = try decoder.container(keyedBy: CodingKeys.self).decode([String].self, forKey: .reasons)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(isReady, forKey: .ready)
+        try container.encode(reasons, forKey: .reasons)
+    }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Perennial
+import PerennialConsole
+
+/// `perennial jobs` and `perennial jobs replay`.
+struct JobsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "jobs", abstract: "List refresh jobs, or replay dead ones.",
+        subcommands: [List.self, Replay.self], defaultSubcommand: List.self)
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "list", abstract: "List refresh jobs (the default).",
+            discussion: "With --json: one JSON object a line.")
+
+        @OptionGroup var options: StoreOptions
+        @Flag(help: "Only jobs whose last attempt failed.") var dead = false
+
+        mutating func run() async throws {
+            let administration = try options.open()
+            var after: String?
+            repeat {
+                let page = try await administration.jobs(state: dead ? .dead : nil, after: after, limit: 1000)
+                try show(page.items, isFirst: after == nil)
+                after = page.next
+            } while after != nil
+        }
+
+        private func show(_ jobs: [JobReport], isFirst: Bool) throws {
+            if options.json { return try jobs.forEach { try Console.print(json: $0) } }
+            var table = Table([
+                ("ID", .left), ("STATE", .left), ("FAILED", .right), ("AGE", .right), ("AT", .left), ("ADDRESS", .left),
+                ("ERROR", .left),
+            ])
+            for job in jobs {
+                table.add([
+                    job.id, job.state.rawValue, String(job.failures), readable(.seconds(job.ageSeconds)), job.at ?? "",
+                    job.variant.map { "\(job.url) [\($0)]" } ?? job.url, job.error ?? "",
+                ])
+            }
+            table.lines(header: isFirst).forEach(Console.print)
+        }
+    }
+
+    struct Replay: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "replay", abstract: "Queue dead jobs again, due at once.",
+            discussion: #"With --json: {"replayed": N}. An id that is no dead job's ends with code 66."#)
+
+        @OptionGroup var options: StoreOptions
+        @Argument(help: ArgumentHelp("The job's id, as perennial jobs --dead shows it.", valueName: "ID")) var id:
+            String?
+        @Flag(help: "All dead jobs.") var all = false
+
+        mutating func run() async throws {
+            guard (id == nil) == all else {
+                throw Failure(.usage, "say which jobs: an ID from perennial jobs --dead, or --all")
+            }
+            let count = try await options.open().replay(id)
+            if options.json { return try Console.print(json: ["replayed": count]) }
+            Console.print("replayed \(count) \(count == 1 ? "job" : "jobs")")
+        }
+    }
+}

@@ -1,0 +1,29 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// Why a file can't be read, in the system's words; `nil`: it can.
+func whyUnreadable(_ path: String) -> String? {
+    if access(path, R_OK) != 0 { return String(cString: strerror(errno)) }
+    var status = stat()
+    guard stat(path, &status) == 0 else { return String(cString: strerror(errno)) }
+    return status.st_mode & S_IFMT == S_IFDIR ? "it is a folder" : nil
+}
+
+/// Whether something is there under this path.
+func exists(_ path: String) -> Bool {
+    access(path, F_OK) == 0
+}
+
+/// Whether a file begins as every SQLite file does, or has nothing in it; a file that can't be read is left to others to judge.
+func isEmptyOrSQLite(_ path: String) -> Bool {
+    guard let file = fopen(path, "rb") else { return true }
+    defer { fclose(file) }
+    var start = [UInt8](repeating: 0, count: 16)
+    let count = fread(&start, 1, start.count, file)
+    return count == 0 || start == Array("SQLite format 3\0".utf8)
+}

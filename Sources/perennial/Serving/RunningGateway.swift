@@ -1,0 +1,141 @@
+import Logging
+import NIOCore
+import Perennial
+import PerennialConsole
+import PerennialGateway
+import PerennialHTTP
+import ServiceLifecycle
+import UnixSignals
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// A gateway that listens, and what runs beside it until somebody asks it to stop.
+struct RunningGateway {
+    private let gateway: Gateway
+    private let origin: OriginURL
+    private let address: ListenAddress
+
+    /// Begins to listen.
+    init(_ gateway: Gateway, at address: ListenAddress, origin: OriginURL) async throws {
+        self.gateway = gateway
+        self.origin = origin
+        do {
+            self.address = try await gateway.start()
+        } catch {
+            await gateway.shutdown(deadline: .zero)
+            throw listenFailure(error, at: address, option: "--listen")
+        }
+    }
+
+    /// Serves until a signal, then stops within `grace`.
+    /// - Parameter close: closes the store, last of all.
+    func run(
+        admin: ListenAddress?, administration: Administration, grace: Duration, stopWithInput: Bool, logger: Logger,
+        close: @escaping @Sendable () async -> Void
+    ) async throws {
+        let ready = "perennial: serving \(origin) on http://\(address)"
+        var services: [any Service] = [
+            UntilStopped(stop: close),
+            UntilStopped(announcing: admin == nil ? ready : nil) { [gateway] in await gateway.shutdown(deadline: grace)
+            },
+        ]
+        if let admin {
+            let server = AdminServer(
+                administration: administration, names: [admin.host.lowercased()],
+                readiness: { [gateway] in Readiness(gateway.responses.cache.health) },
+                metrics: { [gateway] in
+                    MetricFamily.families(of: gateway.metrics)
+                        + MetricFamily.families(of: gateway.responses.cache.statistics)
+                        + MetricFamily.families(of: gateway.responses.cache.health)
+                })
+            let application = server.application(host: admin.host, port: admin.port, logger: logger) { port in
+                Console.print("\(ready), admin on http://\(ListenAddress(host: admin.host, port: port))")
+            }
+            services.append(Listening(application, at: admin, option: "--admin"))
+        }
+        try await runServices(services, grace: grace, stopWithInput: stopWithInput, logger: logger)
+    }
+}
+
+/// Runs services until SIGTERM or SIGINT; the last one listed stops first.
+func runServices(_ services: [any Service], grace: Duration, stopWithInput: Bool, logger: Logger) async throws {
+    var quiet = logger
+    quiet.logLevel = max(logger.logLevel, .warning)
+    var configuration = ServiceGroupConfiguration(
+        services: services.map {
+            .init(service: $0, successTerminationBehavior: .gracefullyShutdownGroup)
+        }, gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+    if stopWithInput {
+        configuration.services.append(
+            .init(service: StopWithInput(), successTerminationBehavior: .gracefullyShutdownGroup))
+    }
+    // The services keep to the grace by themselves; this is for one that does not.
+    configuration.maximumGracefulShutdownDuration = grace + .seconds(2)
+    do {
+        try await ServiceGroup(configuration: configuration).run()
+    } catch is CancellationError {
+        // It did not stop in time and was cut off, which was asked for.
+    }
+}
+
+/// Something that runs by itself, and how to stop it.
+struct UntilStopped: Service {
+    private let announcement: String?
+    private let stop: @Sendable () async -> Void
+
+    /// - Parameter announcement: printed once signals are heeded, so that who reads it may send one.
+    init(announcing announcement: String? = nil, stop: @escaping @Sendable () async -> Void) {
+        self.announcement = announcement
+        self.stop = stop
+    }
+
+    @concurrent func run() async throws {
+        if let announcement { Console.print(announcement) }
+        try? await gracefulShutdown()
+        await stop()
+    }
+}
+
+private struct StopWithInput: Service {
+    @concurrent func run() async throws {
+        await cancelWhenGracefulShutdown { await inputEnd() }
+    }
+}
+
+/// A server whose failure to listen is told as one.
+private struct Listening: Service {
+    let server: any Service
+    let address: ListenAddress
+    let option: String
+
+    init(_ server: any Service, at address: ListenAddress, option: String) {
+        self.server = server
+        self.address = address
+        self.option = option
+    }
+
+    @concurrent func run() async throws {
+        do {
+            try await server.run()
+        } catch let error as IOError {
+            throw listenFailure(error, at: address, option: option)
+        }
+    }
+}
+
+private func listenFailure(_ error: any Error, at address: ListenAddress, option: String) -> Failure {
+    let reason: String
+    switch (error as? IOError)?.errnoCode {
+    case EADDRINUSE: reason = "it is in use; stop what listens there, or choose another with \(option)"
+    case EADDRNOTAVAIL: reason = "it is no address of this machine; choose another with \(option)"
+    case EACCES: return Failure(.noPermission, "may not listen on \(address); choose a port above 1023 with \(option)")
+    default: reason = "\(error)"
+    }
+    return Failure(.unavailable, "can't listen on \(address): \(reason)")
+}

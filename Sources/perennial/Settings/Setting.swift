@@ -1,0 +1,135 @@
+import ArgumentParser
+import Logging
+import Perennial
+import PerennialHTTP
+
+/// One thing that can be set: `--refresh-after` on the command line, `PERENNIAL_REFRESH_AFTER` in the environment,
+/// `refresh-after` in the file.
+struct Setting<Value: Sendable>: Sendable {
+    let name: String
+    let help: String
+    /// What the value looks like in `--help`.
+    let form: String
+    /// The text of the default; `nil`: none.
+    let fallback: String?
+    /// What `--help` says of the default when it is no fixed text.
+    let fallbackNote: String?
+    let read: @Sendable (String) throws(Unreadable) -> Value
+
+    init(
+        _ name: String, _ form: String, _ help: String, default fallback: String? = nil, note: String? = nil,
+        read: @escaping @Sendable (String) throws(Unreadable) -> Value
+    ) {
+        self.name = name
+        self.form = form
+        self.help = help
+        self.fallback = fallback
+        fallbackNote = note
+        self.read = read
+    }
+
+    /// For `@Option(help:)`.
+    var argumentHelp: ArgumentHelp {
+        let note = (fallback ?? fallbackNote).map { " (default: \($0))" } ?? ""
+        return ArgumentHelp(stringLiteral: "\(help)\(note)").named(form)
+    }
+
+    var environmentName: String { "PERENNIAL_" + name.uppercased().replacing("-", with: "_") }
+}
+
+extension ArgumentHelp {
+    fileprivate func named(_ valueName: String) -> ArgumentHelp {
+        var help = self
+        help.valueName = valueName
+        return help
+    }
+}
+
+/// Whose limits rule the gateway's entries.
+enum FreshnessRule: String, CaseIterable, Sendable {
+    case origin, policy
+}
+
+/// Every setting there is. `--help`, the environment and the file are all made from this list.
+enum Known {
+    static let config = Setting("config", "FILE.yaml", "Read settings from this file.") { $0 }
+    static let logLevel = Setting("log-level", "L", "trace, debug, info, notice, warning or error.", default: "info") {
+        text throws(Unreadable) in
+        guard let level = Logger.Level(rawValue: text.lowercased()) else {
+            throw Unreadable("“\(text)” is not a log level; write trace, debug, info, notice, warning or error")
+        }
+        return level
+    }
+
+    static let origin = Setting("origin", "URL", "The origin, like https://api.example.com.", read: originAddress)
+    static let store = Setting(
+        "store", "sqlite:PATH|memory:", "Where entries live.", default: "sqlite:perennial.sqlite", read: engineAddress)
+    static let queue = Setting(
+        "queue", "sqlite:PATH|memory:", "Where refresh jobs live.", note: "with the entries", read: engineAddress)
+
+    static let listen = Setting(
+        "listen", "HOST:PORT", "Where to serve; port 0 picks one.", default: "127.0.0.1:8080", read: listenAddress)
+    static let admin = Setting(
+        "admin", "HOST:PORT|none", "Where to serve health, metrics and the API; keep it private.",
+        default: "127.0.0.1:8081", read: optionalListenAddress)
+
+    static let refreshAfter = Setting(
+        "refresh-after", "D", "The age from which an entry is served and refreshed behind.",
+        note: "1h when the operator's limits rule", read: duration)
+    static let expireAfter = Setting(
+        "expire-after", "D", "The age from which a reader waits for the origin.",
+        note: "7d when the operator's limits rule", read: duration)
+    static let staleIfError = Setting(
+        "stale-if-error", "D", "Until this age an expired entry may be served when the origin fails.",
+        note: "what --expire-after is", read: duration)
+    static let freshness = Setting(
+        "freshness", "origin|policy", "Whose limits rule: the origin's headers, or those given here.",
+        note: "policy once --refresh-after or --expire-after is given, else origin"
+    ) { text throws(Unreadable) in
+        guard let rule = FreshnessRule(rawValue: text) else {
+            throw Unreadable("“\(text)” is not whose limits rule; write origin or policy")
+        }
+        return rule
+    }
+    static let allow = Setting(
+        "allow", "NAME",
+        "Lift a protection of shared caches: private, no-store, authorization, cookies or set-cookie. May be repeated, or a list with commas.",
+        note: "none"
+    ) { text throws(Unreadable) in
+        do throws(AllowanceError) {
+            return try Allowances(names: [text])
+        } catch {
+            throw Unreadable(error.description)
+        }
+    }
+    static let softTimeout = Setting(
+        "soft-timeout", "D", "Serve a usable old value when the origin takes longer than this.", note: "none",
+        read: duration)
+    static let timeout = Setting("timeout", "D", "Give up on the origin after this.", default: "30s", read: duration)
+    static let workers = Setting(
+        "workers", "N", "Refreshes at a time in this process; 0: leave them to perennial worker.", default: "4"
+    ) {
+        text throws(Unreadable) in try count(text, atLeast: 0)
+    }
+    static let threads = Setting("threads", "N", "Threads that serve.", note: "one a processor") {
+        text throws(Unreadable) in try count(text, atLeast: 1)
+    }
+    static let memory = Setting("memory", "SIZE", "The memory tier's limit.", default: "64MB", read: size)
+    static let storeLimit = Setting("store-limit", "SIZE", "The store's limit.", default: "10GB", read: size)
+    static let maxBody = Setting(
+        "max-body", "SIZE", "Answers with a longer body pass through and are not saved.", default: "16MB", read: size)
+    static let rate = Setting("rate", "N/s", "Ask the origin at most so often.", note: "no limit", read: perennial.rate)
+    static let concurrency = Setting(
+        "concurrency", "N", "Ask the origin at most so many things at a time.", note: "no limit"
+    ) { text throws(Unreadable) in try count(text, atLeast: 1) }
+    static let grace = Setting(
+        "grace", "D", "How long a stop may take; refreshes that are not done by then are handed back.", default: "10s",
+        read: duration)
+
+    /// The names that the file may have.
+    static let fileKeys = [
+        logLevel.name, origin.name, store.name, queue.name, listen.name, admin.name, refreshAfter.name,
+        expireAfter.name, staleIfError.name, freshness.name, allow.name, softTimeout.name, timeout.name, workers.name,
+        threads.name, memory.name, storeLimit.name, maxBody.name, rate.name, concurrency.name, grace.name,
+    ]
+}

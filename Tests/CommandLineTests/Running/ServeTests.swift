@@ -1,0 +1,193 @@
+import Foundation
+import NIOHTTP1
+import Perennial
+import PerennialConsole
+import Testing
+
+/// The gateway as a process.
+struct ServeTests {
+    let folder: Folder
+    let upstream: Upstream
+
+    init() async throws {
+        folder = try Folder()
+        upstream = try await Upstream()
+    }
+
+    @Test func `it says where it serves, answers from what it saved, and stops on a signal`() async throws {
+        let gateway = try await serve()
+        #expect(gateway.readyLine.hasPrefix("perennial: serving \(upstream.url) on http://127.0.0.1:"))
+        #expect(gateway.readyLine.contains(", admin on http://127.0.0.1:"))
+        let url = gateway.addresses[1]
+        #expect(try await get("\(url)/a").body == "answer 1")
+        let second = try await get("\(url)/a")
+        #expect(second.body == "answer 1")
+        #expect(second.headers.first(name: "Cache-Status")?.hasPrefix("perennial; hit") == true)
+        #expect(upstream.asked == 1)
+        #expect(await gateway.stop(SIGTERM) == 0)
+        #expect(await (try serve()).stop(SIGINT) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `killed with -9 and started again, it answers from the file while the origin is gone`() async throws {
+        let first = try await serve()
+        #expect(try await get("\(first.addresses[1])/a").body == "answer 1")
+        #expect(await first.stop(SIGKILL) == SIGKILL)
+        await upstream.stop()
+        let second = try await serve()
+        let answer = try await get("\(second.addresses[1])/a")
+        #expect(answer.status == 200)
+        #expect(answer.body == "answer 1")
+        #expect(try await get("\(second.addresses[1])/b").status == 502)
+        #expect(await second.stop(SIGTERM) == 0)
+    }
+
+    @Test func `the admin address and the command line see and do the same`() async throws {
+        let gateway = try await serve()
+        let (url, admin) = (gateway.addresses[1], gateway.addresses[2])
+        _ = try await get("\(url)/a")
+        _ = try await get("\(url)/b")
+
+        let listed = try await perennial("ls", "--json").outputLines.map { try decode(EntryReport.self, String($0)) }
+        #expect(listed.map(\.url) == ["\(upstream.url)/a", "\(upstream.url)/b"])
+        let paged = try decode(Page<EntryReport>.self, try await get("\(admin)/api/entries").body)
+        #expect(paged.items.map(\.url) == listed.map(\.url))
+
+        let detail = try decode([EntryDetail].self, try await perennial("inspect", "/a", "--json").output)[0]
+        #expect(detail.entry.state == .fresh)
+        #expect(detail.response?.status == 200)
+        #expect(
+            try decode([EntryDetail].self, try await get("\(admin)/api/entry?url=/a").body)[0].response
+                == detail.response)
+
+        // The command line removes; the running gateway, whose memory has the entry, asks again.
+        #expect(try await perennial("remove", "/a", "--json").output == #"{"removed":1}"# + "\n")
+        try await eventually { try await get("\(url)/a").body == "answer 3" }
+        let post: HTTPHeaders = ["Content-Type": "application/json"]
+        let removed = try await get(
+            "\(admin)/api/remove", method: .POST, headers: post, body: #"{"url": "\#(upstream.url)/b"}"#)
+        #expect(removed.body == #"{"removed":1}"# + "\n")
+
+        #expect(try await get("\(admin)/healthz").status == 200)
+        #expect(try await get("\(admin)/readyz").status == 200)
+        let metrics = try await get("\(admin)/metrics").body
+        for line in [
+            "perennial_store_entries 1", "perennial_store_up 1", "# TYPE perennial_gateway_answers_total counter",
+        ] {
+            #expect(metrics.contains("\n\(line)\n") || metrics.hasPrefix("\(line)\n"), "\(line)")
+        }
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `a stale entry is refreshed by a worker in another process`() async throws {
+        let limits = ["--refresh-after", "1h", "--expire-after", "7d"]
+        let gateway = try await serve(["--workers", "0"] + limits)
+        let url = gateway.addresses[1]
+        #expect(try await get("\(url)/a").body == "answer 1")
+        #expect(try await perennial("expire", "/a").output == "expired 1 entry\n")
+        try await eventually {
+            let answer = try await get("\(url)/a")
+            #expect(answer.body == "answer 1")
+            return try await perennial("jobs", "--json").outputLines.count == 1
+        }
+        #expect(upstream.asked == 1)
+        let worker = try await RunningProgram(
+            ["worker", "--origin", upstream.url, "--store", "sqlite:cache.sqlite"] + limits, in: folder)
+        #expect(worker.readyLine == "perennial: refreshing \(upstream.url) with 4 workers from sqlite:cache.sqlite")
+        try await eventually { try await get("\(url)/a").body == "answer 2" }
+        #expect(upstream.asked == 2)
+        #expect(await worker.stop(SIGTERM) == 0)
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `what is set in the environment and the file counts`() async throws {
+        try "admin: none\nstore: sqlite:cache.sqlite\nlisten: 127.0.0.1:1\n".write(
+            toFile: folder.path("p.yaml"), atomically: true, encoding: .utf8)
+        let gateway = try await RunningProgram(
+            ["serve", "--config", "p.yaml"],
+            environment: ["PERENNIAL_ORIGIN": upstream.url, "PERENNIAL_LISTEN": "127.0.0.1:0"], in: folder)
+        #expect(gateway.addresses.count == 2)
+        #expect(!gateway.readyLine.contains("admin"))
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `an address that is taken is one line and a code`() async throws {
+        let gateway = try await serve()
+        let taken = String(gateway.addresses[1].dropFirst("http://".count))
+        for option in ["--listen", "--admin"] {
+            let other = option == "--listen" ? "--admin" : "--listen"
+            let result = try await Program.run(
+                [
+                    "serve", "--origin", upstream.url, "--store", "memory:", option, taken, other, "127.0.0.1:0",
+                    "--log-level", "error",
+                ], in: folder)
+            #expect(result.code == 69)
+            #expect(
+                result.errors
+                    == "perennial: can't listen on \(taken): it is in use; stop what listens there, or choose another with \(option)\n"
+            )
+        }
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `what is not there is said to be so`() async throws {
+        let gateway = try await serve()
+        _ = try await get("\(gateway.addresses[1])/a")
+        for command in ["inspect", "expire", "remove"] {
+            let result = try await perennial(command, "/nothing")
+            #expect(result.code == 66)
+            #expect(result.errors == "perennial: nothing is saved for \(upstream.url)/nothing\n")
+        }
+        let replay = try await perennial("jobs", "replay", "12345")
+        #expect(replay.code == 66)
+        #expect(try await perennial("remove", "--tag", "none").output == "removed 0 entries\n")
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `people get tables`() async throws {
+        let gateway = try await serve()
+        _ = try await get("\(gateway.addresses[1])/a")
+        let list = try await perennial("ls").outputLines
+        #expect(list.count == 2)
+        #expect(list[0].hasPrefix("STATE"))
+        #expect(list[1].hasPrefix("fresh") && list[1].hasSuffix("\(upstream.url)/a"))
+        let inspected = try await perennial("inspect", "/a").output
+        for text in ["address", "state", "age", "etag", "HTTP 200", "Cache-Control: max-age=600"] {
+            #expect(inspected.localizedCaseInsensitiveContains(text), "\(text)")
+        }
+        #expect(try await perennial("stats").outputLines[0].hasPrefix("entries"))
+        #expect(try await perennial("jobs").output.hasPrefix("ID"))
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    private func serve(_ more: [String] = []) async throws -> RunningProgram {
+        try await RunningProgram(
+            [
+                "serve", "--origin", upstream.url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--store",
+                "sqlite:cache.sqlite",
+            ] + more, in: folder)
+    }
+
+    private func perennial(_ arguments: String...) async throws -> Program.Result {
+        try await Program.run(arguments + ["--store", "sqlite:cache.sqlite"], in: folder)
+    }
+
+    private func decode<Value: Decodable>(_ type: Value.Type, _ text: String) throws -> Value {
+        try JSONDecoder().decode(type, from: Data(text.utf8))
+    }
+}
+
+/// Asks again and again until it is so: for what another process does in its own time.
+func eventually(_ condition: () async throws -> Bool) async throws {
+    let deadline = ContinuousClock.now + .seconds(30)
+    while try await !condition() {
+        try #require(ContinuousClock.now < deadline, "it did not come about within 30 s")
+        try await Task.sleep(for: .milliseconds(20))
+    }
+}

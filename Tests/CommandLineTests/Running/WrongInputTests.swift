@@ -1,0 +1,85 @@
+import Foundation
+import Testing
+
+/// Wrong input is one clear line on standard error, and a code of sysexits.
+struct WrongInputTests {
+    @Test(arguments: [
+        (["serve"], 64, "--origin URL is missing; give it, or set PERENNIAL_ORIGIN"),
+        (["serve", "--origin", "ftp://x"], 64, "doesn't begin with http:// or https://"),
+        (["serve", "--origin", "https://x", "--bogus"], 64, "Unknown option '--bogus'"),
+        (
+            ["serve", "--origin", "https://x", "--listen", "8080"], 64,
+            "--listen: “8080” is not an address to listen on"
+        ),
+        (["serve", "--origin", "https://x", "--timeout", "5"], 64, "--timeout: “5” is not a duration"),
+        (["serve", "--origin", "https://x", "--memory", "64"], 64, "--memory: “64” is not a size"),
+        (["serve", "--origin", "https://x", "--workers", "-1"], 64, "Missing value for '--workers <N>'"),
+        (
+            ["serve", "--origin", "https://x", "--threads", "0"], 64,
+            "--threads: “0” is not a whole number of 1 or more"
+        ),
+        (["serve", "--origin", "https://x", "--freshness", "none"], 64, "write origin or policy"),
+        (["serve", "--origin", "https://x", "--allow", "all"], 64, "can't be allowed"),
+        (["serve", "--origin", "https://x", "--store", "redis:"], 64, "write sqlite:PATH or memory:"),
+        (["serve", "--origin", "https://x", "--log-level", "loud"], 64, "is not a log level"),
+        (
+            ["serve", "--origin", "https://x", "--refresh-after", "2h", "--expire-after", "1h"], 64,
+            "--expire-after (1h) is shorter than --refresh-after (2h)"
+        ),
+        (
+            ["serve", "--origin", "https://x", "--soft-timeout", "2s", "--timeout", "1s"], 64,
+            "--timeout (1s) is shorter than --soft-timeout (2s)"
+        ),
+        (
+            ["serve", "--origin", "https://x", "--config", "none.yaml"], 66,
+            "can't read the configuration file none.yaml"
+        ),
+        (["serve", "--origin", "https://x", "--config", "wrong.yaml"], 78, "did you mean “refresh-after”?"),
+        (["worker", "--origin", "https://x", "--workers", "0"], 64, "a worker needs at least 1"),
+        (["worker", "--origin", "https://x", "--store", "memory:"], 64, "name a sqlite: file"),
+        (["ls"], 66, "there is no file perennial.sqlite"),
+        (["ls", "--store", "memory:"], 64, "can't be seen from outside"),
+        (["ls", "--limit", "0"], 64, "--limit"),
+        (["inspect", "--store", "sqlite:none"], 64, "Missing expected argument '<URL>'"),
+        (["expire"], 64, "say which entries: an address, or --tag T"),
+        (["remove", "/a", "--tag", "t"], 64, "give an address or --tag, not both"),
+        (["jobs", "replay"], 64, "say which jobs"),
+        (["jobs", "replay", "1", "--all"], 64, "say which jobs"),
+        (["nonsense"], 64, "nonsense"),
+    ])
+    func `wrong input`(arguments: [String], code: Int32, message: String) async throws {
+        let folder = try Folder()
+        try "refesh-after: 1h\n".write(toFile: folder.path("wrong.yaml"), atomically: true, encoding: .utf8)
+        let result = try await Program.run(arguments, in: folder)
+        #expect(result.code == code)
+        #expect(result.errors.hasPrefix("perennial: "), "\(result.errors)")
+        #expect(result.errors.contains(message), "\(result.errors)")
+        #expect(result.errors.hasSuffix("\n") && result.errors.count { $0 == "\n" } == 1, "\(result.errors)")
+        #expect(result.output == "")
+    }
+
+    @Test func `a wrong variable is wrong configuration`() async throws {
+        let folder = try Folder()
+        let result = try await Program.run(
+            ["serve", "--origin", "https://x"],
+            environment: ["PERENNIAL_REFRESH_AFTER": "2h", "PERENNIAL_EXPIRE_AFTER": "1h"], in: folder)
+        #expect(result.code == 78)
+        #expect(
+            result.errors.hasPrefix(
+                "perennial: PERENNIAL_EXPIRE_AFTER (1h) is shorter than PERENNIAL_REFRESH_AFTER (2h)"))
+    }
+
+    @Test func `help shows the defaults, and is no error`() async throws {
+        let folder = try Folder()
+        let result = try await Program.run(["serve", "--help"], in: folder)
+        #expect(result.code == 0)
+        #expect(result.errors == "")
+        for fallback in ["127.0.0.1:8080", "127.0.0.1:8081", "sqlite:perennial.sqlite", "64MB", "30s", "10GB"] {
+            #expect(
+                result.output.contains("(default: \(fallback))") || result.output.contains("\(fallback))"),
+                "\(fallback)")
+        }
+        #expect(try await Program.run(["--version"], in: folder).output.first?.isNumber == true)
+        #expect(try await Program.run(["--help"], in: folder).code == 0)
+    }
+}
