@@ -123,7 +123,8 @@ import Testing
     func `a connection on which nothing comes any more is closed`(begun: String) async throws {
         try await withRig({ $0.idleTimeout = .milliseconds(100) }, origin: { _ in .ok("") }) { rig in
             let client = try await rig.client()
-            if !begun.isEmpty { try await client.send(begun) }
+            // It may be closed already when this machine is slow.
+            if !begun.isEmpty { try? await client.send(begun) }
             _ = await client.rest()
         }
     }

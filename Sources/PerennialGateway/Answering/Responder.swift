@@ -5,6 +5,9 @@ internal import Perennial
 internal import PerennialHTTP
 
 /// Answers the requests that the memory tier alone could not, each in a task of its own.
+///
+/// A HEAD for which nothing is stored fetches as a GET does, and the response is stored: the next HEAD, and the GET that
+/// mostly follows, find it.
 struct Responder: Sendable {
     let responses: ResponseCache
     let allowances: Allowances

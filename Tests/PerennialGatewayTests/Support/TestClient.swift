@@ -106,6 +106,16 @@ final class TestClient: Sendable {
         }
     }
 
+    /// Reads and drops until this many bytes have come, or the end.
+    func sizeOfRest(atLeast wanted: Int) async throws -> Int {
+        var size = 0
+        while size < wanted {
+            let piece = try await take { $0.isEmpty ? nil : $0.count }
+            size += piece.count
+        }
+        return size
+    }
+
     func closeSending() async throws {
         try await channel.close(mode: .output)
     }

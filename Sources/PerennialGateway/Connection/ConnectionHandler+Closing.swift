@@ -1,0 +1,54 @@
+// How a connection ends: behind its last answer, when it is idle for too long, or at once.
+
+internal import NIOCore
+
+extension ConnectionHandler {
+    /// No more requests: closes now if nothing is being answered, else behind the answer.
+    func drain() {
+        if exchange != nil {
+            exchange?.keepsAlive = false
+        } else if head == nil && waiting.isEmpty {
+            abort()
+        }
+    }
+
+    /// Closes at once, whatever is going on.
+    func abort() {
+        isClosing = true
+        context?.close(promise: nil)
+    }
+
+    func startIdleTimer(in delay: TimeAmount) {
+        idleTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: delay) { self.checkIdle() }
+    }
+
+    /// Closes when it is the client's turn and has been for too long.
+    private func checkIdle() {
+        let isClientsTurn = exchange.map { !$0.requestHasEnded || unfinishedWrites > 0 } ?? true
+        let now = NIODeadline.now()
+        if !isClientsTurn { lastProgress = now }
+        let left = lastProgress + service.idleTimeout - now
+        if left <= .nanoseconds(0) { abort() } else { startIdleTimer(in: left) }
+    }
+
+    /// Closes when everything has been written.
+    ///
+    /// Closing a socket with unread bytes in it would throw away what the client has not read yet, so the sending side is closed
+    /// first, and the rest of what the client sends is read and dropped for a while (RFC 9112 §9.6).
+    func closeWhenWritten() {
+        guard !isClosing, let context else { return }
+        isClosing = true
+        loop.counters.sent(out.readableBytes)
+        let last = context.eventLoop.makePromise(of: Void.self)
+        context.writeAndFlush(wrapOutboundOut(out), promise: last)
+        out.clear()
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        last.futureResult.assumeIsolated().whenComplete { result in
+            guard let context = self.context else { return }
+            guard case .success = result, !self.inputIsClosed else { return context.close(promise: nil) }
+            context.close(mode: .output, promise: nil)
+            context.eventLoop.scheduleTask(in: .seconds(2)) { bound.value.context?.close(promise: nil) }
+            context.read()
+        }
+    }
+}

@@ -1,0 +1,72 @@
+// Takes what comes in, in its order, and no faster than it is dealt with.
+
+internal import NIOCore
+internal import NIOHTTP1
+
+extension ConnectionHandler {
+    /// Whether there is enough to do before more is read.
+    var isHolding: Bool {
+        if isClosing { return false }
+        return !waiting.isEmpty || bodyIsFull || exchange?.requestHasEnded == true
+    }
+
+    func readOn() {
+        guard readIsHeld, !isHolding, let context else { return }
+        readIsHeld = false
+        context.read()
+    }
+
+    func bodyIsWanted() {
+        bodyIsFull = false
+        readOn()
+    }
+
+    func enqueue(_ inbound: Inbound) {
+        if waiting.isEmpty && canTake { take(inbound) } else if !isClosing { waiting.append(inbound) }
+    }
+
+    /// Whether the next thing that came can be looked at: nothing is being answered, or it belongs to that; and the client
+    /// takes what it gets.
+    private var canTake: Bool {
+        if isClosing { return false }
+        if let exchange { return !exchange.requestHasEnded }
+        return context?.channel.isWritable ?? false
+    }
+
+    func takeWaiting() {
+        while canTake, let next = waiting.popFirst() { take(next) }
+        if !isInRead { writeOut() }
+        if inputIsClosed && exchange == nil && waiting.isEmpty { closeWhenWritten() }
+        readOn()
+    }
+
+    private func take(_ inbound: Inbound) {
+        switch inbound {
+        case .malformed(let status):
+            refuse(status, badRequest(status), detail: "bad-request", isRead: true)
+        case .part(.head(let head)):
+            if hasBody(head.headers) { dispatch(head, hasEnded: false) } else { self.head = head }
+        case .part(.body(let piece)):
+            guard let body = exchange?.body else { return }
+            if case .stopProducing = body.yield(piece) { bodyIsFull = true }
+        case .part(.end):
+            if let head {
+                self.head = nil
+                dispatch(head, hasEnded: true)
+            } else if exchange != nil {
+                exchange?.requestHasEnded = true
+                exchange?.body?.finish()
+                bodyIsFull = false
+                if exchange?.responseHasEnded == true { endExchange() }
+            }
+        }
+    }
+
+    private func badRequest(_ status: Int) -> String {
+        switch status {
+        case 431: "The request's fields are too large for this gateway. Send fewer or shorter ones."
+        case 505: "This gateway speaks HTTP/1.1 and HTTP/1.0."
+        default: "This is not a valid HTTP request."
+        }
+    }
+}

@@ -1,0 +1,96 @@
+// Looks at a request's head and decides who answers it.
+
+internal import NIOCore
+internal import NIOHTTP1
+internal import Perennial
+internal import PerennialHTTP
+
+extension ConnectionHandler {
+    func dispatch(_ head: HTTPRequestHead, hasEnded: Bool) {
+        let isRead = head.method == .GET || head.method == .HEAD
+        if let complaint = complaint(about: head) {
+            return refuse(complaint.status, complaint.text, detail: "bad-request", isRead: isRead)
+        }
+        let key: String
+        do {
+            key = try service.keys.key(forTarget: head.uri)
+        } catch {
+            return refuse(error.kind.rawValue, error.description, detail: "bad-address", isRead: isRead)
+        }
+        if hasEnded && isPlain(head) {
+            if answerFromMemory(key, head, fields: nil) { return }
+            return begin(head, key: key, fields: HeaderFields(head.headers), plan: .cache, hasEnded: true)
+        }
+        let fields = HeaderFields(head.headers)
+        let plan = plan(method: head.method, fields: fields, allowances: service.responder.allowances)
+        switch plan {
+        case .cacheConditionally where hasEnded && answerFromMemory(key, head, fields: fields): break
+        case .cache where hasEnded && answerFromMemory(key, head, fields: nil): break
+        // The response to it must not be kept, but what is kept may answer it.
+        case .pass(.request, _) where hasEnded && answerFromMemory(key, head, fields: nil): break
+        default: begin(head, key: key, fields: fields, plan: plan, hasEnded: hasEnded)
+        }
+    }
+
+    private func complaint(about head: HTTPRequestHead) -> (status: Int, text: String)? {
+        if head.method == .CONNECT { return (501, "This gateway makes no tunnels.") }
+        if head.isOldVersion { return nil }
+        var hosts = 0
+        for (name, _) in head.headers where name.utf8.count == 4 && name.lowercased() == "host" { hosts += 1 }
+        return hosts == 1 ? nil : (400, "The request has \(hosts) Host fields; it must have one.")
+    }
+
+    /// Hands the request to a task.
+    private func begin(_ head: HTTPRequestHead, key: String, fields: HeaderFields, plan: Plan, hasEnded: Bool) {
+        guard context != nil else { return }
+        let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
+        var exchange = Exchange(
+            isRead: head.method == .GET || head.method == .HEAD, isOldVersion: head.isOldVersion,
+            keepsAlive: keepsAlive(head), requestHasEnded: hasEnded)
+        var request = ClientRequest(
+            method: head.method, key: key, fields: fields, isOldVersion: exchange.isOldVersion)
+        if !hasEnded {
+            let length = head.headers.first(name: "Content-Length").flatMap { Int64($0) }
+            let isChunked = head.headers.contains(name: "Transfer-Encoding")
+            let (body, source) = RequestBody.make(
+                length: isChunked ? nil : length,
+                demand: RequestBodyDemand(eventLoop: loop.eventLoop, connection: bound))
+            request.body = body
+            exchange.body = source
+            if head.headers["Expect"].contains(where: { $0.lowercased() == "100-continue" }) {
+                out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
+                writeOut()
+            }
+        }
+        let writer = ResponseWriter(eventLoop: loop.eventLoop, connection: bound)
+        exchange.task = Task { [responder = service.responder] in
+            await responder.respond(to: request, plan: plan, through: writer)
+        }
+        self.exchange = exchange
+    }
+
+    /// Whether the connection may stay open behind this request.
+    func keepsAlive(_ head: HTTPRequestHead) -> Bool {
+        // Once another protocol was offered, the decoder reads no more requests.
+        head.isKeepAlive && !loop.isDraining && !head.headers.contains(name: "Upgrade")
+    }
+
+    /// The exchange has been answered: on to the next one.
+    func endExchange() {
+        guard let ended = exchange else { return }
+        guard ended.requestHasEnded || !ended.keepsAlive else {
+            exchange?.responseHasEnded = true
+            return
+        }
+        exchange = nil
+        bodyIsFull = false
+        lastProgress = .now()
+        if !ended.keepsAlive { return closeWhenWritten() }
+        takeWaiting()
+    }
+}
+
+extension HTTPRequestHead {
+    /// HTTP/1.0: needs no `Host`, knows no chunks.
+    var isOldVersion: Bool { version == .http1_0 || version == .http0_9 }
+}

@@ -1,0 +1,125 @@
+// What tasks write through ``ResponseWriter``, and how bytes get to the channel.
+
+internal import NIOCore
+
+/// Bodies up to this size are copied behind their heads, so that an answer is one write; larger ones are written as they are.
+private let smallBody = 16 << 10
+/// Large bodies are written in pieces, so that a client that takes them slowly can be told from one that doesn't.
+private let pieceOfBody = 256 << 10
+
+extension ConnectionHandler {
+    func finish(with reply: Reply) {
+        guard let exchange = beginAnswer(reply.head, status: reply.status, kind: reply.kind) else { return }
+        finishHead(keepsAlive: exchange.keepsAlive, isOldVersion: exchange.isOldVersion)
+        writeBody(reply.body)
+        if !isInRead { writeOut() }
+        endExchange()
+    }
+
+    func beginStreaming(
+        _ head: ByteBuffer, status: Int, kind: Reply.Kind, framing: Framing, promise: EventLoopPromise<Void>
+    ) {
+        if framing == .untilClose { exchange?.keepsAlive = false }
+        guard let exchange = beginAnswer(head, status: status, kind: kind) else {
+            return promise.fail(ChannelError.ioOnClosedChannel)
+        }
+        self.exchange?.framing = framing
+        finishHead(keepsAlive: exchange.keepsAlive, isOldVersion: exchange.isOldVersion)
+        writeOut(promise: promise)
+    }
+
+    func stream(_ piece: ByteBuffer, promise: EventLoopPromise<Void>) {
+        guard let framing = exchange?.framing, context != nil, !isClosing else {
+            return promise.fail(ChannelError.ioOnClosedChannel)
+        }
+        // An empty chunk would be the last one.
+        if piece.readableBytes == 0 { return promise.succeed() }
+        if framing == .chunked {
+            out.writeString(String(piece.readableBytes, radix: 16))
+            out.writeLineEnd()
+        }
+        writeOut()
+        write(piece, promise: framing == .chunked ? nil : promise)
+        if framing == .chunked {
+            out.writeLineEnd()
+            writeOut(promise: promise)
+        } else {
+            context?.flush()
+        }
+    }
+
+    func endStreaming() {
+        guard let framing = exchange?.framing else { return }
+        exchange?.framing = nil
+        if framing == .chunked {
+            out.writeStaticString("0\r\n\r\n")
+            writeOut()
+        }
+        endExchange()
+    }
+
+    /// Writes the head of the exchange's answer, and settles whether the connection stays open.
+    private func beginAnswer(_ head: ByteBuffer, status: Int, kind: Reply.Kind) -> Exchange? {
+        guard var exchange, context != nil, !isClosing else { return nil }
+        // An answer that comes before its request has ended is the last one: nobody waits for the rest of the request.
+        if !exchange.requestHasEnded || inputIsClosed || loop.isDraining { exchange.keepsAlive = false }
+        self.exchange = exchange
+        loop.counters.answered(kind, status: status, isRead: exchange.isRead)
+        out.writeImmutableBuffer(head)
+        return exchange
+    }
+
+    func finishHead(keepsAlive: Bool, isOldVersion: Bool) {
+        if !keepsAlive {
+            out.writeStaticString("Connection: close\r\n")
+        } else if isOldVersion {
+            out.writeStaticString("Connection: keep-alive\r\n")
+        }
+        out.writeLineEnd()
+    }
+
+    func writeBody(_ body: ByteBuffer) {
+        guard body.readableBytes > smallBody else {
+            out.writeImmutableBuffer(body)
+            return
+        }
+        var rest = body
+        writeOut()
+        while let piece = rest.readSlice(length: min(rest.readableBytes, pieceOfBody)), piece.readableBytes > 0 {
+            write(piece, promise: nil)
+        }
+        context?.flush()
+    }
+
+    /// Gives a piece of a body to the channel and notes when the client has taken it.
+    private func write(_ piece: ByteBuffer, promise: EventLoopPromise<Void>?) {
+        guard let context else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        let written = promise ?? context.eventLoop.makePromise(of: Void.self)
+        unfinishedWrites += 1
+        loop.counters.sent(piece.readableBytes)
+        context.write(wrapOutboundOut(piece), promise: written)
+        written.futureResult.assumeIsolated().whenComplete { _ in
+            self.unfinishedWrites -= 1
+            self.lastProgress = .now()
+        }
+    }
+
+    /// Gives what has gathered in `out` to the channel.
+    func writeOut(promise: EventLoopPromise<Void>? = nil) {
+        guard let context else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        guard out.readableBytes > 0 else {
+            promise?.succeed()
+            return
+        }
+        loop.counters.sent(out.readableBytes)
+        context.writeAndFlush(wrapOutboundOut(out), promise: promise)
+        // Written at once, as it mostly is, the storage is ours again and is used again.
+        out.clear()
+    }
+}
