@@ -88,8 +88,10 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(name: "PerennialTests", dependencies: ["Perennial", "PerennialTesting"], swiftSettings: settings),
+        .executableTarget(
+            name: "fleet", dependencies: ["Perennial", "PerennialSQLite"], path: "Tests/Fleet", swiftSettings: settings),
         .testTarget(
-            name: "PerennialSQLiteTests", dependencies: ["PerennialSQLite", "PerennialTesting"],
+            name: "PerennialSQLiteTests", dependencies: ["PerennialSQLite", "PerennialTesting", "fleet"],
             swiftSettings: settings),
         .testTarget(
             name: "PerennialHTTPTests", dependencies: ["PerennialHTTP", "PerennialTesting"], swiftSettings: settings),

@@ -153,6 +153,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     }
 
     /// What the memory tier has, in whatever state, without any effect.
+    @inlinable
     public func peek(_ key: Key) -> Answer<Value>? {
         guard let entry = memory.peek(key) else { return nil }
         let now = time.now

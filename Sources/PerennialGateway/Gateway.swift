@@ -11,7 +11,11 @@ internal import PerennialHTTP
 /// ```swift
 /// let gateway = try Gateway(configuration: .init(origin: OriginURL("https://api.example.com")))
 /// let address = try await gateway.start()
+/// …
+/// await gateway.shutdown()
 /// ```
+///
+/// A gateway that was made must be shut down, whether it was started or not.
 public final class Gateway: Sendable {
     /// The cache and everything behind it.
     public let responses: ResponseCache
@@ -60,7 +64,7 @@ public final class Gateway: Sendable {
 
     /// Starts to listen.
     /// - Returns: the address, with the port that was picked if none was named.
-    /// - Throws: the system's error when the address can't be listened on.
+    /// - Throws: the system's error when the address can't be listened on; ``shutdown(deadline:)`` is due then too.
     public func start() async throws -> ListenAddress {
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderFieldSize = configuration.maxHeader

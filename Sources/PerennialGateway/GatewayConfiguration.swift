@@ -67,6 +67,11 @@ public struct GatewayConfiguration: Sendable {
         return .policy(limits, clientErrors: shorter)
     }
 
+    func rate() throws(PolicyError) -> OriginGuard.Rate? {
+        guard let (perSecond, burst) = originRate else { return nil }
+        return try OriginGuard.Rate(perSecond: perSecond, burst: Double(burst))
+    }
+
     /// The engine's policy. Limits always come with the response; these are for what has none.
     func policy() throws(PolicyError) -> Policy {
         var limits = Limits.standard

@@ -191,4 +191,59 @@ import Testing
             #expect(answer.body.utf8.count == 500_000)
         }
     }
+
+    @Test func `an answer that comes before its request has ended closes the connection behind it`() async throws {
+        try await withRig(isHasty: true, origin: { _ in .status(413, "enough") }) { rig in
+            let client = try await rig.client()
+            try await client.send("POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nabc")
+            let response = try await client.response()
+            #expect(response.status == 413)
+            #expect(response.body == "enough")
+            #expect(response.field("Connection") == "close")
+            #expect(await client.rest().isEmpty)
+        }
+    }
+
+    @Test func `a client that breaks off its upload breaks off the request to the origin`() async throws {
+        try await withRig(origin: { _ in .ok("never") }) { rig in
+            let client = try await rig.client()
+            try await client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+            try await client.closeSending()
+            #expect(await client.rest().isEmpty)
+            #expect(rig.origin.requests.isEmpty)
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("/a//b/", "/a//b/"), ("/a?", "/a?"), ("/a?b=c&b=%20+", "/a?b=c&b=%20+"), ("/%2F%3F", "/%2F%3F"),
+            ("/é", nil),
+            ("/a|b", "/a%7Cb"), ("/a\"b", "/a%22b"), ("/100%", "/100%25"), ("/[x]", "/%5Bx%5D"),
+            ("/{a}?^", "/%7Ba%7D?%5E"),
+            ("http://ORIGIN/x", "/x"),
+        ] as [(String, String?)])
+    func `the origin is asked for the same address`(target: String, expected: String?) async throws {
+        try await withRig(origin: { _ in .ok("") }) { rig in
+            let target = target.replacing("ORIGIN", with: "127.0.0.1:\(rig.origin.port)")
+            let response = try await rig.get(target)
+            #expect(response.status == (expected == nil ? 400 : 200))
+            #expect(rig.origin.requests.first?.target == expected)
+        }
+    }
+
+    @Test func `a gateway that is its own origin notices`() async throws {
+        let inner = try await TestOrigin { _ in .ok("") }
+        let free = inner.port
+        try await inner.kill()
+        var configuration = GatewayConfiguration(origin: try OriginURL("http://127.0.0.1:\(free)"))
+        configuration.port = free
+        let gateway = try Gateway(configuration: configuration)
+        _ = try await gateway.start()
+        let client = try await TestClient(port: free)
+        try await client.send("POST", "/")
+        let response = try await client.response()
+        #expect(response.status == 508)
+        await client.close()
+        await gateway.shutdown()
+    }
 }

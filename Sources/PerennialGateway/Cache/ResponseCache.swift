@@ -32,6 +32,9 @@ public final class ResponseCache: Sendable {
         logger: Logger? = nil,
         observer: (@Sendable (CacheEvent) -> Void)? = nil
     ) throws(PolicyError) {
+        // First what can fail: a client that was made must be shut down.
+        let policy = try configuration.policy()
+        let rate = try configuration.rate()
         origin = configuration.origin
         keys = AddressKeys(origin: origin, limit: configuration.maxTarget)
         client = OriginClient(configuration: configuration, group: group ?? MultiThreadedEventLoopGroup.singleton)
@@ -42,12 +45,8 @@ public final class ResponseCache: Sendable {
             originFields: configuration.originFields, maxBody: configuration.maxBody, unstorable: unstorable,
             time: time)
         self.fetch = fetch
-        var rate: OriginGuard.Rate?
-        if let (perSecond, burst) = configuration.originRate {
-            rate = try OriginGuard.Rate(perSecond: perSecond, burst: Double(burst))
-        }
         cache = Cache(
-            Self.name, policy: try configuration.policy(), backend: backend, codec: .cachedResponse,
+            Self.name, policy: policy, backend: backend, codec: .cachedResponse,
             memory: MemoryLimits(bytes: configuration.memory),
             origin: OriginGuard(concurrency: configuration.originConcurrency, rate: rate, time: time),
             workers: configuration.workers, time: time, logger: logger, observer: observer

@@ -16,13 +16,13 @@ extension ConnectionHandler {
         var key = key
         // Looks without effect first: a response made for others must neither count as a hit nor be refreshed for this one.
         guard let first = cache.peek(key)?.value else { return false }
-        if !first.isSelected(by: fields ?? HeaderFields(head.headers)) {
-            let request = fields ?? HeaderFields(head.headers)
+        let request = first.vary.isEmpty ? [:] : fields ?? HeaderFields(head.headers)
+        if !first.isSelected(by: request) {
             guard let variant = variantKey(primary: key, varyNames: first.vary, request: request) else { return false }
             key = variant
         }
         guard let answer = cache.lookupInMemory(key), let cached = answer.value,
-            cached.isSelected(by: fields ?? HeaderFields(head.headers))
+            cached === first || cached.isSelected(by: fields ?? HeaderFields(head.headers))
         else { return false }
         write(cached, answer, head, fields: fields)
         return true

@@ -35,17 +35,18 @@ struct Rig: Sendable {
 /// Runs `test` with a rig and takes it down again.
 func withRig(
     _ configure: (inout GatewayConfiguration) throws -> Void = { _ in },
+    backend: any Backend = InMemoryBackend(), isHasty: Bool = false,
     origin handler: @escaping TestOrigin.Handler,
     test: (Rig) async throws -> Void
 ) async throws {
-    let origin = try await TestOrigin(handler)
+    let origin = try await TestOrigin(isHasty: isHasty, handler)
     var configuration = GatewayConfiguration(origin: try OriginURL("http://127.0.0.1:\(origin.port)"))
     configuration.port = 0
     configuration.threads = 2
     try configure(&configuration)
     let clock = ManualClock(now: SystemTime().now)
     let events = Events()
-    let gateway = try Gateway(configuration: configuration, time: clock, observer: events.add)
+    let gateway = try Gateway(configuration: configuration, backend: backend, time: clock, observer: events.add)
     let address = try await gateway.start()
     let rig = Rig(origin: origin, gateway: gateway, clock: clock, events: events, port: address.port)
     do {

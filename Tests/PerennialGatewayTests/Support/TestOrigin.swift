@@ -49,7 +49,8 @@ final class TestOrigin: Sendable {
     /// Every request so far.
     var requests: [Request] { seen.withLockedValue { $0 } }
 
-    init(_ handler: @escaping Handler) async throws {
+    /// - Parameter isHasty: answers as soon as it has seen a request's head.
+    init(isHasty: Bool = false, _ handler: @escaping Handler) async throws {
         let (seen, connections) = (seen, connections)
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.backlog, value: 512)
@@ -59,7 +60,7 @@ final class TestOrigin: Sendable {
                 return channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandlers([
                         ByteToMessageHandler(HTTPRequestDecoder()),
-                        OriginConnection { request in
+                        OriginConnection(isHasty: isHasty) { request in
                             var request = request
                             seen.withLockedValue {
                                 request.number = $0.count + 1
@@ -84,11 +85,13 @@ final class TestOrigin: Sendable {
 private final class OriginConnection: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
 
+    private let isHasty: Bool
     private let handler: TestOrigin.Handler
     private var head: HTTPRequestHead?
     private var body: [UInt8] = []
 
-    init(_ handler: @escaping TestOrigin.Handler) {
+    init(isHasty: Bool, _ handler: @escaping TestOrigin.Handler) {
+        self.isHasty = isHasty
         self.handler = handler
     }
 
@@ -97,16 +100,20 @@ private final class OriginConnection: ChannelInboundHandler {
         case .head(let head):
             self.head = head
             body = []
+            if isHasty { answer(context) }
         case .body(let piece): body += piece.readableBytesView
-        case .end:
-            guard let head else { return }
-            let request = TestOrigin.Request(
-                number: 0, method: head.method.rawValue, target: head.uri, fields: head.headers, body: body)
-            let (handler, channel) = (handler, context.channel)
-            Task {
-                let answer = await handler(request)
-                try? await send(answer, to: channel)
-            }
+        case .end: if !isHasty { answer(context) }
+        }
+    }
+
+    private func answer(_ context: ChannelHandlerContext) {
+        guard let head else { return }
+        let request = TestOrigin.Request(
+            number: 0, method: head.method.rawValue, target: head.uri, fields: head.headers, body: body)
+        let (handler, channel) = (handler, context.channel)
+        Task {
+            let answer = await handler(request)
+            try? await send(answer, to: channel)
         }
     }
 
