@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 ORIGIN ?=
 SWIFT ?= swift
-RELEASE_FLAGS = -c release --product perennial --scratch-path .build-release
+SOURCES = $(shell git ls-files -co --exclude-standard '*.swift')
 
 .PHONY: help build demo test integration format lint bench clean
 
@@ -26,10 +26,10 @@ integration: ## only the test with httpbin, nginx and curl, on bin/perennial or 
 	@scripts/integration-test
 
 format: ## format the sources
-	@$(SWIFT) format format -i -r -p Sources Tests Package.swift $(wildcard Examples Benchmarks)
+	@$(SWIFT) format format -i -p $(SOURCES)
 
 lint: ## check the format of the sources
-	@$(SWIFT) format lint -s -r -p Sources Tests Package.swift $(wildcard Examples Benchmarks)
+	@$(SWIFT) format lint -s -p $(SOURCES)
 
 bench: ## the benchmarks
 	@scripts/setup bench

@@ -32,6 +32,8 @@ struct Main {
             Console.print(PerennialCommand.fullMessage(for: error))
             return 0
         }
+        // A command that has said all there is to say.
+        if let code = error as? ExitCode { return code.rawValue }
         let failure = failure(for: error, parserCode: code)
         Console.printError("perennial: \(failure)")
         return failure.code.rawValue

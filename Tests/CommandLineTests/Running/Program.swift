@@ -103,8 +103,8 @@ final class RunningProgram {
         try process.run()
         for await data in chunks {
             readyLine += String(decoding: data, as: UTF8.self)
-            if readyLine.hasSuffix("\n") {
-                readyLine.removeLast()
+            if let end = readyLine.firstIndex(of: "\n") {
+                readyLine = String(readyLine[..<end])
                 return
             }
         }

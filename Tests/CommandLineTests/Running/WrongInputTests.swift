@@ -58,6 +58,30 @@ struct WrongInputTests {
         #expect(result.output == "")
     }
 
+    @Test func `a file that is no store is told, and left as it is`() async throws {
+        let folder = try Folder()
+        try "dear diary\n".write(toFile: folder.path("notes.txt"), atomically: true, encoding: .utf8)
+        let result = try await Program.run(["ls", "--store", "sqlite:notes.txt"], in: folder)
+        #expect(result.code == 65)
+        #expect(
+            result.errors == "perennial: --store: notes.txt is no SQLite file; name the one that the gateway uses\n")
+        #expect(try String(contentsOfFile: folder.path("notes.txt"), encoding: .utf8) == "dear diary\n")
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: folder.path).contains { $0.hasPrefix("notes.txt.") }
+                == false)
+    }
+
+    @Test func `a store that can't be made is told`() async throws {
+        let folder = try Folder()
+        try "".write(toFile: folder.path("file"), atomically: true, encoding: .utf8)
+        let result = try await Program.run(
+            ["serve", "--origin", "https://x", "--store", "sqlite:file/cache.sqlite", "--log-level", "error"],
+            in: folder)
+        #expect(result.code == 73)
+        #expect(result.errors.hasPrefix("perennial: --store: can't open file/cache.sqlite: "), "\(result.errors)")
+        #expect(result.errors.count { $0 == "\n" } == 1, "\(result.errors)")
+    }
+
     @Test func `a wrong variable is wrong configuration`() async throws {
         let folder = try Folder()
         let result = try await Program.run(
