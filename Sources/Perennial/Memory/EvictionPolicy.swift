@@ -34,12 +34,12 @@ extension MemoryTable {
         policy.climber.climb(hits: hits, requests: hits &+ misses, entries: count)
         while policy.isWindowOver {
             let candidate = policy.window.oldest
-            if use(Int(candidate)).isVisited {
-                changeUse(Int(candidate)) { $0.isVisited = false }
+            if slots.use(Int(candidate)).isVisited {
+                slots.changeUse(Int(candidate)) { $0.isVisited = false }
                 policy.window.renew(candidate, links)
             } else if !policy.isOver || admits(candidate, &discarded) {
                 policy.window.remove(candidate, links)
-                changeUse(Int(candidate)) { $0.isMain = true }
+                slots.changeUse(Int(candidate)) { $0.isMain = true }
                 policy.main.append(candidate, links)
             } else {
                 evict(candidate, &discarded)
@@ -54,19 +54,19 @@ extension MemoryTable {
     private mutating func admits(_ candidate: UInt32, _ discarded: inout [Entry]) -> Bool {
         guard var victim = mainVictim() else { return false }
         // Less the request that brought it in: in a loop larger than the limit, all keys are then equal, and none moves.
-        let frequency = Int(use(Int(candidate)).frequency) - 1
+        let frequency = Int(slots.use(Int(candidate)).frequency) - 1
         var victims = 0
         var rival = 0
         var bytes = 0
         while true {
-            rival += Int(use(Int(victim)).frequency)
+            rival += Int(slots.use(Int(victim)).frequency)
             victims += 1
             bytes += links[Int(victim)].cost
             guard frequency > rival else { return false }
             if bytes >= policy.excessBytes, victims >= policy.excessCount { break }
             var next = links[Int(victim)].newer
-            while next != EntryLink.none, use(Int(next)).isVisited {
-                changeUse(Int(next)) { $0.isVisited = false }
+            while next != EntryLink.none, slots.use(Int(next)).isVisited {
+                slots.changeUse(Int(next)) { $0.isVisited = false }
                 let after = links[Int(next)].newer
                 policy.main.renew(next, links)
                 next = after == EntryLink.none ? next : after
@@ -82,15 +82,15 @@ extension MemoryTable {
     private mutating func mainVictim() -> UInt32? {
         while policy.main.oldest != EntryLink.none {
             let oldest = policy.main.oldest
-            guard use(Int(oldest)).isVisited else { return oldest }
-            changeUse(Int(oldest)) { $0.isVisited = false }
+            guard slots.use(Int(oldest)).isVisited else { return oldest }
+            slots.changeUse(Int(oldest)) { $0.isVisited = false }
             policy.main.renew(oldest, links)
         }
         return nil
     }
 
     private mutating func evict(_ index: UInt32, _ discarded: inout [Entry]) {
-        sketch.raise(links[Int(index)].hash, to: use(Int(index)).frequency)
+        sketch.raise(links[Int(index)].hash, to: slots.use(Int(index)).frequency)
         discarded.append(take(Int(index)))
         policy.evictions += 1
     }
@@ -100,7 +100,7 @@ extension MemoryTable {
     private mutating func ageIfDue() {
         guard notes > 7 * max(count, 16) else { return }
         notes /= 2
-        for index in 0..<capacity { changeUse(index) { $0.halve() } }
+        for index in 0..<slots.capacity { slots.changeUse(index) { $0.halve() } }
         sketch.halve()
     }
 }

@@ -13,10 +13,27 @@ struct MemoryShard<Key: Hashable & Sendable, Element: Sendable>: ~Copyable {
     @usableFromInline let stripes: UnsafeMutableRawPointer
     @usableFromInline let stripeMask: Int
 
-    /// A reader's lock and what it counted, until a writer collects that.
+    /// Where a reader's lock is, and what it counted until a writer collects that. A cache line, and the neighbour that is
+    /// fetched with it, belong to it alone.
     @usableFromInline
-    struct Stripe: ~Copyable {
-        @usableFromInline let lock = SpinLock()
+    struct Stripe {
+        @inlinable static var size: Int { 128 }
+        @usableFromInline let base: UnsafeMutableRawPointer
+
+        @inlinable @inline(__always)
+        init(base: UnsafeMutableRawPointer) {
+            self.base = base
+        }
+
+        @inlinable @inline(__always)
+        var lock: UnsafeMutablePointer<SpinLock> { base.assumingMemoryBound(to: SpinLock.self) }
+
+        @inlinable @inline(__always)
+        var counts: UnsafeMutablePointer<ReaderCounts> { (base + 16).assumingMemoryBound(to: ReaderCounts.self) }
+    }
+
+    @usableFromInline
+    struct ReaderCounts {
         @usableFromInline var hits = 0
         /// How often a use changed a frequency.
         @usableFromInline var notes = 0
@@ -26,42 +43,48 @@ struct MemoryShard<Key: Hashable & Sendable, Element: Sendable>: ~Copyable {
     init(_ table: Table, stripeCount: Int) {
         self.table = table
         stripeMask = stripeCount - 1
-        stripes = .allocate(byteCount: stripeCount * 128, alignment: 128)
-        for index in 0..<stripeCount { stripe(index).initialize(to: Stripe()) }
+        stripes = .allocate(byteCount: stripeCount * Stripe.size, alignment: Stripe.size)
+        for index in 0..<stripeCount {
+            stripe(index).lock.initialize(to: SpinLock())
+            stripe(index).counts.initialize(to: ReaderCounts())
+        }
     }
 
     deinit {
-        for index in 0...stripeMask { stripe(index).deinitialize(count: 1) }
+        for index in 0...stripeMask { stripe(index).lock.deinitialize(count: 1) }
         stripes.deallocate()
     }
 
-    /// Neighbours share neither a cache line nor a pair of lines that is fetched together.
     @inlinable @inline(__always)
-    func stripe(_ index: Int) -> UnsafeMutablePointer<Stripe> {
-        (stripes + index &* 128).assumingMemoryBound(to: Stripe.self)
+    func stripe(_ index: Int) -> Stripe {
+        Stripe(base: stripes + index &* Stripe.size)
     }
 
     /// The stripe the calling thread should take. Which one it is matters only for speed: told by where the thread's
     /// stack is, since that costs nothing.
     @inlinable @inline(__always)
-    func ownStripe() -> UnsafeMutablePointer<Stripe> {
+    func ownStripe() -> Stripe {
         var mark: UInt8 = 0
         let place = withUnsafeMutablePointer(to: &mark) { UInt(bitPattern: $0) >> 20 }
         return stripe(Int(truncatingIfNeeded: UInt64(place) &* 0x9e37_79b9_7f4a_7c15 >> 48) & stripeMask)
     }
 
-    /// Takes all stripes, and collects what their readers counted.
-    mutating func lock() {
+    /// Takes all stripes.
+    func lock() {
+        for index in 0...stripeMask { stripe(index).lock.pointee.lock() }
+    }
+
+    /// Adds what readers counted to the table's counts. For who holds all stripes.
+    mutating func collectCounts() {
         for index in 0...stripeMask {
-            let stripe = stripe(index)
-            stripe.pointee.lock.lock()
-            table.hits &+= stripe.pointee.hits
-            table.notes &+= stripe.pointee.notes
-            (stripe.pointee.hits, stripe.pointee.notes) = (0, 0)
+            let counts = stripe(index).counts
+            table.hits &+= counts.pointee.hits
+            table.notes &+= counts.pointee.notes
+            counts.pointee = ReaderCounts()
         }
     }
 
     func unlock() {
-        for index in 0...stripeMask { stripe(index).pointee.lock.unlock() }
+        for index in 0...stripeMask { stripe(index).lock.pointee.unlock() }
     }
 }

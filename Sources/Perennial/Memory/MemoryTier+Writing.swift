@@ -21,8 +21,8 @@ extension MemoryTier {
     public func update(_ key: Key, _ body: (Element?) throws -> Change) rethrows -> Element? {
         let hash = keyHash.hash(key)
         return try withTable(shard(hash)) { table, discarded in
-            let index = table.find(key, hash)
-            let old = index < 0 ? nil : table.entries[index].element
+            let index = table.slots.find(key, hash)
+            let old = index < 0 ? nil : table.slots.entries[index].element
             switch try body(old) {
             case .keep:
                 break
@@ -56,7 +56,7 @@ extension MemoryTier {
     public func removeAll(where predicate: (_ key: Key, _ element: Element) throws -> Bool) rethrows {
         try visit(
             each: { table, index, discarded in
-                let entry = table.entries[index]
+                let entry = table.slots.entries[index]
                 if try predicate(entry.key, entry.element) { discarded.append(table.take(index)) }
             },
             betweenLocks: {})
@@ -68,8 +68,8 @@ extension MemoryTier {
         var copies: [(Table.Entry, Bool)] = []
         try visit(
             each: { table, index, _ in
-                copies.append((table.entries[index], table.use(index).isUsed))
-                table.changeUse(index) { $0.isUsed = false }
+                copies.append((table.slots.entries[index], table.slots.use(index).isUsed))
+                table.slots.changeUse(index) { $0.isUsed = false }
             },
             betweenLocks: {
                 for (entry, wasUsed) in copies { try body(entry.key, entry.element, wasUsed) }
@@ -90,12 +90,12 @@ extension MemoryTier {
             while !isDone {
                 try withTable(shard(at: number)) { table, discarded in
                     if table.rebuilds != rebuilds { (next, rebuilds) = (0, table.rebuilds) }
-                    let end = min(next + 512, table.capacity)
-                    for index in next..<end where table.use(index).isPresent {
+                    let end = min(next + 512, table.slots.capacity)
+                    for index in next..<end where table.slots.use(index).isPresent {
                         try body(&table, index, &discarded)
                     }
                     next = end
-                    isDone = end == table.capacity
+                    isDone = end == table.slots.capacity
                 }
                 try betweenLocks()
             }

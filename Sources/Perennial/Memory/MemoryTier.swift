@@ -90,17 +90,17 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
         let hash = keyHash.hash(key)
         let shard = shard(hash)
         let stripe = shard.pointee.ownStripe()
-        stripe.pointee.lock.lock()
-        let index = shard.pointee.table.find(key, hash)
+        stripe.lock.pointee.lock()
+        let index = shard.pointee.table.slots.find(key, hash)
         guard index >= 0 else {
-            stripe.pointee.lock.unlock()
+            stripe.lock.pointee.unlock()
             noteMiss(hash)
             return nil
         }
-        stripe.pointee.hits &+= 1
-        if shard.pointee.table.noteUse(index) { stripe.pointee.notes &+= 1 }
-        let element = shard.pointee.table.entries[index].element
-        stripe.pointee.lock.unlock()
+        stripe.counts.pointee.hits &+= 1
+        if shard.pointee.table.slots.noteUse(index) { stripe.counts.pointee.notes &+= 1 }
+        let element = shard.pointee.table.slots.entries[index].element
+        stripe.lock.pointee.unlock()
         return element
     }
 
@@ -115,10 +115,10 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
         let hash = keyHash.hash(key)
         let shard = shard(hash)
         let stripe = shard.pointee.ownStripe()
-        stripe.pointee.lock.lock()
-        defer { stripe.pointee.lock.unlock() }
-        let index = shard.pointee.table.find(key, hash)
-        return index < 0 ? nil : shard.pointee.table.entries[index].element
+        stripe.lock.pointee.lock()
+        defer { stripe.lock.pointee.unlock() }
+        let index = shard.pointee.table.slots.find(key, hash)
+        return index < 0 ? nil : shard.pointee.table.slots.entries[index].element
     }
 
     /// Counts since the tier was made, and what it holds now.
@@ -163,6 +163,7 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
             shard.pointee.unlock()
             withExtendedLifetime(discarded) {}
         }
+        shard.pointee.collectCounts()
         return try body(&shard.pointee.table, &discarded)
     }
 }

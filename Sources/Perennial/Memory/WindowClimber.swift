@@ -5,7 +5,7 @@ struct WindowClimber {
     /// The window's part of the limits, from 0 to 1.
     var share = 0.01
     /// A step as long as the first is taken again when the hit ratio changes by 0.05: another kind of load has come.
-    private static let firstStep = 0.03
+    private static let firstStep = 0.04
     private var step = WindowClimber.firstStep
     private var ratio = 0.0
     private var hits = 0
@@ -32,7 +32,7 @@ struct WindowClimber {
         if abs(change) >= 0.05 {
             step = (step < 0 ? -1 : 1) * Self.firstStep
         } else {
-            step *= 0.98
+            step *= 0.9
         }
         share = min(max(share + step, 0.01), 0.8)
     }
