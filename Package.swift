@@ -90,8 +90,9 @@ let package = Package(
         .testTarget(name: "PerennialTests", dependencies: ["Perennial", "PerennialTesting"], swiftSettings: settings),
         .executableTarget(
             name: "fleet", dependencies: ["Perennial", "PerennialSQLite"], path: "Tests/Fleet", swiftSettings: settings),
+        .testTarget(name: "FleetTests", dependencies: ["fleet"], swiftSettings: settings),
         .testTarget(
-            name: "PerennialSQLiteTests", dependencies: ["PerennialSQLite", "PerennialTesting", "fleet"],
+            name: "PerennialSQLiteTests", dependencies: ["PerennialSQLite", "PerennialTesting"],
             swiftSettings: settings),
         .testTarget(
             name: "PerennialHTTPTests", dependencies: ["PerennialHTTP", "PerennialTesting"], swiftSettings: settings),
