@@ -11,7 +11,8 @@ struct Fleet {
         let backend = try SQLiteBackend(path: arguments["file"])
         let journal = Journal(path: arguments["journal"])
         switch arguments.command {
-        case "seed": try await seed(backend, count: Int(arguments["count"])!, jobs: arguments["jobs", default: "yes"] == "yes")
+        case "seed":
+            try await seed(backend, count: Int(arguments["count"])!, jobs: arguments["jobs", default: "yes"] == "yes")
         case "read": try await read(backend, journal, arguments)
         case "work": try await work(backend, journal, arguments)
         case "check": try await check(backend)

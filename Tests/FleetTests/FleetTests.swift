@@ -22,7 +22,9 @@ import Testing
         #expect(try fleet.journal().filter { $0.what == "begin" }.count == 1)
     }
 
-    @Test func `workers killed at random lose no job, do none twice at the same time, and damage no entry`() async throws {
+    @Test func `workers killed at random lose no job, do none twice at the same time, and damage no entry`()
+        async throws
+    {
         let kills = Int(ProcessInfo.processInfo.environment["FLEET_KILLS"] ?? "10")!
         let count = Int(ProcessInfo.processInfo.environment["FLEET_ENTRIES"] ?? "2000")!
         let fleet = try FleetFiles()
@@ -35,7 +37,9 @@ import Testing
         #expect(state == ["seeded 0 fetched \(count) damaged 0", "queued 0 running 0 dead 0"])
         let overlaps = try fleet.overlaps(endOfLife: report.endOfLife)
         #expect(overlaps.isEmpty)
-        print("kill -9 \(kills) times, \(count) entries: \(try fleet.journal().filter { $0.what == "begin" }.count) fetches")
+        print(
+            "kill -9 \(kills) times, \(count) entries: \(try fleet.journal().filter { $0.what == "begin" }.count) fetches"
+        )
     }
 }
 
@@ -107,7 +111,8 @@ struct FleetFiles: Sendable {
     ) throws -> [String] {
         let machines = (0..<4).map { _ in
             process([
-                "read", "--key", "key-0", "--readers", "\(readers)", "--delay", "\(delay)", "--warm", warm ? "yes" : "no",
+                "read", "--key", "key-0", "--readers", "\(readers)", "--delay", "\(delay)", "--warm",
+                warm ? "yes" : "no",
                 "--workers", "\(workers)", "--patience", "\(patience)",
             ])
         }
@@ -179,7 +184,9 @@ struct FleetFiles: Sendable {
 extension FileHandle {
     fileprivate func readLine() -> String {
         var line = Data()
-        while let byte = try? read(upToCount: 1), let first = byte.first, first != UInt8(ascii: "\n") { line.append(first) }
+        while let byte = try? read(upToCount: 1), let first = byte.first, first != UInt8(ascii: "\n") {
+            line.append(first)
+        }
         return String(decoding: line, as: UTF8.self)
     }
 }

@@ -1,4 +1,3 @@
-
 /// One piece of work on one key that any number of readers wait for.
 ///
 /// It belongs to nobody: a reader who gives up leaves, and the flight goes on.

@@ -1,4 +1,3 @@
-
 /// The heartbeat of leases: extends those that are held for long, every third of the lease time.
 final class LeaseKeeper: Sendable {
     private struct Lease: Hashable {

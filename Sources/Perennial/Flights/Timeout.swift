@@ -1,4 +1,3 @@
-
 /// Runs `work` for at most `timeout`, also when it does not heed its cancellation: then it is left to end by itself.
 /// - Throws: ``FetchTimeout`` after `timeout`; what `work` throws.
 func withTimeout<Result: Sendable>(
