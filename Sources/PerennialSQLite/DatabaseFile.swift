@@ -17,6 +17,8 @@ final class DatabaseFile: Sendable {
         var identity: FileSystem.Identity?
         /// What is wrong with writing, once it has been logged.
         var trouble: String?
+        /// The trouble is that the file can't be opened for writing.
+        var isReadOnly = false
         var isClosed = false
     }
 
@@ -34,6 +36,10 @@ final class DatabaseFile: Sendable {
     /// A connection of an older epoch is closed and opened anew before its next use.
     var epoch: Int { status.withLock { $0.epoch } }
 
+    /// Readers are to be closed after each use: while one is open on a file that it could only open read-only, SQLite
+    /// lets no connection of this process write to it.
+    var isReadOnly: Bool { status.withLock { $0.isReadOnly } }
+
     /// From now on nothing can be opened.
     func close() { status.withLock { $0.isClosed = true } }
 
@@ -49,6 +55,8 @@ final class DatabaseFile: Sendable {
         let queue = try DatabaseQueue(path: path, configuration: configuration(.writer))
         try queue.inDatabase { db in
             if db.isReadOnly { throw SQLiteBackendError.readOnly(path: path) }
+            // Before anything is written: the file may be somebody else's.
+            _ = try Schema.check(db, path: path)
             // In this order: the first must come before the file has any page.
             try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
             try db.execute(sql: "PRAGMA journal_mode = WAL")
@@ -59,6 +67,8 @@ final class DatabaseFile: Sendable {
     }
 
     private func openReader(_ role: Role) throws -> DatabaseQueue {
+        // It was moved aside or deleted, and no writer has made the next one yet.
+        if FileSystem.Identity(path: path) == nil { try openWriter().close() }
         do {
             return try checked(DatabaseQueue(path: path, configuration: configuration(role)))
         } catch let error as DatabaseError where error.isAboutAccess && FileSystem.Identity(path: path) != nil {
@@ -72,8 +82,11 @@ final class DatabaseFile: Sendable {
         }
     }
 
+    /// - Returns: the connection, once the file has its tables: another process may be about to make them.
     private func checked(_ queue: DatabaseQueue) throws -> DatabaseQueue {
-        _ = try queue.inDatabase { db in try Schema.check(db, path: path) }
+        if try queue.inDatabase({ db in try Schema.check(db, path: path) }) < Schema.version {
+            try openWriter().close()
+        }
         return queue
     }
 
@@ -103,9 +116,9 @@ final class DatabaseFile: Sendable {
             try db.execute(sql: "PRAGMA cache_size = \(role == .browser ? -2_000 : -16_000)")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
             if role == .writer {
-                // In pages of 4 KiB: seldom enough to be cheap, often enough that opening after a crash, which
-                // reads the whole log, stays quick.
-                try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
+                // In pages of 4 KiB: seldom enough that syncing to the disk costs little, often enough that opening
+                // after a crash, which reads the whole log, stays quick.
+                try db.execute(sql: "PRAGMA wal_autocheckpoint = 16000")
                 try db.execute(sql: "PRAGMA journal_size_limit = 67108864")
                 if let maximumPageCount { try db.execute(sql: "PRAGMA max_page_count = \(maximumPageCount)") }
             }
@@ -144,7 +157,9 @@ final class DatabaseFile: Sendable {
 
     /// Says once that writing fails.
     func writingFailed(_ error: any Error) {
+        let isReadOnly = (error as? DatabaseError)?.isAboutAccess ?? (error is SQLiteBackendError)
         let isNew = status.withLock { status in
+            status.isReadOnly = isReadOnly
             defer { status.trouble = String(describing: error) }
             return status.trouble == nil
         }
@@ -156,6 +171,7 @@ final class DatabaseFile: Sendable {
         let healed = status.withLock { status in
             guard status.trouble != nil else { return false }
             status.trouble = nil
+            status.isReadOnly = false
             // Readers may have been opened for a medium that never changes.
             status.epoch += 1
             return true

@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import GRDB
 import Perennial
 import Synchronization
@@ -111,6 +112,8 @@ final class Lane: @unchecked Sendable {
 
     private func drain() {
         while true {
+            // Those who are about to bring more get to do so first: fuller transactions, fewer of them.
+            sched_yield()
             let batch = nextBatch()
             if batch.isEmpty { return }
             run(batch)
@@ -120,13 +123,16 @@ final class Lane: @unchecked Sendable {
     private func run(_ batch: [Item], isRepair: Bool = false) {
         do {
             let dones = try openConnection().inDatabase { db in try commit(batch, db) }
-            if role == .writer { file.writingWorked() }
+            if role == .writer { file.writingWorked() } else if file.isReadOnly { closeConnection() }
             for done in dones { done() }
         } catch let error as DatabaseError where error.isDamage && !isRepair {
             repair(batch, error)
         } catch let error as DatabaseError where error.isAboutAccess {
-            closeConnection()
-            lastFailure = (error, .now)
+            // Not when it could not even be opened: the time of that is noted already.
+            if connection != nil {
+                closeConnection()
+                lastFailure = (error, .now)
+            }
             fail(batch, error)
         } catch let error as SQLiteBackendError {
             fail(batch, error)

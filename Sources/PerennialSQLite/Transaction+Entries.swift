@@ -90,7 +90,9 @@ extension Transaction {
         metadata.size = entry.bytes.count
         let generation = ledger.nextGeneration()
         let id = try write(metadata, generation: generation, over: old)
-        try db.run("INSERT OR REPLACE INTO value (entry, bytes) VALUES (?, ?)", id, entry.bytes)
+        let isUpdated =
+            try old?.isLive == true && db.run("UPDATE value SET bytes = ? WHERE entry = ?", entry.bytes, id) > 0
+        if !isUpdated { try db.run("INSERT OR REPLACE INTO value (entry, bytes) VALUES (?, ?)", id, entry.bytes) }
         changes.append(.written(key, Generation(generation)))
         return .saved(Generation(generation))
     }

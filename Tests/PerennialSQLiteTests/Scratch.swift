@@ -10,6 +10,7 @@ import Testing
 /// A folder for one test, gone after it.
 final class Scratch: Sendable {
     let folder: String
+    private let opened = Mutex<[SQLiteBackend]>([])
 
     init() throws {
         var template = Array(
@@ -26,8 +27,25 @@ final class Scratch: Sendable {
         ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
     }
 
+    func copyFiles(to other: Scratch) throws {
+        for name in files {
+            try FileManager.default.copyItem(atPath: "\(folder)/\(name)", toPath: "\(other.folder)/\(name)")
+        }
+    }
+
     func permissions(_ path: String) throws -> Int {
         try #require(FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? NSNumber).intValue
+    }
+
+    /// Opens a backend on this folder's file, to be closed with ``closeAll()``.
+    func open(sizeLimit: Int? = nil) throws -> SQLiteBackend {
+        let backend = try SQLiteBackend(path: path, sizeLimit: sizeLimit)
+        opened.withLock { $0.append(backend) }
+        return backend
+    }
+
+    func closeAll() async {
+        for backend in opened.withLock({ $0 }) { await backend.close() }
     }
 
     /// Gives a backend on this folder's file and closes it afterwards.

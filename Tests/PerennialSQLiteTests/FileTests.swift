@@ -1,0 +1,151 @@
+import Foundation
+import GRDB
+import Perennial
+import PerennialTesting
+import Testing
+
+@testable import PerennialSQLite
+
+/// The file: private, shared, kept, refused when it is somebody else's.
+@Suite struct FileTests {
+    @Test func `the file, its side files and its new folders are its owner's only`() async throws {
+        let scratch = try Scratch()
+        let folder = scratch.folder + "/new/deeper"
+        let backend = try SQLiteBackend(path: folder + "/cache.sqlite")
+        try await backend.put(Samples.entry())
+        #expect(try await backend.entry() != nil)
+        #expect(try scratch.permissions(scratch.folder + "/new") == 0o700)
+        #expect(try scratch.permissions(folder) == 0o700)
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+        #expect(names == ["cache.sqlite", "cache.sqlite-shm", "cache.sqlite-wal"])
+        for name in names { #expect(try scratch.permissions("\(folder)/\(name)") == 0o600, "\(name)") }
+        await backend.close()
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["cache.sqlite"])
+    }
+
+    @Test func `entries and jobs outlive the backend`() async throws {
+        let scratch = try Scratch()
+        try await scratch.withBackend { backend in
+            try await backend.put(Samples.entry(tags: ["x"]))
+            _ = try await backend.enqueue(Samples.job(), notBefore: Samples.now, now: Samples.now)
+        }
+        try await scratch.withBackend { backend in
+            let entry = try await backend.entry()
+            #expect(entry?.metadata.tags == ["x"])
+            let queued = try await backend.counts()[.queued]
+            #expect(queued == 1)
+            let count = try await backend.statistics().entries
+            #expect(count == 1)
+        }
+    }
+
+    @Test func `what was saved survives a process that ends without closing`() async throws {
+        let scratch = try Scratch()
+        let copy = try Scratch()
+        try await scratch.withBackend { backend in
+            try await backend.put(Samples.entry())
+            // As after kill -9: the file and its log as they are, without the memory shared by its readers.
+            for name in ["cache.sqlite", "cache.sqlite-wal"] {
+                try FileManager.default.copyItem(
+                    atPath: "\(scratch.folder)/\(name)", toPath: "\(copy.folder)/\(name)")
+            }
+        }
+        let entry = try await copy.withBackend { try await $0.entry() }
+        #expect(entry != nil)
+    }
+
+    @Test func `a closed backend throws and ends its streams`() async throws {
+        let scratch = try Scratch()
+        let backend = try SQLiteBackend(path: scratch.path)
+        let stream = backend.changes()
+        await backend.close()
+        for await _ in stream {}
+        await #expect(throws: SQLiteBackendError.self) { try await backend.entry() }
+        await #expect(throws: SQLiteBackendError.self) { try await backend.put(Samples.entry()) }
+        await backend.close()
+    }
+
+    @Test func `a file of a newer version is refused and left alone`() async throws {
+        let scratch = try Scratch()
+        _ = try await scratch.withBackend { try await $0.put(Samples.entry()) }
+        try await DatabaseQueue(path: scratch.path).write { try $0.execute(sql: "PRAGMA user_version = 99") }
+        let error = #expect(throws: SQLiteBackendError.self) { try SQLiteBackend(path: scratch.path) }
+        #expect(error?.reason == .newerSchema)
+        #expect(error?.description.contains("99") == true)
+        #expect(error?.description.contains(scratch.path) == true)
+        #expect(scratch.files.allSatisfy { $0.hasPrefix("cache.sqlite") && !$0.contains("damaged") })
+    }
+
+    @Test func `another program's database is refused and left alone`() async throws {
+        let scratch = try Scratch()
+        try await DatabaseQueue(path: scratch.path).write { try $0.execute(sql: "CREATE TABLE theirs (x)") }
+        let before = try Data(contentsOf: URL(fileURLWithPath: scratch.path))
+        let error = #expect(throws: SQLiteBackendError.self) { try SQLiteBackend(path: scratch.path) }
+        #expect(error?.reason == .foreignDatabase)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: scratch.path)) == before)
+    }
+
+    @Test func `a path that can't be a file is a clear error`() throws {
+        let scratch = try Scratch()
+        let error = #expect(throws: SQLiteBackendError.self) { try SQLiteBackend(path: scratch.folder) }
+        #expect(error?.reason == .cannotOpen)
+        let missing = #expect(throws: SQLiteBackendError.self) {
+            try SQLiteBackend(path: "/proc/no/such/folder/cache.sqlite")
+        }
+        #expect(missing?.reason == .cannotOpen)
+        #expect(missing?.description.contains("/proc/no/such/folder/cache.sqlite") == true)
+    }
+
+    @Test func `many that open one new file at once all succeed`() async throws {
+        let scratch = try Scratch()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<8 {
+                group.addTask {
+                    try await scratch.withBackend { backend in
+                        _ = try await backend.put(Samples.entry(Samples.key("\(number)")))
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        let statistics = try await scratch.withBackend { try await $0.statistics() }
+        #expect(statistics.entries == 8)
+    }
+
+    @Test func `the feed tells what another backend on the file wrote`() async throws {
+        let scratch = try Scratch()
+        try await scratch.withBackend { mine in
+            let saves = mine.changes()
+            let purges = mine.changes()
+            try await scratch.withBackend { theirs in
+                guard case .saved(let generation) = try await theirs.put(Samples.entry()) else { return }
+                for await changes in saves where changes.contains(.written(Samples.key(), generation)) { break }
+                _ = try await theirs.remove(.cache("people"), now: Samples.now)
+            }
+            for await changes in purges where changes.contains(.missed) { break }
+        }
+    }
+
+    @Test func `values that make no sense are missing, counted, and logged once`() async throws {
+        let scratch = try Scratch()
+        let log = LogLines()
+        let keys = ["limits", "size", "gone", "fine"].map { Samples.key($0) }
+        try await scratch.withBackend { backend in
+            for key in keys { try await backend.put(Samples.entry(key)) }
+        }
+        try await DatabaseQueue(path: scratch.path).write { db in
+            try db.execute(sql: "UPDATE entry SET expire_after = -5 WHERE key = 'limits'")
+            try db.execute(sql: "UPDATE entry SET size = 3 WHERE key = 'size'")
+            try db.execute(sql: "DELETE FROM value WHERE entry = (SELECT id FROM entry WHERE key = 'gone')")
+        }
+        try await scratch.withBackend(log: log) { backend in
+            let isThere = try await backend.read(keys).map { $0.entry != nil }
+            #expect(isThere == [false, false, false, true])
+            #expect(backend.unreadableCount == 3)
+            for key in keys { try await backend.put(Samples.entry(key)) }
+            #expect(try await backend.read(keys).allSatisfy { $0.entry != nil })
+        }
+        #expect(log.all.count == 1)
+        #expect(log.all.first?.contains("makes no sense") == true)
+    }
+}
