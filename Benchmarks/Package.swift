@@ -23,5 +23,11 @@ let package = Package(
         .executableTarget(
             name: "hit-ratio", dependencies: [.product(name: "Perennial", package: "Perennial")],
             path: "Sources/HitRatio", swiftSettings: settings),
+        .executableTarget(
+            name: "queue",
+            dependencies: [
+                .product(name: "Perennial", package: "Perennial"), .product(name: "PerennialSQLite", package: "Perennial"),
+            ],
+            path: "Sources/Queue", swiftSettings: settings),
     ]
 )

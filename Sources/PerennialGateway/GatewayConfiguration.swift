@@ -74,8 +74,10 @@ public struct GatewayConfiguration: Sendable {
 
     /// The engine's policy. Limits always come with the response; these are for what has none.
     func policy() throws(PolicyError) -> Policy {
-        var limits = Limits.standard
-        if case .policy(let given, _) = freshness { limits = given }
+        guard case .policy(let limits, _) = freshness else {
+            // What the origin said about its own response is kept to the second.
+            return try Policy(jitter: 0, softTimeout: softTimeout, timeout: timeout)
+        }
         return try Policy(limits: limits, softTimeout: softTimeout, timeout: timeout)
     }
 }

@@ -59,11 +59,23 @@ final class DatabaseFile: Sendable {
             _ = try Schema.check(db, path: path)
             // In this order: the first must come before the file has any page.
             try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
-            try db.execute(sql: "PRAGMA journal_mode = WAL")
+            try Self.enterWAL(db)
             try Schema.migrate(db, path: path)
         }
         status.withLock { $0.identity = FileSystem.Identity(path: path) }
         return queue
+    }
+
+    /// Where several processes turn a new file's log on at once, SQLite calls all but one of them busy without asking the
+    /// busy handler, which it fears to be a deadlock: they try again.
+    private static func enterWAL(_ db: Database) throws {
+        for tries in 0... {
+            do {
+                return try db.execute(sql: "PRAGMA journal_mode = WAL")
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY && tries < 1_000 {
+                usleep(5_000)
+            }
+        }
     }
 
     private func openReader(_ role: Role) throws -> DatabaseQueue {

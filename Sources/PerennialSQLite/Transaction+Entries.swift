@@ -164,7 +164,7 @@ extension Transaction {
                 """,
                 generation, metadata.isAbsent ? 1 : 0, metadata.format, metadata.savedAt.milliseconds,
                 metadata.confirmedAt.milliseconds, limits.refreshAfter.milliseconds, limits.expireAfter.milliseconds,
-                limits.staleIfError.milliseconds, metadata.freshness.uselessAt.milliseconds, usedAt,
+                limits.staleIfError.milliseconds, metadata.deadAt.milliseconds, usedAt,
                 metadata.markedStaleAt?.milliseconds, metadata.validator?.etag, metadata.validator?.lastModified,
                 tags, metadata.size, cost, id)
         } else {
@@ -177,7 +177,7 @@ extension Transaction {
                 """,
                 generation, metadata.isAbsent ? 1 : 0, metadata.format, metadata.savedAt.milliseconds,
                 metadata.confirmedAt.milliseconds, limits.refreshAfter.milliseconds, limits.expireAfter.milliseconds,
-                limits.staleIfError.milliseconds, metadata.freshness.uselessAt.milliseconds, usedAt,
+                limits.staleIfError.milliseconds, metadata.deadAt.milliseconds, usedAt,
                 metadata.markedStaleAt?.milliseconds, metadata.validator?.etag, metadata.validator?.lastModified,
                 tags, metadata.size, cost, key.cache, key.key)
             id = db.lastInsertedRowID

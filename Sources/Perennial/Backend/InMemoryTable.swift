@@ -168,7 +168,7 @@ struct InMemoryTable {
         leases = leases.filter { $0.value.until > now }
         forget(before: now - Self.memory)
         var report = MaintenanceReport()
-        for (key, row) in rows where !row.entry.metadata.freshness.isUsableOnError(at: now) {
+        for (key, row) in rows where now >= row.entry.metadata.deadAt {
             if report.dead == batch {
                 report.isUnfinished = true
                 return report

@@ -62,7 +62,7 @@ public protocol Store: Sendable {
     /// when the store closes or its consumer is cancelled. It may repeat a change and may name this process's own.
     func changes() -> AsyncStream<[StoreChange]>
 
-    /// The janitor: removes what may never be served again (past `staleIfError`), then, while the store is over its
+    /// The janitor: removes what is dead (``EntryMetadata/deadAt``), then, while the store is over its
     /// limit, the least recently used. Does a bounded amount of work a call.
     func maintain(now: Timestamp) async throws -> MaintenanceReport
 

@@ -106,6 +106,12 @@ public struct EntryMetadata: Hashable, Sendable {
     public var freshness: Freshness {
         Freshness(confirmedAt: confirmedAt, limits: limits, markedStaleAt: markedStaleAt)
     }
+
+    /// From then on the janitor removes it: when it may not be served any more, even on error; with a validator a day
+    /// later, since until then the origin may still say "not modified" and save sending the value again.
+    public var deadAt: Timestamp {
+        validator == nil ? freshness.uselessAt : freshness.uselessAt + .days(1)
+    }
 }
 
 /// An entry as a store keeps it: its metadata and the encoded value.

@@ -29,6 +29,14 @@ extension StoreConformance {
             try requireEqual(left, ["b", "c"], "what is left")
             try requireEqual(try await store.statistics().entries, 2, "the number of entries")
         },
+        Check("an entry with a validator is kept a day longer, for the origin to confirm") { store in
+            try await store.save(Samples.entry(validator: Validator(etag: "\"1\"")))
+            let end = Samples.now + .days(7)
+            let early = try await maintain(store, now: end + .hours(23))
+            try requireEqual(early, MaintenanceReport(), "the report on the same day")
+            let report = try await maintain(store, now: end + .days(1))
+            try requireEqual(report, MaintenanceReport(dead: 1), "the report a day later")
+        },
         Check("a confirmation keeps an entry from the janitor") { store in
             let entry = Samples.entry()
             try await store.save(entry)
