@@ -55,10 +55,11 @@ extension Cache {
             }
         }
         guard !keys.isEmpty else { return }
+        // Until it has worked: what was removed elsewhere must not go on being served. The feed keeps what comes meanwhile.
         let stale = keys
-        if await storeReads.attempt({ try await reload(stale) }) == nil {
-            // What can't be checked is looked up in the store by its next reader, if the store is back by then.
-            logger.debug("changed entries could not be read again")
+        let wasWritten = !changes.contains(.missed)
+        while await storeReads.attempt({ try await reload(stale, wasWritten: wasWritten) }) == nil {
+            guard (try? await time.sleep(for: .seconds(1))) != nil else { return }
         }
     }
 
@@ -69,8 +70,20 @@ extension Cache {
         let now = time.now
         let keys = used
         _ = await storeWrites.attempt {
-            if !keys.isEmpty { try await backend.store.touch(keys, now: now) }
-            for _ in 0..<100 where try await backend.store.maintain(now: now).isUnfinished {}
+            // In pieces, since other processes wait for the store meanwhile.
+            for start in stride(from: 0, to: keys.count, by: 500) {
+                try await backend.store.touch(Array(keys[start..<min(start + 500, keys.count)]), now: now)
+            }
+            for _ in 0..<100 {
+                if try await !backend.store.maintain(now: now).isUnfinished { break }
+            }
+        }
+        // Without readers nobody else would notice that what failed works again.
+        if storeReads.failure != nil {
+            _ = await storeReads.attempt { try await backend.store.read([EntryKey(cache: name, key: "")]) }
+        }
+        if queueCalls.failure != nil {
+            _ = await queueCalls.attempt { try await backend.queue.counts() }
         }
     }
 }

@@ -62,6 +62,7 @@ extension Cache {
                 unanswered.append((key, flight))
             }
         }
+        guard !unanswered.isEmpty else { return }
         let unansweredKeys = unanswered.map { entryKey($0.0) }
         let outcomes = await storeWrites.attempt {
             try await backend.store.lease(unansweredKeys, token: token, until: now + policy.leaseTime, now: now)
@@ -92,14 +93,20 @@ extension Cache {
     ) async {
         let keys = asked.map(\.key)
         let deadline = began + policy.timeout
+        func letGo() {
+            for (key, _, ticket) in asked { leases.letGo(entryKey(key), ticket.token) }
+        }
         // One token holds the leases of all keys; the heartbeat counts them by the names of their keys.
         for (key, _, ticket) in asked where ticket.fence != nil { leases.hold(entryKey(key), ticket.token) }
-        defer { for (key, _, ticket) in asked { leases.letGo(entryKey(key), ticket.token) } }
+        defer { letGo() }
         count { $0.fetches += 1 }
+        let timers = asked.map { startSoftTimer($0.flight, $0.ticket.known) }
+        defer { for timer in timers { timer?.cancel() } }
         do {
             let fetched = try await withTimeout(policy.timeout, time) { [origin] in
                 try await origin.withPermit(.reader) { try await batch(keys, deadline) }
             }
+            letGo()
             await withDiscardingTaskGroup { group in
                 for (key, flight, ticket) in asked {
                     group.addTask {
@@ -116,6 +123,7 @@ extension Cache {
                 }
             }
         } catch {
+            letGo()
             count { $0.fetchFailures += 1 }
             for (key, flight, ticket) in asked {
                 flights.land(key, flight, await gaveUp(key, ticket, error))

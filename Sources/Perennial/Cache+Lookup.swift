@@ -31,7 +31,10 @@ extension Cache {
             switch try await flight.wait(at: time.now) {
             // Not meant for those who joined: they begin a flight of their own.
             case .turnedBack: continue
-            case .notStored(.some) where !isNew: continue
+            case .notStored(.some) where !isNew:
+                let own = Flight<Value>()
+                Task { await flyAlone(own, key, fetch ?? self.fetch) }
+                return try answer(for: key, try await own.wait(at: time.now), isCollapsed: false)
             case let landing: return try answer(for: key, landing, isCollapsed: !isNew)
             }
         }
@@ -101,6 +104,13 @@ extension Cache {
             }
             throw UnknownFormat(format: metadata.format, expected: codec.format)
         } catch {
+            // Once for each version of it, however often it is met.
+            let version = (metadata.key.key, metadata.generation)
+            let isNew = lastUndecodable.withLock { last in
+                defer { last = version }
+                return last == nil || last! != version
+            }
+            guard isNew else { return nil }
             count { $0.undecodable += 1 }
             observer?(.undecodable(key: metadata.key.key, error))
             logger.warning(

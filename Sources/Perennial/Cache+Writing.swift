@@ -96,7 +96,8 @@ extension Cache {
     }
 
     /// Reads entries that the memory tier has from the store again.
-    func reload(_ keys: [Key]) async throws {
+    /// - Parameter wasWritten: the keys were written by somebody: also what could not be saved goes when the store has none.
+    func reload(_ keys: [Key], wasWritten: Bool = false) async throws {
         for start in stride(from: 0, to: keys.count, by: 500) {
             let some = Array(keys[start..<min(start + 500, keys.count)])
             let records = try await backend.store.read(some.map(entryKey))
@@ -107,7 +108,8 @@ extension Cache {
                     guard let current else { return .keep }
                     guard let entry else {
                         // Written since this was read: the next line of the change feed tells.
-                        return current.generation > record.fence || current.generation == .zero ? .keep : .remove
+                        if current.generation == .zero { return wasWritten ? .remove : .keep }
+                        return current.generation > record.fence ? .keep : .remove
                     }
                     if current.generation == entry.generation || current.isNewer(than: entry) { return .keep }
                     return .replace(entry, cost: cost)
@@ -116,7 +118,7 @@ extension Cache {
         }
     }
 
-    /// Every entry of the cache, in the order of the keys, read from the store page by page.
+    /// Every entry of the cache that is not dead, in the order of the keys, read from the store page by page.
     /// - Parameter tag: only those with this tag.
     public func all(tag: String? = nil) -> AsyncThrowingStream<(Key, Answer<Value>), any Error> {
         let cursor = PageCursor(cache: self, tag: tag)
@@ -157,7 +159,9 @@ private actor PageCursor<Key: Hashable & Sendable & LosslessStringConvertible, V
         let now = cache.time.now
         page =
             zip(metadata, records).compactMap { metadata, record -> (Key, Answer<Value>)? in
-                guard let key = Key(metadata.key.key), let entry = cache.decode(record) else { return nil }
+                guard metadata.deadAt > now, let key = Key(metadata.key.key), let entry = cache.decode(record) else {
+                    return nil
+                }
                 return (key, Answer(entry, state: entry.freshness.state(at: now), source: .store, at: now))
             }[...]
     }

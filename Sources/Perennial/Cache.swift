@@ -42,6 +42,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     let storeWrites: Reachability
     let queueCalls: Reachability
     let counters = Locked(CacheStatistics())
+    let lastUndecodable = Locked<(String, Generation)?>(nil)
     let background = Locked(Background())
 
     /// What runs behind: ends with the cache.

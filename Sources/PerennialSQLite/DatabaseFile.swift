@@ -25,11 +25,14 @@ final class DatabaseFile: Sendable {
     let path: String
     private let logger: Logger
     private let maximumPageCount: Int?
+    /// Whether a damaged file is moved aside; else using it is an error.
+    private let startsAnewWhenDamaged: Bool
     private let status = Mutex(Status())
 
-    init(path: String, maximumPageCount: Int?, logger: Logger) {
+    init(path: String, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true, logger: Logger) {
         self.path = path
         self.maximumPageCount = maximumPageCount
+        self.startsAnewWhenDamaged = startsAnewWhenDamaged
         self.logger = logger
     }
 
@@ -62,7 +65,12 @@ final class DatabaseFile: Sendable {
             try Self.enterWAL(db)
             try Schema.migrate(db, path: path)
         }
-        status.withLock { $0.identity = FileSystem.Identity(path: path) }
+        status.withLock { status in
+            let now = FileSystem.Identity(path: path)
+            // Another file has taken its place: connections to the old one must not go on.
+            if let old = status.identity, old != now { status.epoch += 1 }
+            status.identity = now
+        }
         return queue
     }
 
@@ -88,6 +96,8 @@ final class DatabaseFile: Sendable {
             // behind, the file is complete without them.
             let log = try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int
             if log ?? 0 > 0 { throw error }
+            let folder = FileSystem.folder(of: path)
+            guard access(folder.isEmpty ? "." : folder, W_OK) != 0 else { throw error }
             let allowed = CharacterSet.urlPathAllowed.subtracting(["?", "#"])
             guard let escaped = path.addingPercentEncoding(withAllowedCharacters: allowed) else { throw error }
             return try checked(DatabaseQueue(path: "file:\(escaped)?immutable=1", configuration: configuration(role)))
@@ -146,6 +156,7 @@ final class DatabaseFile: Sendable {
         try status.withLock { status in
             if status.epoch != epoch { return }
             guard let identity = status.identity ?? FileSystem.Identity(path: path) else { return }
+            guard startsAnewWhenDamaged else { throw SQLiteBackendError.damaged(path: path, error) }
             if let aside = try FileSystem.moveAside(path, ifStill: identity) {
                 logger.error(
                     "\(path) is damaged (\(error)); it was moved to \(aside) and the cache starts empty")

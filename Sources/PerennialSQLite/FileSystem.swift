@@ -25,7 +25,7 @@ enum FileSystem {
     /// - Throws: ``SQLiteBackendError`` when that is impossible.
     static func createPrivately(_ path: String) throws {
         if Identity(path: path) != nil { return }
-        try createFolder((path as NSString).deletingLastPathComponent, for: path)
+        try createFolder(folder(of: path), for: path)
         // Made under another name and closed before anybody can open it as a database: closing any handle on a file
         // drops the locks that this process has on it.
         var template = Array((path + ".new-XXXXXX").utf8CString)
@@ -37,9 +37,15 @@ enum FileSystem {
         if link(template, path) != 0, errno != EEXIST { throw SQLiteBackendError.cannotOpen(path: path, lastError()) }
     }
 
+    /// What is before the last slash; empty when there is none. (Foundation's own stumbles over names of one letter.)
+    static func folder(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "" }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
     private static func createFolder(_ folder: String, for path: String) throws {
         if folder.isEmpty || Identity(path: folder) != nil { return }
-        try createFolder((folder as NSString).deletingLastPathComponent, for: path)
+        try createFolder(self.folder(of: folder), for: path)
         if mkdir(folder, 0o700) != 0, errno != EEXIST { throw SQLiteBackendError.cannotOpen(path: path, lastError()) }
     }
 

@@ -136,6 +136,9 @@ final class Lane: @unchecked Sendable {
             fail(batch, error)
         } catch let error as SQLiteBackendError {
             fail(batch, error)
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
+            // Another process holds the lock for longer than anybody should wait; nothing of the batch has run.
+            fail(batch, error)
         } catch {
             // One piece of work may have failed all the others.
             if batch.count == 1 { return fail(batch, error) }

@@ -37,19 +37,28 @@ public final class SQLiteBackend: Sendable {
     ///   - path: the file's path.
     ///   - sizeLimit: the bytes above which the janitor removes the least recently used entries; default: none. An
     ///     entry counts with its value, its texts and 256 bytes; the file may be somewhat larger.
+    ///   - startsAnewWhenDamaged: whether a damaged file is moved aside, with an error in the log, and an empty one takes its
+    ///     place; else using it is an error. Default: `true`.
     ///   - time: what waiting for jobs waits on.
     ///   - logger: told when the file's health changes.
     /// - Throws: ``SQLiteBackendError`` when the file is another program's, newer than this program, or can't be opened.
     public convenience init(
-        path: String, sizeLimit: Int? = nil, time: any TimeSource = SystemTime(),
+        path: String, sizeLimit: Int? = nil, startsAnewWhenDamaged: Bool = true, time: any TimeSource = SystemTime(),
         logger: Logger = Logger(label: "perennial.sqlite")
     ) throws {
-        try self.init(path: path, sizeLimit: sizeLimit, maximumPageCount: nil, time: time, logger: logger)
+        try self.init(
+            path: path, sizeLimit: sizeLimit, maximumPageCount: nil, startsAnewWhenDamaged: startsAnewWhenDamaged,
+            time: time, logger: logger)
     }
 
     /// - Parameter maximumPageCount: how large SQLite may make the file: a full disk, for tests.
-    init(path: String, sizeLimit: Int?, maximumPageCount: Int?, time: any TimeSource, logger: Logger) throws {
-        let file = DatabaseFile(path: path, maximumPageCount: maximumPageCount, logger: logger)
+    init(
+        path: String, sizeLimit: Int?, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true, time: any TimeSource,
+        logger: Logger
+    ) throws {
+        let file = DatabaseFile(
+            path: path, maximumPageCount: maximumPageCount, startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger
+        )
         let watch = Watch()
         self.file = file
         self.watch = watch

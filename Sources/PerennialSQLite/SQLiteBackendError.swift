@@ -8,6 +8,8 @@ public struct SQLiteBackendError: Error, Hashable, CustomStringConvertible {
         case foreignDatabase
         /// The file or its folder can't be created or opened.
         case cannotOpen
+        /// The file is damaged, and was not to be replaced.
+        case damaged
         /// The file can be read, but not written.
         case readOnly
         /// The backend was closed.
@@ -33,6 +35,12 @@ public struct SQLiteBackendError: Error, Hashable, CustomStringConvertible {
 
     static func cannotOpen(path: String, _ cause: String) -> Self {
         Self(reason: .cannotOpen, description: "can't open \(path): \(cause)")
+    }
+
+    static func damaged(path: String, _ cause: any Error) -> Self {
+        Self(
+            reason: .damaged,
+            description: "\(path) is damaged (\(cause)); a gateway that opens it moves it aside and starts anew")
     }
 
     static func readOnly(path: String) -> Self {

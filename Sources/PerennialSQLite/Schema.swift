@@ -29,6 +29,14 @@ enum Schema {
     /// The file's version; 0: an empty file.
     /// - Throws: ``SQLiteBackendError`` when the file is newer than this program, or not Perennial's.
     static func check(_ db: Database, path: String) throws -> Int64 {
+        if db.isInsideTransaction { return try checkInTransaction(db, path: path) }
+        // All from one moment: another process may be making the tables.
+        try db.run("BEGIN")
+        defer { _ = try? db.run("COMMIT") }
+        return try checkInTransaction(db, path: path)
+    }
+
+    private static func checkInTransaction(_ db: Database, path: String) throws -> Int64 {
         let found = try db.first("PRAGMA user_version") { $0.integer(0) } ?? 0
         let application = try db.first("PRAGMA application_id") { $0.integer(0) } ?? 0
         if application != applicationID {

@@ -236,6 +236,7 @@ extension Transaction {
         switch selection {
         case .key(let key):
             changes.append(.written(key, Generation(generation)))
+            try endLease(key)
             guard let row = try row(key) else {
                 try addTombstone(key, generation: generation, now: now)
                 return 0
@@ -257,6 +258,7 @@ extension Transaction {
             for row in rows {
                 try delete(id: row.id, key: row.key, cost: row.cost, tags: row.tags)
                 try leaveTombstone(id: row.id, generation: generation, now: now)
+                try endLease(row.key)
             }
             try remember(cache: cache, tag: tag, generation: generation, now: now)
             return rows.count
@@ -270,10 +272,15 @@ extension Transaction {
             ledger.entries -= count
             try db.run("DELETE FROM value WHERE entry IN (SELECT id FROM entry WHERE cache = ?)", cache)
             try db.run("DELETE FROM tag WHERE cache = ?", cache)
+            try db.run("DELETE FROM lease WHERE cache = ?", cache)
             try db.run("DELETE FROM entry WHERE cache = ?", cache)
             try remember(cache: cache, tag: nil, generation: generation, now: now)
             return Int(count)
         }
+    }
+
+    private func endLease(_ key: EntryKey) throws {
+        try db.run("DELETE FROM lease WHERE cache = ? AND key = ?", key.cache, key.key)
     }
 
     /// Remembers a removal or a soft purge of a key that has no entry.

@@ -17,6 +17,7 @@ extension Transaction {
             report.isUnfinished = report.isUnfinished || ledger.bytes > limit
         }
         try forget(before: (now - .hours(1)).milliseconds, batch: batch)
+        try forgetDeadLetters(before: (now - .days(30)).milliseconds, batch: batch)
         if !report.isUnfinished { try giveBackPages() }
         return report
     }
@@ -62,6 +63,13 @@ extension Transaction {
             try db.run("DELETE FROM purge WHERE at <= ?", before)
             ledger.forgottenPurges = max(ledger.forgottenPurges, newest)
         }
+    }
+
+    /// Deletes dead letters that nobody has replayed for long.
+    private func forgetDeadLetters(before: Int64, batch: Int) throws {
+        let count = try db.run(
+            "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state = 2 AND at <= ? LIMIT ?)", before, batch)
+        ledger.dead -= Int64(count)
     }
 
     /// Deletes leases that have ended, in a part of the keys.

@@ -12,8 +12,8 @@ final class Watch: Sendable {
         var sequence: Int64 = 0
         /// How many jobs it added.
         var jobsAdded: Int64 = 0
-        /// Something was written that the feed has not been told.
-        var isUntold = false
+        /// Up to this generation there may be something that others wrote, or that the feed was not told.
+        var foreign: Int64 = 0
     }
 
     private struct Seen {
@@ -38,10 +38,10 @@ final class Watch: Sendable {
 
     func willCommit(_ transaction: Transaction, _ before: Ledger) {
         own.withLock { own in
-            if own.sequence != before.sequence { own.isUntold = true }
+            if own.sequence != before.sequence { own.foreign = before.sequence }
             own.sequence = transaction.ledger.sequence
             own.jobsAdded += transaction.ledger.jobsAdded - before.jobsAdded
-            if transaction.hasManyChanges { own.isUntold = true }
+            if transaction.hasManyChanges { own.foreign = transaction.ledger.sequence }
         }
     }
 
@@ -54,22 +54,17 @@ final class Watch: Sendable {
     /// - Parameter epoch: that of the file that the transaction reads.
     func look(_ transaction: Transaction, epoch: Int) throws {
         let ledger = transaction.ledger
-        var (last, known) = seen.withLock { ($0, own.withLock { $0 }) }
+        let (last, known) = seen.withLock { ($0, own.withLock { $0 }) }
         let isOtherFile = last.epoch != epoch || ledger.sequence < last.sequence
         let foreignJobs = ledger.jobsAdded - known.jobsAdded
         if foreignJobs != last.foreignJobs || isOtherFile { bell.ring() }
         if isOtherFile {
             feed.publish([.missed])
         } else if ledger.sequence > last.sequence, feed.isHeard {
-            let isAllOwn = !known.isUntold && known.sequence == ledger.sequence
-            if !isAllOwn {
-                own.withLock { $0.isUntold = false }
-                feed.publish(try changes(transaction, after: last.sequence))
-            }
+            let isAllOwn = known.foreign <= last.sequence && known.sequence >= ledger.sequence
+            if !isAllOwn { feed.publish(try changes(transaction, after: last.sequence)) }
         }
-        last = Seen(sequence: ledger.sequence, foreignJobs: foreignJobs, epoch: epoch)
-        seen.withLock { $0 = last }
-        known.isUntold = false
+        seen.withLock { $0 = Seen(sequence: ledger.sequence, foreignJobs: foreignJobs, epoch: epoch) }
     }
 
     private func changes(_ transaction: Transaction, after sequence: Int64) throws -> [StoreChange] {

@@ -71,7 +71,7 @@ import Testing
             #expect(requests[0].field("X-Forwarded-For") == nil)
             #expect(requests[1].field("If-None-Match") == "\"v1\"")
             #expect(requests[1].field("Accept") == "text/x")
-            #expect(requests[1].field("User-Agent") == nil)
+            #expect(requests[1].field("User-Agent") == "me")
         }
     }
 

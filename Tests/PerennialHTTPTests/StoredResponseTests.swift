@@ -108,7 +108,7 @@ struct StoredResponseTests {
         ]
         #expect(
             refreshFields(of: request, vary: Vary(names: ["x-tenant", "cookie", "authorization"]))
-                == ["accept": "a, b", "accept-encoding": "gzip", "x-tenant": "d"])
+                == ["accept": "a, b", "accept-encoding": "gzip", "user-agent": "c", "x-tenant": "d"])
     }
 
     /// One to four bytes changed, or a piece cut out, doubled or put in.

@@ -131,10 +131,21 @@ struct InMemoryTable {
         let generation = nextGeneration()
         for key in keys {
             setRow(nil, for: key)
+            leases[key] = nil
             mark(.key(key), generation, at: now)
         }
+        endLeases(of: selection)
         mark(selection, generation, at: now)
         return keys
+    }
+
+    /// Also those on keys that have no entry.
+    private mutating func endLeases(of selection: Selection) {
+        switch selection {
+        case .key(let key): leases[key] = nil
+        case .cache(let cache): leases = leases.filter { $0.key.cache != cache }
+        case .tag: break
+        }
     }
 
     mutating func touch(_ key: EntryKey, now: Timestamp) {

@@ -43,7 +43,8 @@ public protocol Store: Sendable {
     /// - Returns: how many entries were marked.
     func expire(_ selection: Selection, now: Timestamp) async throws -> Int
 
-    /// Deletes entries (hard purge). Work that began before will not save over this, also for a key that had no entry.
+    /// Deletes entries (hard purge) and ends the leases on their keys. Work that began before will not save over this, also
+    /// for a key that had no entry.
     /// - Returns: how many entries were deleted.
     func remove(_ selection: Selection, now: Timestamp) async throws -> Int
 

@@ -17,6 +17,12 @@ extension Cache {
         return landing
     }
 
+    /// Asks for one reader alone, past the table of flights and the store: what came to the others may not be shared.
+    func flyAlone(_ flight: Flight<Value>, _ key: Key, _ fetch: @escaping Fetch<Key, Value>) async {
+        let ticket = Ticket(token: "", known: nil, fence: nil)
+        flight.land(await ask(key, entryKey(key), flight, .read(fetch), ticket))
+    }
+
     private func landing(
         _ flight: Flight<Value>, _ key: Key, _ purpose: FlightPurpose<Key, Value>
     ) async -> Flight<Value>.Landing {
@@ -60,8 +66,9 @@ extension Cache {
     /// The entry of a record that was just read, put into the memory tier.
     func take(_ record: StoreRecord, _ key: Key, _ flight: Flight<Value>) -> Entry<Value>? {
         let current = memory.peek(key)
+        if let current, let stored = record.entry, current.generation == stored.metadata.generation { return current }
         guard let entry = decode(record) else { return current?.generation == .zero ? current : nil }
-        if let current, current.generation == entry.generation || current.isNewer(than: entry) { return current }
+        if let current, current.isNewer(than: entry) { return current }
         adopt(entry, key, for: flight)
         return entry
     }
@@ -142,7 +149,6 @@ extension Cache {
         let began = time.now
         let (reason, rank, fetch) = question(purpose, ticket.known)
         if ticket.fence != nil { leases.hold(entryKey, ticket.token) }
-        defer { leases.letGo(entryKey, ticket.token) }
         let context = FetchContext(reason: reason, previous: ticket.known, deadline: began + policy.timeout)
         let softTimer = startSoftTimer(flight, ticket.known)
         defer { softTimer?.cancel() }
@@ -151,6 +157,8 @@ extension Cache {
             let fetched = try await withTimeout(policy.timeout, time) { [origin] in
                 try await origin.withPermit(rank) { try await fetch(key, context) }
             }
+            // Saving ends the lease: the heartbeat must not bring it back.
+            leases.letGo(entryKey, ticket.token)
             let landing = try await keep(fetched, key, entryKey, flight, ticket)
             if rank == .reader {
                 count { $0.fetches += 1 }
@@ -158,6 +166,7 @@ extension Cache {
             }
             return landing
         } catch {
+            leases.letGo(entryKey, ticket.token)
             if case .refresh = purpose { return fallBack(ticket.known, error, time.now) }
             if !(error is OriginUnavailable) {
                 count {
@@ -203,7 +212,7 @@ extension Cache {
     }
 
     /// At the soft time-out everybody who waits gets the old value; the flight goes on.
-    private func startSoftTimer(_ flight: Flight<Value>, _ known: Entry<Value>?) -> Task<Void, Never>? {
+    func startSoftTimer(_ flight: Flight<Value>, _ known: Entry<Value>?) -> Task<Void, Never>? {
         guard let soft = policy.softTimeout, let known else { return nil }
         return Task { [time] in
             guard (try? await time.sleep(for: soft)) != nil, known.freshness.isUsableOnError(at: time.now) else {
@@ -226,7 +235,7 @@ extension Cache {
         var isConfirmation = false
         switch fetched.kind {
         case .notStored(let value):
-            await forget(key, entryKey, ticket)
+            await forget(key, entryKey, flight, ticket)
             let metadata = self.metadata(entryKey, fetched, isAbsent: false)
             return .notStored(value.map { Entry(value: $0, metadata: metadata) })
         case .value(let new):
@@ -240,8 +249,10 @@ extension Cache {
                 throw OriginFailure("the origin answered \"not modified\" though nothing was there to be modified")
             }
             value = known.value
-            isConfirmation = true
             metadata = self.metadata(entryKey, fetched, confirming: known)
+            // What only this process has is saved whole: the store has no bytes, or older ones, that could be confirmed.
+            isConfirmation = known.generation != .zero
+            if !isConfirmation, let value { bytes = try codec.encode(value) }
         }
         let outcome: SaveOutcome?
         if ticket.fence == nil {
@@ -307,13 +318,21 @@ extension Cache {
             tags: Array(Set(tags)).sorted())
     }
 
-    /// What came may not be kept: neither may what was there before.
-    private func forget(_ key: Key, _ entryKey: EntryKey, _ ticket: Ticket) async {
-        if ticket.known != nil {
-            memory.update(key) { _ in .remove }
-            _ = await storeWrites.attempt { try await backend.store.remove(.key(entryKey), now: time.now) }
+    /// What came may not be kept: neither may what was there before, unless the key was written meanwhile.
+    private func forget(_ key: Key, _ entryKey: EntryKey, _ flight: Flight<Value>, _ ticket: Ticket) async {
+        guard let known = ticket.known, let fence = ticket.fence, !flight.isDetached else {
+            return await release(entryKey, ticket)
         }
-        await release(entryKey, ticket)
+        memory.update(key) { $0?.generation == known.generation ? .remove : .keep }
+        // An entry that is dead at once, since that can be saved behind the fence.
+        let now = time.now
+        let dead = EntryMetadata(
+            key: entryKey, isAbsent: true, format: codec.format, savedAt: now, confirmedAt: now,
+            limits: Limits(raising: .zero, .zero, .zero))
+        _ = await storeWrites.attempt {
+            try await backend.store.save(
+                StoredEntry(metadata: dead, bytes: []), fence: fence, releasing: ticket.token)
+        }
     }
 
     func release(_ key: EntryKey, _ ticket: Ticket) async {

@@ -46,6 +46,10 @@ final class LeaseKeeper: Sendable {
             for lease in leases where held.withLock({ $0.leases.contains(lease) }) {
                 // A lease that is lost or can't be extended costs a second request to the origin at worst: the fence decides who saves.
                 _ = try? await store.extendLease(lease.key, token: lease.token, until: now + leaseTime, now: now)
+                // It ended meanwhile: nobody stands behind it any more.
+                if !held.withLock({ $0.leases.contains(lease) }) {
+                    try? await store.releaseLease(lease.key, token: lease.token)
+                }
             }
         }
     }

@@ -14,7 +14,9 @@ extension Cache: Refreshable {
         // What could not be saved is known to this process alone.
         guard entry.generation != .zero else { return await refreshHere(key, entry, job) }
         let outcome = await storeWrites.attempt {
-            try await backend.claimRefresh(job, leaseUntil: now + policy.leaseTime, now: now)
+            // No longer than readers do without fetching.
+            let leaseUntil = min(now + policy.leaseTime, max(now, entry.freshness.expiresAt))
+            return try await backend.claimRefresh(job, leaseUntil: leaseUntil, now: now)
         }
         switch outcome {
         case .queued?:
@@ -24,7 +26,9 @@ extension Cache: Refreshable {
             entry.setClaimed(until: min(until, now + policy.leaseTime))
         case .newer(let record)?:
             if let newer = decode(record) {
-                adopt(newer, key)
+                let cost = self.cost(newer, key)
+                // Only in the place of what was claimed: the newer one may have been removed since.
+                memory.update(key) { $0 === entry ? .replace(newer, cost: cost) : .keep }
             } else {
                 memory.update(key) { $0 === entry ? .remove : .keep }
             }
@@ -53,14 +57,19 @@ extension Cache: Refreshable {
         let landing: Flight<Value>.Landing
         if isNew {
             landing = await fly(flight, key, .refresh(delivery))
-        } else if let joined = try? await flight.wait(at: time.now) {
-            landing = joined
         } else {
-            return .notNow(until: time.now)
+            // The flight may be waiting for this very lease.
+            await release(job.key, job.leaseToken)
+            guard let joined = try? await flight.wait(at: time.now) else { return .notNow(until: time.now) }
+            landing = joined
         }
         switch landing {
         case .turnedBack(.leaseHeld(let until)):
             return .notNow(until: min(until, time.now + .seconds(1)))
+        case .entry(let entry, .store, _, note: nil) where entry.freshness.state(at: time.now) != .fresh:
+            // A reader's flight found it stale, or it was expired by hand during the refresh: there is still something to do.
+            entry.setClaimed(until: time.now + .seconds(1))
+            return .notNow(until: time.now + .seconds(1))
         case .notStored, .turnedBack(.removed), .entry(_, _, _, note: nil):
             let asked = if case .entry(_, .origin, _, _) = landing { true } else { false }
             count {

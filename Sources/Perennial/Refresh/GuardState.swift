@@ -16,8 +16,8 @@ struct GuardState: Sendable {
         case closed(failures: Int)
         /// Nothing is asked before `until`; `pause` is what the pause was.
         case open(until: Timestamp, pause: Duration)
-        /// One request finds out whether the origin is back.
-        case probing(pause: Duration)
+        /// One request finds out whether the origin is back; when it never ends, another one tries.
+        case probing(pause: Duration, since: Timestamp)
     }
 
     enum Verdict: Hashable {
@@ -58,7 +58,10 @@ struct GuardState: Sendable {
             guard now >= until else { return .refuse(until: until, why: "its last requests all failed") }
             isProbe = true
             probePause = pause
-        case .probing(let pause):
+        case .probing(let pause, let since) where now >= since + .minutes(1):
+            isProbe = true
+            probePause = pause
+        case .probing(let pause, _):
             return .refuse(
                 until: now + min(pause, .seconds(1)), why: "its last requests all failed, and one is trying it")
         }
@@ -72,7 +75,7 @@ struct GuardState: Sendable {
             tokens -= 1
         }
         running += 1
-        if isProbe { circuit = .probing(pause: probePause) }
+        if isProbe { circuit = .probing(pause: probePause, since: now) }
         return .go
     }
 
@@ -83,7 +86,7 @@ struct GuardState: Sendable {
         case .success:
             circuit = .closed(failures: 0)
         case .neutral:
-            if case .probing(let pause) = circuit { circuit = .open(until: now, pause: pause) }
+            if case .probing(let pause, _) = circuit { circuit = .open(until: now, pause: pause) }
         case .failure(let retryAfter):
             if let retryAfter {
                 pausedUntil = max(pausedUntil, now + min(retryAfter, .days(1)))
@@ -94,7 +97,7 @@ struct GuardState: Sendable {
                 circuit = .open(until: now + breaker.pause, pause: breaker.pause)
             case .closed(let failures):
                 circuit = .closed(failures: failures + 1)
-            case .probing(let pause):
+            case .probing(let pause, _):
                 let longer = min(pause * 2, breaker.maximum)
                 circuit = .open(until: now + longer, pause: longer)
             case .open: break

@@ -132,7 +132,8 @@ public final class OriginGuard: Sendable {
     }
 
     private static func outcome(of error: any Error) -> GuardState.Outcome {
-        if error is CancellationError { return .neutral }
+        // Nothing but the time-out cancels the task that asks.
+        if error is CancellationError { return Task.isCancelled ? .failure(retryAfter: nil) : .neutral }
         guard let error = error as? any OriginError else { return .failure(retryAfter: nil) }
         if error.isPermanent, error.retryAfter == nil { return .neutral }
         return .failure(retryAfter: error.retryAfter)

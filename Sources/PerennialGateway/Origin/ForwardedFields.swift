@@ -19,7 +19,10 @@ func sharedFields(of request: HeaderFields, allowances: Allowances, originFields
     ]
     if !allowances.contains(.authorization) { unwanted.append("authorization") }
     if !allowances.contains(.cookies) { unwanted.append("cookie") }
-    return passedFields(of: request.removing(unwanted), originFields: originFields)
+    var fields = request.removing(unwanted)
+    // Some origins turn away who does not say what they are.
+    if !fields.contains("User-Agent") { fields.add("User-Agent", "perennial") }
+    return passedFields(of: fields, originFields: originFields)
 }
 
 private func finished(_ fields: HeaderFields, _ originFields: HeaderFields) -> HeaderFields {

@@ -27,9 +27,10 @@ public struct StoredResponse: Hashable, Sendable {
     }
 }
 
-/// The fields of a request that its refreshes repeat (RFC 9111 §4.3.1): those the response was chosen by, and the
-/// three that negotiate its form. Never credentials.
+/// The fields of a request that its refreshes repeat (RFC 9111 §4.3.1): those the response was chosen by, the
+/// three that negotiate its form, and `User-Agent`, by which some origins choose without saying so. Never credentials.
 public func refreshFields(of request: HeaderFields, vary: Vary) -> HeaderFields {
-    let names = Set(vary.names).union(["accept", "accept-encoding", "accept-language"]).subtracting(credentialFields)
+    let names = Set(vary.names).union(["accept", "accept-encoding", "accept-language", "user-agent"])
+        .subtracting(credentialFields)
     return HeaderFields(names.sorted().compactMap { name in request[name].map { (name, $0) } })
 }

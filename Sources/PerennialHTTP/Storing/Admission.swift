@@ -28,7 +28,7 @@ public enum Admission: Hashable, Sendable {
 
 /// Whether a request may be answered from the cache.
 ///
-/// Requests with `Authorization` or `Cookie` pass unless the operator has lifted that: what is stored was made for a
+/// Requests with `Authorization`, the usual names of API keys, or `Cookie` pass unless the operator has lifted that: what is stored was made for a
 /// request without, and the origin may well answer differently.
 public func admission(of method: String, fields: HeaderFields, allowances: Allowances = []) -> Admission {
     if method != "GET" && method != "HEAD" { return .pass(.method) }
@@ -45,7 +45,9 @@ private func reasonToPass(_ field: HeaderFields.Field, _ allowances: Allowances)
     if isNamed("Range") { return .range }
     if isNamed("If-Match") || isNamed("If-Unmodified-Since") { return .precondition }
     if isNamed("Upgrade") { return .upgrade }
-    if isNamed("Authorization") { return allowances.contains(.authorization) ? nil : .authorization }
+    if isNamed("Authorization") || isNamed("X-Api-Key") || isNamed("X-Auth-Token") {
+        return allowances.contains(.authorization) ? nil : .authorization
+    }
     if isNamed("Cookie") { return allowances.contains(.cookies) ? nil : .cookies }
     return nil
 }

@@ -5,6 +5,20 @@ extension StoreConformance {
     private static let later = Samples.now + .seconds(60)
 
     static let leaseChecks: [Check] = [
+        Check("removing ends the leases on what is removed, by key, by tag and by cache") { store in
+            let keys = ["key", "tag", "cache"].map { Samples.key($0) }
+            for key in keys { try await store.save(Samples.entry(key, tags: key.key == "tag" ? ["x"] : [])) }
+            let selections: [Selection] = [.key(keys[0]), .tag("x", cache: keys[1].cache), .cache(keys[2].cache)]
+            for (key, selection) in zip(keys, selections) {
+                let until = Samples.now + .minutes(5)
+                _ = try await store.lease([key], token: "before", until: until, now: Samples.now)
+                _ = try await store.remove(selection, now: Samples.now)
+                let outcome = try await store.lease([key], token: "after", until: until, now: Samples.now)[0]
+                guard case .granted = outcome else {
+                    throw ConformanceFailure(description: "the lease on \(key) outlived its removal")
+                }
+            }
+        },
         Check("a lease is granted once, and the others learn until when it is held") { store in
             let first = try await store.lease(Samples.key(), token: "a", until: soon, now: Samples.now)
             try require(first.isGranted, "the first was not granted")

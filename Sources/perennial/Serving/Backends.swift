@@ -10,11 +10,12 @@ struct OpenBackend {
 
 /// The store and queue for a gateway or a worker, made if they are not there yet.
 func openBackend(
-    store: Found<EngineAddress>, queue: Found<EngineAddress>?, limit: Int?, logger: Logger
+    store: Found<EngineAddress>, queue: Found<EngineAddress>?, limit: Int?, startsAnewWhenDamaged: Bool = true,
+    logger: Logger
 ) throws(Failure) -> OpenBackend {
-    let entries = try open(store, limit: limit, logger: logger)
+    let entries = try open(store, limit: limit, startsAnewWhenDamaged, logger: logger)
     guard let queue, queue.value != store.value else { return entries }
-    let jobs = try open(queue, limit: nil, logger: logger)
+    let jobs = try open(queue, limit: nil, startsAnewWhenDamaged, logger: logger)
     return OpenBackend(backend: MixedBackend(store: entries.backend.store, queue: jobs.backend.queue)) {
         await jobs.close()
         await entries.close()
@@ -43,16 +44,20 @@ func openExisting(store: Found<EngineAddress>, queue: Found<EngineAddress>?) thr
         }
     }
     return try openBackend(
-        store: store, queue: queue, limit: nil, logger: Logger(label: "perennial") { _ in SwiftLogNoOpLogHandler() })
+        store: store, queue: queue, limit: nil, startsAnewWhenDamaged: false,
+        logger: Logger(label: "perennial") { _ in SwiftLogNoOpLogHandler() })
 }
 
-private func open(_ address: Found<EngineAddress>, limit: Int?, logger: Logger) throws(Failure) -> OpenBackend {
+private func open(
+    _ address: Found<EngineAddress>, limit: Int?, _ startsAnewWhenDamaged: Bool, logger: Logger
+) throws(Failure) -> OpenBackend {
     switch address.value {
     case .memory:
         return OpenBackend(backend: InMemoryBackend(sizeLimit: limit)) {}
     case .sqlite(let path):
         do {
-            let backend = try SQLiteBackend(path: path, sizeLimit: limit, logger: logger)
+            let backend = try SQLiteBackend(
+                path: path, sizeLimit: limit, startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger)
             return OpenBackend(backend: backend) { await backend.close() }
         } catch let error as SQLiteBackendError {
             throw Failure(code(of: error), "\(address.name): \(error)")
@@ -64,7 +69,7 @@ private func open(_ address: Found<EngineAddress>, limit: Int?, logger: Logger) 
 
 private func code(of error: SQLiteBackendError) -> Failure.Code {
     switch error.reason {
-    case .newerSchema, .foreignDatabase: .data
+    case .newerSchema, .foreignDatabase, .damaged: .data
     case .cannotOpen: .cannotCreate
     case .readOnly: .noPermission
     case .closed: .software

@@ -68,6 +68,40 @@ import Testing
         #expect(try await rig.jobs().isEmpty)
     }
 
+    @Test func `a removed key is fetched by its next reader although a retry of its refresh is waiting`() async throws {
+        let (rig, cache) = try await staleRig()
+        rig.origin.fails(OriginFailure("busy", retryAfter: .minutes(5)))
+        await rig.worker(cache).drain()
+        try await cache.remove("a")
+        rig.clock.advance(by: .minutes(6))
+        rig.origin.answers { _, _ in .value("fetched anew") }
+        #expect(try await cache["a"] == "fetched anew")
+    }
+
+    @Test func `a refresh that meets a reader's look in the store is not taken for done`() async throws {
+        let store = FaultyStore()
+        let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
+        let elsewhere = rig.cache()
+        _ = try await elsewhere["a"]
+        rig.clock.advance(by: .minutes(61))
+        _ = try await elsewhere.lookup("a")
+        try await eventually { try await rig.jobs().count == 1 }
+        // A process that has not read the key before: its first read is at the store when its worker gets the job.
+        let cache = rig.cache()
+        store.faults.hang(.read)
+        async let reader = cache.lookup("a")
+        await store.faults.waitUntilHanging(.read)
+        async let drained = rig.worker(cache).drain()
+        try await eventually { try await rig.jobs(.running).count == 1 }
+        store.faults.heal()
+        #expect(try await reader.state == .stale)
+        _ = await drained
+        rig.clock.advance(by: .seconds(1))
+        await rig.worker(cache).drain()
+        #expect(rig.origin.count == 2)
+        #expect(cache.peek("a")?.state == .fresh)
+    }
+
     @Test func `a dead letter can be replayed`() async throws {
         let (rig, cache) = try await staleRig()
         rig.origin.fails(OriginFailure("gone for good", isPermanent: true))

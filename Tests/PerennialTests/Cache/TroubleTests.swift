@@ -57,6 +57,30 @@ import Testing
         #expect(try await cache["a"] == "fetched in the outage")
     }
 
+    @Test func `not modified for a value that could not be saved saves that value, not the age of an older one`()
+        async throws
+    {
+        let store = FaultyStore()
+        let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
+        rig.origin.answers { _, _ in .value("old", validator: Validator(etag: "1")) }
+        let cache = rig.cache()
+        _ = try await cache["a"]
+        rig.clock.advance(by: .days(8))
+        store.faults.fail(.save, .confirm, .lease, .extendLease, .releaseLease)
+        rig.origin.answers { _, _ in .value("new", validator: Validator(etag: "2")) }
+        #expect(try await cache["a"] == "new")
+        store.faults.heal()
+        rig.clock.advance(by: .hours(2))
+        try await eventually { try await cache["b"] != nil && cache.health.isComplete }
+        rig.origin.answers { _, context in
+            context.previous?.validator?.etag == "2" ? .notModified() : .value("wrong question")
+        }
+        #expect(try await cache.lookup("a").state == .stale)
+        try await eventually { cache.peek("a")?.state == .fresh }
+        #expect(cache.peek("a")?.value == "new")
+        #expect(try await rig.cache().lookup("a").value == "new")
+    }
+
     @Test func `with the queue unreachable the refresh runs in this process`() async throws {
         let queue = FaultyQueue()
         let rig = Rig(backend: MixedBackend(store: InMemoryStore(), queue: queue))

@@ -87,6 +87,16 @@ import Testing
         }
     }
 
+    @Test func `a probe that never ends does not close the origin for ever`() throws {
+        var state = state(breaker: try .init(failures: 1, pause: .seconds(5)))
+        #expect(state.request(at: start) == .go)
+        state.finished(.failure(retryAfter: nil), at: start)
+        let later = start + .seconds(5)
+        #expect(state.request(at: later) == .go)
+        if case .go = state.request(at: later + .seconds(59)) { Issue.record("two at once tried the origin") }
+        #expect(state.request(at: later + .seconds(60)) == .go)
+    }
+
     @Test func `a cancelled probe lets the next one try`() throws {
         var state = state(breaker: try .init(failures: 1, pause: .seconds(5)))
         #expect(state.request(at: start) == .go)

@@ -75,6 +75,19 @@ import Testing
         #expect(origin.status.closedUntil == clock.now + .seconds(60))
     }
 
+    @Test func `an origin that hangs until the time-out opens the breaker`() async throws {
+        let origin = OriginGuard(breaker: try .init(failures: 1), time: clock)
+        let asking = Task {
+            try await origin.withPermit(.reader) {
+                try await clock.sleep(for: .days(1))
+            }
+        }
+        await clock.waitForSleepers()
+        asking.cancel()
+        await #expect(throws: CancellationError.self) { try await asking.value }
+        #expect(origin.status.closedUntil != nil)
+    }
+
     @Test func `a mistake in the question says nothing about the origin's health`() async throws {
         let origin = OriginGuard(breaker: try .init(failures: 1), time: clock)
         for _ in 0..<3 {
