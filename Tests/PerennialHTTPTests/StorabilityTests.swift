@@ -145,6 +145,8 @@ struct StorabilityTests {
             ("GET", ["If-Match": "*"], .pass(.precondition)), ("GET", ["If-None-Match": "*"], .cache),
             ("GET", ["Upgrade": "websocket"], .pass(.upgrade)), ("GET", ["Cookie": "a"], .pass(.cookies)),
             ("GET", ["Authorization": "a"], .pass(.authorization)),
+            ("GET", ["x-api-key": "a"], .pass(.authorization)),
+            ("GET", ["X-Auth-Token": "a"], .pass(.authorization)),
         ] as [(String, HeaderFields, Admission)])
     func `Requests that the cache can't answer pass by it`(method: String, fields: HeaderFields, expected: Admission) {
         #expect(admission(of: method, fields: fields) == expected)

@@ -34,6 +34,9 @@ struct GatewayOptions: ParsableArguments {
         gateway.allowances =
             try settings.find(Known.allow, allow.isEmpty ? nil : allow.joined(separator: ","))?.value ?? []
         gateway.timeout = try settings.value(Known.timeout, timeout)
+        if let found = try settings.find(Known.timeout, timeout), found.value <= .zero {
+            throw Failure(found.place.code, "\(found.name): it must be more than zero, like 30s")
+        }
         if let perSecond = try settings.find(Known.rate, rate)?.value {
             gateway.originRate = (perSecond, max(1, Int(perSecond)))
         }

@@ -12,6 +12,7 @@ struct WrongInputTests {
             "--listen: “8080” is not an address to listen on"
         ),
         (["serve", "--origin", "https://x", "--timeout", "5"], 64, "--timeout: “5” is not a duration"),
+        (["serve", "--origin", "https://x", "--timeout", "0s"], 64, "--timeout: it must be more than zero"),
         (["serve", "--origin", "https://x", "--memory", "64"], 64, "--memory: “64” is not a size"),
         (["serve", "--origin", "https://x", "--workers", "-1"], 64, "Missing value for '--workers <N>'"),
         (
