@@ -12,10 +12,16 @@ final class Entry: Sendable {
     }
 }
 
+/// A key as its asker holds it. That it can't be copied spares the loop retaining each one before it asks, which no
+/// asker does who has a key at hand.
+struct HeldKey: ~Copyable {
+    let text: String
+}
+
 /// Asks the memory tier for keys it has, in a given order, and measures that. `HitLoop.java` does the same with Caffeine.
 struct HitLoop: Sendable {
     let tier = MemoryTier<String, Entry>(maximumBytes: 1 << 30, seed: .random(in: .min ... .max))
-    let asked: [String]
+    nonisolated(unsafe) let asked: UnsafePointer<HeldKey>
     let sequence: [Int32]
     let sum: Int
 
@@ -36,11 +42,15 @@ struct HitLoop: Sendable {
     init(keys: [String], sequence: [Int32], asking: Asking) {
         for (number, key) in keys.enumerated() { tier.insert(Entry(number), for: key, cost: key.utf8.count + 64) }
         func copy(_ key: String) -> String { String(decoding: Array(key.utf8), as: UTF8.self) }
-        switch asking {
-        case .same: asked = keys
-        case .copies: asked = keys.map(copy)
-        case .own: asked = sequence.map { copy(keys[Int($0)]) }
-        }
+        let texts =
+            switch asking {
+            case .same: keys
+            case .copies: keys.map(copy)
+            case .own: sequence.map { copy(keys[Int($0)]) }
+            }
+        let asked = UnsafeMutablePointer<HeldKey>.allocate(capacity: texts.count)
+        for (index, text) in texts.enumerated() { (asked + index).initialize(to: HeldKey(text: text)) }
+        self.asked = UnsafePointer(asked)
         self.sequence = asking == .own ? Array(0..<Int32(sequence.count)) : sequence
         sum = sequence.reduce(0) { $0 + Int($1) }
     }
@@ -49,9 +59,16 @@ struct HitLoop: Sendable {
     @inline(never)
     func pass(from start: Int) {
         var sum = 0
-        for index in start..<sequence.count { sum &+= tier.value(for: asked[Int(sequence[index])])?.number ?? 0 }
-        for index in 0..<start { sum &+= tier.value(for: asked[Int(sequence[index])])?.number ?? 0 }
+        sequence.withUnsafeBufferPointer { order in
+            for index in start..<order.count { sum &+= ask(asked[Int(order[index])]) }
+            for index in 0..<start { sum &+= ask(asked[Int(order[index])]) }
+        }
         precondition(sum == self.sum, "a wrong element")
+    }
+
+    @inline(never)
+    private func ask(_ key: borrowing HeldKey) -> Int {
+        tier.value(for: key.text)?.number ?? 0
     }
 
     /// - Returns: ns per hit and thread, when all threads make a pass at once.

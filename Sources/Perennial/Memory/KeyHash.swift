@@ -88,15 +88,11 @@ public struct KeyHash: Sendable {
     @inlinable @inline(__always)
     static func equal<Key: Hashable>(_ one: Key, _ other: Key) -> Bool {
         if Key.self == String.self {
-            let texts = (unsafeBitCast(one, to: String.self), unsafeBitCast(other, to: String.self))
-            if sameStorage(texts.0, texts.1) || sameBytes(texts.0, texts.1) { return true }
+            let storages = (unsafeBitCast(one, to: SIMD2<UInt64>.self), unsafeBitCast(other, to: SIMD2<UInt64>.self))
+            if storages.0 == storages.1 { return true }
+            if sameBytes(unsafeBitCast(one, to: String.self), unsafeBitCast(other, to: String.self)) { return true }
         }
         return one == other
-    }
-
-    @inlinable @inline(__always)
-    static func sameStorage(_ one: String, _ other: String) -> Bool {
-        unsafeBitCast(one, to: SIMD2<UInt64>.self) == unsafeBitCast(other, to: SIMD2<UInt64>.self)
     }
 
     @inlinable @inline(__always)
@@ -104,13 +100,16 @@ public struct KeyHash: Sendable {
         one.utf8.withContiguousStorageIfAvailable { one in
             other.utf8.withContiguousStorageIfAvailable { other in
                 guard one.count == other.count, one.count >= 8 else { return false }
-                let (left, right) = (UnsafeRawPointer(one.baseAddress!), UnsafeRawPointer(other.baseAddress!))
+                let left = UnsafeRawPointer(one.baseAddress.unsafelyUnwrapped)
+                let right = UnsafeRawPointer(other.baseAddress.unsafelyUnwrapped)
+                let last = one.count &- 8
+                var difference = word(left, last) ^ word(right, last)
                 var offset = 0
-                while offset < one.count - 8 {
-                    if word(left, offset) != word(right, offset) { return false }
-                    offset += 8
+                while offset < last {
+                    difference |= word(left, offset) ^ word(right, offset)
+                    offset &+= 8
                 }
-                return word(left, one.count - 8) == word(right, one.count - 8)
+                return difference == 0
             } ?? false
         } ?? false
     }

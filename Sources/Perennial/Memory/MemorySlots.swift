@@ -41,18 +41,19 @@ struct MemorySlots<Key: Hashable & Sendable, Element: Sendable> {
     var capacity: Int { (groupMask + 1) * 8 }
 
     /// The index of the key's entry, or -1.
-    @inlinable @inline(__always)
+    @inlinable
     func find(_ key: Key, _ hash: UInt64) -> Int {
         let tag = SlotGroup.tag(hash)
         var group = Int(truncatingIfNeeded: hash) & groupMask
         while true {
-            var matches = groups[group].matches(tag)
+            let tags = groups[group].tags
+            var matches = SlotGroup.matches(tags, tag)
             while matches != 0 {
                 let index = group &* 8 &+ matches.trailingZeroBitCount &>> 3
                 if KeyHash.equal(entries[index].key, key) { return index }
                 matches &= matches &- 1
             }
-            if groups[group].hasUnused { return -1 }
+            if SlotGroup.hasUnused(tags) { return -1 }
             group = (group &+ 1) & groupMask
         }
     }

@@ -72,7 +72,7 @@ struct MemoryTable<Key: Hashable & Sendable, Element: Sendable> {
         }
         slots.setUse(index, .free)
         let (group, slot) = (index / 8, index % 8)
-        if slots.groups[group].hasUnused {
+        if SlotGroup.hasUnused(slots.groups[group].tags) {
             slots.groups[group].setTag(of: slot, 0)
             spare += 1
         } else {

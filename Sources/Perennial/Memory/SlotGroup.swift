@@ -23,15 +23,15 @@ struct SlotGroup {
 
     /// The high bits of the bytes that equal `tag`, and, seldom, of some above one that does: keys decide.
     @inlinable @inline(__always)
-    func matches(_ tag: UInt64) -> UInt64 {
-        let difference = tags ^ (tag &* Self.ones)
-        return (difference &- Self.ones) & ~difference & Self.highs
+    static func matches(_ tags: UInt64, _ tag: UInt64) -> UInt64 {
+        let difference = tags ^ (tag &* ones)
+        return (difference &- ones) & ~difference & highs
     }
 
     /// Whether a slot was never used: then no key that begins its search here or before was ever put further on.
     @inlinable @inline(__always)
-    var hasUnused: Bool {
-        (tags &- Self.ones) & ~tags & Self.highs != 0
+    static func hasUnused(_ tags: UInt64) -> Bool {
+        (tags &- ones) & ~tags & highs != 0
     }
 
     /// A slot without an entry, or `nil`.
