@@ -26,7 +26,8 @@ let package = Package(
         .executableTarget(
             name: "queue",
             dependencies: [
-                .product(name: "Perennial", package: "Perennial"), .product(name: "PerennialSQLite", package: "Perennial"),
+                .product(name: "Perennial", package: "Perennial"),
+                .product(name: "PerennialSQLite", package: "Perennial"),
             ],
             path: "Sources/Queue", swiftSettings: settings),
     ]
