@@ -130,7 +130,7 @@ struct FleetFiles: Sendable {
     func killWorkers(times: Int, workers: Int) throws -> (kills: Int, endOfLife: [Int32: Int]) {
         var endOfLife: [Int32: Int] = [:]
         func start() throws -> Process {
-            let (process, _, _) = process(["work", "--lease", "1000", "--delay", "2", "--workers", "8"])
+            let (process, _, _) = process(["work", "--lease", "1000", "--delay", "20", "--workers", "8"])
             try process.run()
             return process
         }
