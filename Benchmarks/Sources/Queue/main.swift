@@ -136,6 +136,27 @@ func fill(_ backend: SQLiteBackend, _ count: Int, cache: String = "benchmark") a
 }
 
 /// Opens a filled file and reads from it.
+/// The same through the engine: jobs that wait in the queue are done by a `RefreshWorker` for a `Cache`.
+func refreshThroughEngine(_ backend: SQLiteBackend, cache name: String) async throws -> Double {
+    let bytes = Codec<[UInt8]>(format: "bytes", encode: { $0 }, decode: { $0 })
+    let cache = Cache<String, [UInt8]>(name, backend: backend, codec: bytes, workers: 0) { _, _ in .value(body) }
+    let stale = time.now - .hours(2)
+    _ = try await seconds(jobCount) { number in
+        let key = key(number, cache: name)
+        guard case .saved(let generation) = try await backend.save(entry(key, at: stale), fence: nil, releasing: nil)
+        else { return }
+        let now = time.now
+        let job = RefreshJob(key: key, generation: generation, leaseToken: "seed-\(number)", queuedAt: now)
+        _ = try await backend.claimRefresh(job, leaseUntil: now, now: now)
+    }
+    let worker = RefreshWorker(queue: backend, caches: [cache], concurrency: taskCount, name: "benchmark")
+    let start = ContinuousClock.now
+    let count = await worker.drain()
+    let elapsed = (ContinuousClock.now - start) / .seconds(1)
+    precondition(count == jobCount && cache.statistics.refreshes == jobCount, "not every job was done")
+    return elapsed
+}
+
 func open(_ path: String) async throws {
     let start = ContinuousClock.now
     let backend = try SQLiteBackend(path: path)
@@ -163,6 +184,10 @@ do {
         let took = try await refreshAll(backend)
         base = max(base, Double(jobCount) / took)
         line("refresh jobs end to end, run \(run) (\(taskCount) tasks, \(body.count) bytes)", rate(jobCount, took))
+    }
+    for run in 1...3 {
+        let took = try await refreshThroughEngine(backend, cache: "engine-\(run)")
+        line("the same waiting jobs, through Cache and RefreshWorker, run \(run)", rate(jobCount, took))
     }
     let reads = try await seconds(jobCount * 2) { number in _ = try await backend.read([key(number % jobCount)]) }
     line("reads of one key (\(taskCount) tasks)", rate(jobCount * 2, reads))
