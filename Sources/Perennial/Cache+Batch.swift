@@ -98,7 +98,6 @@ extension Cache {
         }
         // One token holds the leases of all keys; the heartbeat counts them by the names of their keys.
         for (key, _, ticket) in asked where ticket.fence != nil { leases.hold(entryKey(key), ticket.token) }
-        defer { letGo() }
         count { $0.fetches += 1 }
         let timers = asked.map { startSoftTimer($0.flight, $0.ticket.known) }
         defer { for timer in timers { timer?.cancel() } }

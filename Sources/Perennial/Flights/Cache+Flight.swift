@@ -32,10 +32,8 @@ extension Cache {
         if case .read = purpose {
             if let record = await storeReads.attempt({ try await backend.store.read([entryKey])[0] }) {
                 known = take(record, key, flight)
-                if let found = landing(from: known, at: time.now) { return found }
-            } else if let found = landing(from: known, at: time.now) {
-                return found
             }
+            if let found = landing(from: known, at: time.now) { return found }
         }
         switch await lease(key, entryKey, known, flight, purpose) {
         case .landed(let landing): return landing
@@ -81,7 +79,7 @@ extension Cache {
         var known = known
         var token = random.token()
         if case .refresh(let delivery) = purpose { token = delivery.job.leaseToken }
-        let patience = Patience(policy, known, began: time.now)
+        let began = time.now
         var pause = Duration.milliseconds(5)
         while true {
             let now = time.now
@@ -91,39 +89,25 @@ extension Cache {
             }
             guard let outcome else { return .ready(Ticket(token: token, known: known, fence: nil)) }
             known = take(outcome.record, key, flight)
-            let isGranted: Bool
-            let heldUntil: Timestamp
+            let satisfied = satisfied(purpose, by: known, record: outcome.record, at: now)
             switch outcome {
-            case .granted: (isGranted, heldUntil) = (true, now)
-            case .held(let until, _): (isGranted, heldUntil) = (false, until)
+            case .granted(let record):
+                guard let satisfied else {
+                    return .ready(Ticket(token: token, known: known, fence: record.fence))
+                }
+                await release(entryKey, token)
+                return .landed(satisfied)
+            case .held(let until, _):
+                if let satisfied { return .landed(satisfied) }
+                if case .refresh = purpose { return .landed(.turnedBack(.leaseHeld(until: until))) }
             }
-            if let landing = satisfied(purpose, by: known, record: outcome.record, at: now) {
-                if isGranted { await release(entryKey, token) }
-                return .landed(landing)
-            }
-            if isGranted {
-                return .ready(Ticket(token: token, known: known, fence: outcome.record.fence))
-            }
-            if case .refresh = purpose { return .landed(.turnedBack(.leaseHeld(until: heldUntil))) }
             // Another machine is asking: what it brings is for us too.
-            if now >= patience.hard { return .landed(fallBack(known, FetchTimeout(timeout: policy.timeout), now)) }
-            if let soft = patience.soft, now >= soft, let known, known.freshness.isUsableOnError(at: now) {
-                flight.landEarly(
-                    .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt
-                )
+            if now >= began + policy.timeout {
+                return .landed(fallBack(known, FetchTimeout(timeout: policy.timeout), now))
             }
+            if let soft = policy.softTimeout, now >= began + soft, let known { serveSlow(flight, known) }
             try? await time.sleep(for: pause)
             pause = min(pause * 2, .milliseconds(25))
-        }
-    }
-
-    private struct Patience {
-        let hard: Timestamp
-        let soft: Timestamp?
-
-        init(_ policy: Policy, _ known: Entry<Value>?, began: Timestamp) {
-            hard = began + policy.timeout
-            soft = policy.softTimeout.map { began + $0 }
         }
     }
 
@@ -215,12 +199,15 @@ extension Cache {
     func startSoftTimer(_ flight: Flight<Value>, _ known: Entry<Value>?) -> Task<Void, Never>? {
         guard let soft = policy.softTimeout, let known else { return nil }
         return Task { [time] in
-            guard (try? await time.sleep(for: soft)) != nil, known.freshness.isUsableOnError(at: time.now) else {
-                return
-            }
-            flight.landEarly(
-                .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt)
+            if (try? await time.sleep(for: soft)) != nil { self.serveSlow(flight, known) }
         }
+    }
+
+    /// Everybody who waits gets the old value, if it is usable on error; the flight goes on.
+    private func serveSlow(_ flight: Flight<Value>, _ known: Entry<Value>) {
+        guard known.freshness.isUsableOnError(at: time.now) else { return }
+        flight.landEarly(
+            .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt)
     }
 
     /// Saves what the origin answered.
