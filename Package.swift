@@ -49,6 +49,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
+        .target(name: "PerennialConnections", swiftSettings: settings),
         .target(name: "PerennialHTTP", dependencies: ["Perennial"], swiftSettings: settings),
         .target(
             name: "PerennialGateway",
@@ -88,6 +89,9 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(name: "PerennialTests", dependencies: ["Perennial", "PerennialTesting"], swiftSettings: settings),
+        .target(name: "TestServers", path: "Tests/Servers", swiftSettings: settings),
+        .testTarget(
+            name: "PerennialConnectionsTests", dependencies: ["PerennialConnections"], swiftSettings: settings),
         .executableTarget(
             name: "fleet", dependencies: ["Perennial", "PerennialSQLite"], path: "Tests/Fleet", swiftSettings: settings),
         .testTarget(name: "FleetTests", dependencies: ["fleet"], swiftSettings: settings),

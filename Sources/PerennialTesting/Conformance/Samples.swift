@@ -2,8 +2,8 @@ public import Perennial
 
 /// Values that the conformance suites are made of; useful for a store's own tests, too.
 public enum Samples {
-    /// Some moment, and times after it.
-    public static let now = Timestamp(milliseconds: 1_700_000_000_000)
+    /// Some moment, in the year 2096: an engine that also removes what is dead by its own clock must not find any of it so.
+    public static let now = Timestamp(milliseconds: 4_000_000_000_000)
 
     public static func key(_ key: String = "ada", cache: String = "people") -> EntryKey {
         EntryKey(cache: cache, key: key)

@@ -1,0 +1,31 @@
+/// Several lanes to one server, for clients and work that one connection can't keep busy with.
+package struct Lanes<Connection: BlockingConnection>: Sendable {
+    private let lanes: [Lane<Connection>]
+
+    /// - Parameters:
+    ///   - count: how many connections there are at most.
+    ///   - batchLimit: how many pieces of work go together at most.
+    package init(
+        _ label: String, count: Int, batchLimit: Int = 256, open: @escaping @Sendable () throws -> Connection
+    ) {
+        lanes = (1...max(1, count)).map { Lane("\(label).\($0)", batchLimit: batchLimit, open: open) }
+    }
+
+    /// As ``Lane/perform(canRepeat:begin:end:)``, on the lane with the least to do.
+    package func perform<Result: Sendable>(
+        canRepeat: Bool = true, begin: (@Sendable (Connection) throws -> Void)? = nil,
+        end: @escaping @Sendable (Connection) throws -> Result
+    ) async throws -> Result {
+        var (best, least) = (lanes[0], Int.max)
+        for lane in lanes {
+            let backlog = lane.backlog
+            if backlog < least { (best, least) = (lane, backlog) }
+            if backlog == 0 { break }
+        }
+        return try await best.perform(canRepeat: canRepeat, begin: begin, end: end)
+    }
+
+    package func close() async {
+        for lane in lanes { await lane.close() }
+    }
+}

@@ -1,0 +1,71 @@
+import Foundation
+import Synchronization
+
+/// A connection on which a server tells what happens, with a thread of its own; opened again whenever it ends.
+///
+/// While there is none, what happens is missed: whoever listens must not trust what it knew before.
+package final class Listener<Connection: BlockingConnection>: Sendable {
+    private let isClosed = Atomic(false)
+    private let ended = Mutex<(isOver: Bool, waiting: [UnsafeContinuation<Void, Never>])>((false, []))
+
+    /// Starts to listen at once.
+    /// - Parameters:
+    ///   - open: connects and subscribes.
+    ///   - opened: called each time the subscription stands.
+    ///   - failed: called when it could not be opened, or has ended.
+    ///   - listen: handles what comes in, for half a second at most; throws when the connection is dead. It must notice one on
+    ///     which nothing comes any more.
+    package init(
+        _ label: String, open: @escaping @Sendable () throws -> Connection,
+        opened: @escaping @Sendable () -> Void, failed: @escaping @Sendable (any Error) -> Void = { _ in },
+        listen: @escaping @Sendable (Connection) throws -> Void
+    ) {
+        let thread = Thread { [self] in
+            var reconnection = Reconnection()
+            while !isClosed.load(ordering: .relaxed) {
+                let pause = reconnection.pause(at: .now)
+                if pause > .zero {
+                    Thread.sleep(forTimeInterval: min(pause, .milliseconds(100)) / .seconds(1))
+                    continue
+                }
+                do {
+                    let connection = try open()
+                    defer { connection.close() }
+                    opened()
+                    while !isClosed.load(ordering: .relaxed) {
+                        try listen(connection)
+                        reconnection.succeeded()
+                    }
+                } catch {
+                    reconnection.failed(at: .now, random: .random(in: 0...1))
+                    failed(error)
+                }
+            }
+            let waiting = ended.withLock { ended in
+                ended.isOver = true
+                defer { ended.waiting = [] }
+                return ended.waiting
+            }
+            for continuation in waiting { continuation.resume() }
+        }
+        thread.name = label
+        thread.start()
+    }
+
+    /// Ends listening without waiting for the thread, for a `deinit`.
+    package func cancel() {
+        isClosed.store(true, ordering: .relaxed)
+    }
+
+    /// Returns when the thread has ended.
+    package func close() async {
+        cancel()
+        await withUnsafeContinuation { continuation in
+            let isOver = ended.withLock { ended in
+                if !ended.isOver { ended.waiting.append(continuation) }
+                return ended.isOver
+            }
+            if isOver { continuation.resume() }
+        }
+    }
+}
