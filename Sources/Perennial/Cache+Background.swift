@@ -49,8 +49,10 @@ extension Cache {
             switch change {
             case .written(let entryKey, let generation):
                 guard entryKey.cache == name, let key = Key(entryKey.key) else { continue }
+                flights.noteWrite(key, generation)
                 if let entry = memory.peek(key), entry.generation < generation { keys.append(key) }
             case .missed:
+                flights.noteAnyWrite()
                 memory.forEach { key, _, _ in keys.append(key) }
             }
         }

@@ -70,11 +70,12 @@ extension Cache {
         }
     }
 
-    /// Puts an entry into the memory tier unless a newer one is there or the key was written by hand meanwhile.
+    /// Puts an entry into the memory tier unless a newer one is there, or is known to be in the store, or the key was written by
+    /// hand meanwhile.
     func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>? = nil) {
         let cost = self.cost(entry, key)
         memory.update(key) { current in
-            if flight?.isDetached == true { return .keep }
+            if let flight, flight.isDetached || entry.generation < flight.newestWrite { return .keep }
             if let current, current.isNewer(than: entry) { return .keep }
             return .replace(entry, cost: cost)
         }

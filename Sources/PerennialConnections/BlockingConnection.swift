@@ -1,5 +1,5 @@
 /// A connection to a database server through a client that blocks. It is used by one thread at a time.
-package protocol BlockingConnection: AnyObject {
+package protocol BlockingConnection: AnyObject, SendableMetatype {
     /// Whether it is as good as new; false after an error that leaves open what the server did or will still send.
     var isUsable: Bool { get }
 

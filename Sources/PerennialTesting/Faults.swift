@@ -14,6 +14,7 @@ public final class Faults<Operation: Hashable & Sendable & CaseIterable>: Sendab
     private enum Fault {
         case fails(any Error)
         case hangs
+        case answersLate
     }
 
     private struct Status {
@@ -55,6 +56,13 @@ public final class Faults<Operation: Hashable & Sendable & CaseIterable>: Sendab
         }
     }
 
+    /// From now on these operations are done, but don't return until ``heal()`` is called or their task is cancelled.
+    public func delayAnswers(of operations: Operation...) {
+        status.withLock { status in
+            for operation in operations { status.faults[operation] = .answersLate }
+        }
+    }
+
     /// From now on everything works; what hangs goes on.
     public func heal() {
         let released = status.withLock { status in
@@ -89,10 +97,20 @@ public final class Faults<Operation: Hashable & Sendable & CaseIterable>: Sendab
             return (status.faults[operation], status.nextID)
         }
         switch fault {
-        case nil: return
+        case nil, .answersLate: return
         case .fails(let error): throw error
         case .hangs: try await hang(operation, id)
         }
+    }
+
+    /// The operation was done: lets its answer pass, or holds it back.
+    func passBack(_ operation: Operation) async throws {
+        let (isLate, id) = status.withLock { status in
+            status.nextID += 1
+            if case .answersLate? = status.faults[operation] { return (true, status.nextID) }
+            return (false, status.nextID)
+        }
+        if isLate { try await hang(operation, id) }
     }
 
     private func hang(_ operation: Operation, _ id: Int) async throws {

@@ -83,6 +83,7 @@ extension Cache {
         var pause = Duration.milliseconds(5)
         while true {
             let now = time.now
+            let writes = flight.writes.rings
             let outcome = await storeWrites.attempt {
                 try await backend.store.lease(
                     [entryKey], token: token, until: now + policy.leaseTime, now: now)[0]
@@ -105,9 +106,13 @@ extension Cache {
             if now >= began + policy.timeout {
                 return .landed(fallBack(known, FetchTimeout(timeout: policy.timeout), now))
             }
-            if let soft = policy.softTimeout, now >= began + soft, let known { serveSlow(flight, known) }
-            try? await time.sleep(for: pause)
-            pause = min(pause * 2, .milliseconds(25))
+            var wait = min(pause, began + policy.timeout - now)
+            if let soft = policy.softTimeout, let known {
+                if now >= began + soft { serveSlow(flight, known) } else { wait = min(wait, began + soft - now) }
+            }
+            // The store says when it is there. One who fails says nothing, so look now and then.
+            await flight.writes.wait(after: writes, timeout: wait, time: time)
+            pause = min(pause * 2, .milliseconds(250))
         }
     }
 

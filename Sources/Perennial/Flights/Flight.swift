@@ -27,15 +27,28 @@ final class Flight<Value: Sendable>: Sendable {
         /// What those get who need not wait for the end, while it may be served.
         var early: (landing: Landing, until: Timestamp)?
         var isDetached = false
+        var newestWrite = Generation.zero
     }
 
     private let progress = Locked(Progress())
+
+    /// Rings when another machine has written the key, or may have.
+    let writes = Doorbell()
 
     /// Whether the key was written by hand since: what this flight brings must not be kept.
     var isDetached: Bool { progress.withLock { $0.isDetached } }
 
     func detach() {
         progress.withLock { $0.isDetached = true }
+    }
+
+    /// The newest write of the key by another machine that was announced during the flight: what was read before that, and
+    /// arrives only now, is older.
+    var newestWrite: Generation { progress.withLock { $0.newestWrite } }
+
+    func noteWrite(_ generation: Generation) {
+        progress.withLock { $0.newestWrite = max($0.newestWrite, generation) }
+        writes.ring()
     }
 
     /// Waits for the landing, or takes what may be served at `now`.
@@ -117,6 +130,16 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             return Array(table.values)
         }
         for flight in flights { flight.detach() }
+    }
+
+    /// Another machine wrote the key.
+    func noteWrite(_ key: Key, _ generation: Generation) {
+        table.withLock { $0[key] }?.noteWrite(generation)
+    }
+
+    /// Other machines may have written any key.
+    func noteAnyWrite() {
+        for flight in table.withLock({ Array($0.values) }) { flight.noteWrite(Generation(.max)) }
     }
 
     var count: Int { table.withLock { $0.count } }

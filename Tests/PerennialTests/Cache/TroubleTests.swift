@@ -155,4 +155,47 @@ import Testing
         #expect(rig.origin.count == 101)
         for number in 0..<100 { #expect(cache.lookupInMemory("\(number)")?.value == "value of \(number)") }
     }
+
+    @Test func `what was removed elsewhere while an answer was under way does not come back with it`() async throws {
+        let shared = InMemoryStore()
+        let slow = FaultyStore(shared)
+        let rig = Rig(backend: MixedBackend(store: shared, queue: InMemoryQueue()))
+        let here = rig.cache(backend: MixedBackend(store: slow, queue: InMemoryQueue()))
+        let there = rig.cache()
+        for key in ["a", "b"] { _ = try await there[key] }
+        slow.faults.delayAnswers(of: .read)
+        async let old = here["a"]
+        await slow.faults.waitUntilHanging(.read)
+        _ = try await there.remove("a")
+        try await eventually { here.flights.join("a").flight.newestWrite > .zero }
+        slow.faults.heal()
+        // The one who asked before may still get it; nobody later.
+        #expect(try await old == "value of a")
+        #expect(here.peek("a") == nil)
+        rig.origin.answers { _, _ in .value("new") }
+        #expect(try await here["a"] == "new")
+        // What nobody touched meanwhile is kept.
+        #expect(try await here["b"] == "value of b")
+        #expect(here.peek("b") != nil)
+    }
+
+    @Test func `those who wait for another machine look again when the store says that it has written`() async throws {
+        let rig = Rig()
+        let gate = Gate()
+        rig.origin.answers { _, _ in
+            await gate.pass()
+            return .value("once")
+        }
+        let (first, second) = (rig.cache(), rig.cache())
+        async let fetched = first["a"]
+        try await eventually { gate.arrived == 1 }
+        // Two janitors, the heartbeat of the lease and the time-out of the fetch; then the pause of the one who waits.
+        await rig.clock.waitForSleepers(4)
+        async let waited = second["a"]
+        await rig.clock.waitForSleepers(5)
+        // The clock stands still: nothing but the store's word can wake it.
+        gate.open()
+        #expect(try await [fetched, waited] == ["once", "once"])
+        #expect(rig.origin.count == 1)
+    }
 }
