@@ -72,10 +72,18 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),
+        .target(
+            name: "PerennialEngines",
+            dependencies: [
+                "Perennial", "PerennialConnections", "PerennialSQLite",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "perennial",
             dependencies: [
-                "Perennial", "PerennialSQLite", "PerennialHTTP", "PerennialGateway", "PerennialConsole",
+                "Perennial", "PerennialConnections", "PerennialEngines", "PerennialSQLite", "PerennialHTTP",
+                "PerennialGateway", "PerennialConsole",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -112,8 +120,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "perennial", "PerennialConsole", "PerennialGateway", "PerennialHTTP", "PerennialSQLite",
-                "PerennialTesting",
+                "perennial", "PerennialConsole", "PerennialEngines", "PerennialGateway", "PerennialHTTP",
+                "PerennialSQLite", "PerennialTesting",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Configuration", package: "swift-configuration"),

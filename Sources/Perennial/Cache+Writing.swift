@@ -8,17 +8,38 @@ extension Cache {
     public func set(
         _ key: Key, to value: Value, limits: Limits? = nil, tags: [String] = [], validator: Validator? = nil
     ) async throws {
-        let bytes = try codec.encode(value)
-        var metadata = newMetadata(
-            entryKey(key), limits: limits ?? policy.limits, tags: tags, validator: validator, age: .zero,
-            isAbsent: false)
+        let fetched = Fetched.value(value, limits: limits, tags: tags, validator: validator)
+        _ = try await accept(fetched, for: key, fence: nil)
+    }
+
+    /// Saves what somebody outside asked the origin for: the end of a refresh that another program does.
+    /// - Parameters:
+    ///   - fetched: a value, or that there is none; anything else can't be saved.
+    ///   - fence: the generation of the entry that was found stale: if the key was written since, nothing is saved. `nil`: saves
+    ///     always.
+    ///   - releasing: the token of the lease that the work was done under, which ends.
+    /// - Returns: the new generation; `nil` when the key was written since.
+    /// - Throws: ``OriginFailure`` for what can't be saved; what the codec throws; the store's error: then nothing has changed.
+    @discardableResult
+    public func accept(
+        _ fetched: Fetched<Value>, for key: Key, fence: Generation?, releasing: LeaseToken? = nil
+    ) async throws -> Generation? {
+        let value: Value?
+        switch fetched.kind {
+        case .value(let new): value = new
+        case .absent: value = nil
+        case .notModified, .notStored: throw OriginFailure("only a value, or that there is none, can be saved by hand")
+        }
+        let bytes = try value.map { try codec.encode($0) } ?? []
+        var metadata = metadata(entryKey(key), fetched, isAbsent: value == nil)
         let outcome = try await backend.store.save(
-            StoredEntry(metadata: metadata, bytes: bytes), fence: nil, releasing: nil)
-        guard case .saved(let generation) = outcome else { return }
+            StoredEntry(metadata: metadata, bytes: bytes), fence: fence, releasing: releasing)
+        guard case .saved(let generation) = outcome else { return nil }
         metadata.generation = generation
         metadata.size = bytes.count
         flights.detach(key)
         adopt(Entry(value: value, metadata: metadata), key)
+        return generation
     }
 
     /// Makes an entry stale now (soft purge): readers still get it, and the next one queues a refresh.

@@ -37,3 +37,27 @@ struct VisitorCheck<Context: RequestContext>: RouterMiddleware {
         return try await next(request, context)
     }
 }
+
+/// Lets in only those who show the token.
+struct TokenCheck<Context: RequestContext>: RouterMiddleware {
+    let token: String
+
+    @concurrent func handle(
+        _ request: Request, context: Context, next: @concurrent (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        let shown = request.headers[.authorization]?.split(separator: " ", maxSplits: 1).map(String.init) ?? []
+        guard shown.count == 2, shown[0].lowercased() == "bearer", isEqualInConstantTime(shown[1], token) else {
+            var error = HTTPError(.unauthorized, message: "show the token: Authorization: Bearer TOKEN")
+            error.headers = [.wwwAuthenticate: #"Bearer realm="perennial""#]
+            throw error
+        }
+        return try await next(request, context)
+    }
+}
+
+/// How long it takes says nothing on where two texts differ.
+private func isEqualInConstantTime(_ left: String, _ right: String) -> Bool {
+    let (left, right) = (Array(left.utf8), Array(right.utf8))
+    guard left.count == right.count else { return false }
+    return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+}

@@ -1,6 +1,7 @@
 public import Hummingbird
 public import Logging
 import NIOCore
+public import Perennial
 
 /// The admin address: health, metrics and the API behind the command line's commands.
 ///
@@ -15,27 +16,38 @@ import NIOCore
 /// | `GET /api/jobs?state=&after=&limit=` | a page of refresh jobs |
 /// | `POST /api/jobs/replay` | `{"id": …}` or `{"all": true}`; how many |
 /// | `GET /api/stats` | how much is in the store and the queue |
+/// | `PUT /api/entries/KEY?status=&fence=&lease=` | saves what the origin answered to another program: see ``HandedOver`` |
 ///
-/// Errors are `{"error": "…"}` with a 4xx or 5xx status. It has no accounts: listen on a loopback or private address.
+/// Errors are `{"error": "…"}` with a 4xx or 5xx status. It has no accounts: listen on a loopback or private address. With a
+/// token, everything under `/api` wants `Authorization: Bearer TOKEN` (RFC 6750 §2.1); without one, nothing can be handed over.
 public struct AdminServer: Sendable {
     private let administration: Administration
     private let readiness: @Sendable () async -> Readiness
     private let metrics: @Sendable () async -> [MetricFamily]
     private let names: Set<String>
+    private let token: String?
+    private let accept: (@Sendable (HandedOver) async throws -> Generation?)?
 
     /// - Parameters:
     ///   - names: the host names under which it may be asked, besides `localhost` and any address in digits.
     ///   - readiness: asked by `/readyz`, besides whether the store answers.
     ///   - metrics: added to what `/metrics` tells of the store and the queue.
+    ///   - token: what the API's users must show. Default: none.
+    ///   - accept: saves what is handed over, and gives its generation, or `nil` when the entry was written meanwhile. It throws
+    ///     ``AdministrationError`` for what can't be saved.
     public init(
         administration: Administration, names: Set<String> = [],
         readiness: @escaping @Sendable () async -> Readiness = { Readiness() },
-        metrics: @escaping @Sendable () async -> [MetricFamily] = { [] }
+        metrics: @escaping @Sendable () async -> [MetricFamily] = { [] },
+        token: String? = nil,
+        accept: (@Sendable (HandedOver) async throws -> Generation?)? = nil
     ) {
         self.administration = administration
         self.names = names
         self.readiness = readiness
         self.metrics = metrics
+        self.token = token
+        self.accept = accept
     }
 
     /// The server as a service, which runs until it is asked to stop.
@@ -60,6 +72,7 @@ public struct AdminServer: Sendable {
         router.get("/readyz") { _, _ in await ready() }
         router.get("/metrics") { _, _ in await metricsPage() }
         let api = router.group("/api")
+        if let token { api.add(middleware: TokenCheck(token: token)) }
         api.get("/entries") { request, _ in
             try await json(
                 administration.entries(
@@ -86,7 +99,20 @@ public struct AdminServer: Sendable {
         api.post("/jobs/replay") { request, _ in
             try await json(["replayed": administration.replay(replayed(request))])
         }
+        api.put("/entries/**") { request, _ in try await save(HandedOver(request)) }
         return router
+    }
+
+    private func save(_ handed: HandedOver) async throws -> Response {
+        guard token != nil else {
+            throw HTTPError(
+                .forbidden, message: "entries can only be handed over to a gateway with an --admin-token-file")
+        }
+        guard let accept else { throw HTTPError(.notFound, message: "there is no gateway here to keep entries") }
+        guard let generation = try await accept(handed) else {
+            throw HTTPError(.preconditionFailed, message: "the entry was written since; nothing was saved")
+        }
+        return try json(["generation": generation.number])
     }
 
     private func ready() async -> Response {

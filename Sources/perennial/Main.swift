@@ -15,6 +15,7 @@ struct Main {
     static func main() async {
         do {
             var command = try PerennialCommand.parseAsRoot()
+            hidePasswordsInArguments()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {

@@ -281,7 +281,7 @@ extension Cache {
         return .entry(entry, source: .origin, found: found, note: nil)
     }
 
-    private func metadata(_ key: EntryKey, _ fetched: Fetched<Value>, isAbsent: Bool) -> EntryMetadata {
+    func metadata(_ key: EntryKey, _ fetched: Fetched<Value>, isAbsent: Bool) -> EntryMetadata {
         let limits = fetched.limits ?? (isAbsent ? policy.absentLimits : policy.limits)
         return newMetadata(
             key, limits: limits, tags: fetched.tags ?? [], validator: fetched.validator, age: fetched.age,

@@ -78,9 +78,35 @@ public final class ResponseCache: Sendable {
         return try await cache.remove(key) ? variants + 1 : variants
     }
 
+    /// Saves what somebody else asked the origin for, as if a refresh had brought it.
+    /// - Parameters:
+    ///   - key: as a job names it: from ``key(for:)``, with a variant behind it or not.
+    ///   - fence: the generation of the entry that was found stale: if it was written since, nothing is saved. `nil`: saves always.
+    ///   - lease: the lease that the work was done under, which ends.
+    /// - Returns: the new generation; `nil` when the entry was written since.
+    /// - Throws: ``NotAccepted`` when the answer may not be saved; the store's error.
+    public func accept(
+        _ key: String, status: Int, fields: HeaderFields, body: [UInt8], fence: Generation?, lease: LeaseToken?
+    ) async throws -> Generation? {
+        guard origin.target(ofKey: primaryKey(of: key)) != nil else {
+            throw NotAccepted(reason: "\(primaryKey(of: key)) is not at the origin \(origin)")
+        }
+        let now = time.now
+        let response = OriginResponse(status: status, fields: fields, requestedAt: now, receivedAt: now)
+        let request = cache.peek(key)?.value?.requestFields ?? selectingFields(ofKey: key)
+        let fetched = try fetch.accept(response, body, key: key, request: request).get()
+        return try await cache.accept(fetched, for: key, fence: fence, releasing: lease)
+    }
+
     /// Stops the workers, which finish or hand back what they do, and closes the connections to the origin.
     public func shutdown(deadline: Duration = .seconds(10)) async {
         await cache.shutdown(deadline: deadline)
         await client.shutdown()
     }
+}
+
+/// Why an answer that was handed over is not saved.
+public struct NotAccepted: Error, Hashable, CustomStringConvertible {
+    public let reason: String
+    public var description: String { reason }
 }

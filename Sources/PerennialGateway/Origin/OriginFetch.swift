@@ -105,11 +105,32 @@ struct OriginFetch: Sendable {
         guard announced <= maxBody, let body = try await response.body.collect(limit: maxBody) else {
             return unshared("too-large")
         }
+        return keep(origin, body, key: key, request: request)
+    }
+
+    /// What somebody else asked the origin for.
+    /// - Parameter request: what was asked with.
+    /// - Returns: what to save, or why it may not be saved.
+    func accept(
+        _ response: OriginResponse, _ body: [UInt8], key: String, request: HeaderFields
+    ) -> Result<Fetched<CachedResponse>, NotAccepted> {
+        if isFailure(response.status) {
+            return .failure(NotAccepted(reason: "a status of \(response.status) is a failure, and replaces nothing"))
+        }
+        if case .doNotStore(let reason) = storability(of: response, request) {
+            return .failure(NotAccepted(reason: "the answer may not be kept: \(reason.rawValue)"))
+        }
+        return .success(keep(response, body, key: key, request: request))
+    }
+
+    private func keep(
+        _ response: OriginResponse, _ body: [UInt8], key: String, request: HeaderFields
+    ) -> Fetched<CachedResponse> {
         let vary = Vary(response.fields)
         let stored = StoredResponse(
-            status: response.status, fields: fieldsToStore(of: response.fields, receivedAt: times.received), body: body,
-            requestFields: refreshFields(of: request, vary: vary), vary: vary.names)
-        let freshness = freshness(of: origin, mode: mode)
+            status: response.status, fields: fieldsToStore(of: response.fields, receivedAt: response.receivedAt),
+            body: body, requestFields: refreshFields(of: request, vary: vary), vary: vary.names)
+        let freshness = freshness(of: response, mode: mode)
         return .value(
             CachedResponse(stored), limits: freshness.limits, tags: tags(ofKey: key),
             validator: validator(from: response.fields), age: freshness.initialAge)

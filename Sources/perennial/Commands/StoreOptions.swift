@@ -1,6 +1,7 @@
 import ArgumentParser
 import Perennial
 import PerennialConsole
+import PerennialEngines
 
 /// What every command that looks into a store takes.
 struct StoreOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import Perennial
+import PerennialEngines
 import PerennialGateway
 import PerennialHTTP
 

@@ -36,7 +36,8 @@ struct RunningGateway {
     /// Serves until a signal, then stops within `grace`.
     /// - Parameter close: closes the store, last of all.
     func run(
-        admin: ListenAddress?, administration: Administration, grace: Duration, stopWithInput: Bool, logger: Logger,
+        admin: ListenAddress?, token: String?, administration: Administration, grace: Duration, stopWithInput: Bool,
+        logger: Logger,
         close: @escaping @Sendable () async -> Void
     ) async throws {
         let ready = "perennial: serving \(origin) on http://\(address)"
@@ -53,13 +54,28 @@ struct RunningGateway {
                     MetricFamily.families(of: gateway.metrics)
                         + MetricFamily.families(of: gateway.responses.cache.statistics)
                         + MetricFamily.families(of: gateway.responses.cache.health)
-                })
+                },
+                token: token,
+                accept: { [gateway] in try await gateway.responses.accept($0) })
             let application = server.application(host: admin.host, port: admin.port, logger: logger) { port in
                 Console.print("\(ready), admin on http://\(ListenAddress(host: admin.host, port: port))")
             }
             services.append(Listening(application, at: admin, option: "--admin"))
         }
         try await runServices(services, grace: grace, stopWithInput: stopWithInput, logger: logger)
+    }
+}
+
+extension ResponseCache {
+    /// Saves what was handed over on the admin address.
+    fileprivate func accept(_ handed: HandedOver) async throws -> Generation? {
+        do {
+            return try await accept(
+                handed.key, status: handed.status, fields: handed.fields, body: handed.body, fence: handed.fence,
+                lease: handed.lease)
+        } catch let error as NotAccepted {
+            throw AdministrationError(.invalid, error.reason)
+        }
     }
 }
 

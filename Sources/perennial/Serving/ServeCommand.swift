@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import Perennial
 import PerennialConsole
+import PerennialEngines
 import PerennialGateway
 
 /// `perennial serve`: the gateway, its admin address and, unless told otherwise, refresh workers.
@@ -13,6 +14,7 @@ struct ServeCommand: AsyncParsableCommand {
     @OptionGroup var options: GatewayOptions
     @Option(help: Known.listen.argumentHelp) var listen: String?
     @Option(help: Known.admin.argumentHelp) var admin: String?
+    @Option(help: Known.adminToken.argumentHelp) var adminTokenFile: String?
     @Option(help: Known.softTimeout.argumentHelp) var softTimeout: String?
     @Option(help: Known.threads.argumentHelp) var threads: String?
     @Option(help: Known.memory.argumentHelp) var memory: String?
@@ -22,6 +24,7 @@ struct ServeCommand: AsyncParsableCommand {
         let settings = try Settings(config: options.config)
         let listen = try settings.value(Known.listen, listen)
         let admin = try settings.value(Known.admin, admin)
+        let token = try settings.find(Known.adminToken, adminTokenFile)?.value
         var configuration = try options.gatewayConfiguration(settings)
         configuration.host = listen.host
         configuration.port = listen.port
@@ -40,7 +43,8 @@ struct ServeCommand: AsyncParsableCommand {
         let administration = Administration(
             store: open.backend.store, queue: open.backend.queue, origin: configuration.origin)
         try await running.run(
-            admin: admin, administration: administration, grace: common.grace, stopWithInput: stopWithInput,
+            admin: admin, token: token, administration: administration, grace: common.grace,
+            stopWithInput: stopWithInput,
             logger: logger, close: open.close)
     }
 }
@@ -63,7 +67,8 @@ struct WorkerCommand: AsyncParsableCommand {
         }
         let common = try options.commonSettings(settings)
         guard common.store.value != .memory, common.queue?.value != .memory else {
-            throw Failure(.usage, "a worker can't share what is in memory: with a gateway; name a sqlite: file")
+            throw Failure(
+                .usage, "a worker can't share what is in memory: with a gateway; name a sqlite: file or a server")
         }
 
         let logger = makeLogger(common.logLevel)

@@ -1,3 +1,6 @@
+import Foundation
+import PerennialConnections
+import PerennialEngines
 import PerennialGateway
 import PerennialHTTP
 
@@ -31,25 +34,25 @@ func originAddress(_ text: String) throws(Unreadable) -> OriginURL {
     }
 }
 
-/// Where entries or jobs live.
-enum EngineAddress: Hashable, Sendable, CustomStringConvertible {
-    case sqlite(path: String)
-    case memory
-
-    var description: String {
-        switch self {
-        case .sqlite(let path): "sqlite:\(path)"
-        case .memory: "memory:"
-        }
+/// Reads where entries or jobs live, like `sqlite:PATH` or `redis://HOST`.
+func engineAddress(_ text: String) throws(Unreadable) -> EngineAddress {
+    do throws(EngineURLError) {
+        return try EngineAddress(text)
+    } catch {
+        throw Unreadable(error.description)
     }
 }
 
-/// Reads `sqlite:PATH` or `memory:`.
-func engineAddress(_ text: String) throws(Unreadable) -> EngineAddress {
-    if text == "memory:" { return .memory }
-    let path = text.hasPrefix("sqlite:") ? text.dropFirst("sqlite:".count) : ""
-    guard !path.isEmpty else {
-        throw Unreadable("“\(text)” is not a place to keep things; write sqlite:PATH or memory:")
+/// Reads the token in a file: one line, without the spaces around it.
+func token(inFile path: String) throws(Unreadable) -> String {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+        throw Unreadable("can't read \(path); it must have the token in one line of text")
     }
-    return .sqlite(path: String(path))
+    let token = text.trimmingCharacters(in: .whitespacesAndNewlines)
+    guard token.utf8.count >= 16, token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+        throw Unreadable(
+            "the token in \(path) must have 16 or more letters, digits or signs, and no spaces; make one with: openssl rand -hex 32"
+        )
+    }
+    return token
 }

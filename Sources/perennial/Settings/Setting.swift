@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import Perennial
+import PerennialEngines
 import PerennialHTTP
 
 /// One thing that can be set: `--refresh-after` on the command line, `PERENNIAL_REFRESH_AFTER` in the environment,
@@ -63,15 +64,22 @@ enum Known {
 
     static let origin = Setting("origin", "URL", "The origin, like https://api.example.com.", read: originAddress)
     static let store = Setting(
-        "store", "sqlite:PATH|memory:", "Where entries live.", default: "sqlite:perennial.sqlite", read: engineAddress)
+        "store", "ENGINE", "Where entries live: \(EngineAddress.forms.joined(separator: ", ")).",
+        default: "sqlite:perennial.sqlite", read: engineAddress)
     static let queue = Setting(
-        "queue", "sqlite:PATH|memory:", "Where refresh jobs live.", note: "with the entries", read: engineAddress)
+        "queue", "ENGINE", "Where refresh jobs live: as --store, or celery+redis://….", note: "with the entries",
+        read: engineAddress)
 
     static let listen = Setting(
         "listen", "HOST:PORT", "Where to serve; port 0 picks one.", default: "127.0.0.1:8080", read: listenAddress)
     static let admin = Setting(
         "admin", "HOST:PORT|none", "Where to serve health, metrics and the API; keep it private.",
         default: "127.0.0.1:8081", read: optionalListenAddress)
+
+    static let adminToken = Setting(
+        "admin-token-file", "FILE", "What the users of the admin API must show: the one line of this file.",
+        note: "none"
+    ) { text throws(Unreadable) in try token(inFile: text) }
 
     static let refreshAfter = Setting(
         "refresh-after", "D", "The age from which an entry is served and refreshed behind.",
@@ -128,7 +136,8 @@ enum Known {
 
     /// The names that the file may have.
     static let fileKeys = [
-        logLevel.name, origin.name, store.name, queue.name, listen.name, admin.name, refreshAfter.name,
+        logLevel.name, origin.name, store.name, queue.name, listen.name, admin.name, adminToken.name,
+        refreshAfter.name,
         expireAfter.name, staleIfError.name, freshness.name, allow.name, softTimeout.name, timeout.name, workers.name,
         threads.name, memory.name, storeLimit.name, maxBody.name, rate.name, concurrency.name, grace.name,
     ]

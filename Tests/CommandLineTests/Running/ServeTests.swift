@@ -166,6 +166,57 @@ struct ServeTests {
         await upstream.stop()
     }
 
+    @Test func `another program may hand over what it asked the origin for, if it has the token`() async throws {
+        let token = "0123456789abcdef0123"
+        try Data("\(token)\n".utf8).write(to: URL(filePath: folder.path("token")))
+        let gateway = try await serve(["--admin-token-file", folder.path("token")])
+        let (url, admin) = (gateway.addresses[1], gateway.addresses[2])
+        #expect(try await get("\(url)/a").body == "answer 1")
+        let key = "\(upstream.url)/a".addingPercentEncoding(withAllowedCharacters: .alphanumerics)!
+        func put(_ query: String, _ body: String, token: String?) async throws -> (status: Int, body: String) {
+            var headers: HTTPHeaders = ["Content-Type": "text/plain", "Cache-Control": "max-age=60", "ETag": "\"9\""]
+            if let token { headers.add(name: "Authorization", value: "Bearer \(token)") }
+            let answer = try await get(
+                "\(admin)/api/entries/\(key)\(query)", method: .PUT, headers: headers, body: body)
+            return (answer.status, answer.body)
+        }
+        for wrong in [nil, "", "\(token)x", "another token"] {
+            #expect(try await put("", "never", token: wrong).status == 401)
+        }
+        #expect(try await get("\(admin)/api/stats").status == 401)
+        #expect(try await get("\(admin)/healthz").status == 200)
+
+        let saved = try await put("", "handed over", token: token)
+        #expect(saved.status == 200)
+        let generation = try #require(try decode([String: Int].self, saved.body)["generation"])
+        let answer = try await get("\(url)/a")
+        #expect(answer.body == "handed over")
+        #expect(answer.headers.first(name: "ETag") == "\"9\"")
+        #expect(answer.headers.first(name: "Cache-Status")?.hasPrefix("perennial; hit") == true)
+        #expect(upstream.asked == 1)
+
+        // Behind a fence it is saved while nothing was written since, and once.
+        #expect(try await put("?fence=\(generation)", "second", token: token).status == 200)
+        #expect(try await put("?fence=\(generation)", "third", token: token).status == 412)
+        #expect(try await get("\(url)/a").body == "second")
+        // A failure replaces nothing, and neither does what may not be kept or makes no sense.
+        for query in ["?status=503", "?status=99", "?fence=old", "?status=304"] {
+            #expect(try await put(query, "never", token: token).status == 400, "\(query)")
+        }
+        #expect(try await get("\(url)/a").body == "second")
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `without a token nothing can be handed over`() async throws {
+        let gateway = try await serve()
+        let answer = try await get("\(gateway.addresses[2])/api/entries/x", method: .PUT, headers: [:], body: "x")
+        #expect(answer.status == 403)
+        #expect(answer.body.contains("--admin-token-file"))
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
     private func serve(_ more: [String] = []) async throws -> RunningProgram {
         try await RunningProgram(
             [

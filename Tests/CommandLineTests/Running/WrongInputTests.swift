@@ -21,7 +21,13 @@ struct WrongInputTests {
         ),
         (["serve", "--origin", "https://x", "--freshness", "none"], 64, "write origin or policy"),
         (["serve", "--origin", "https://x", "--allow", "all"], 64, "can't be allowed"),
-        (["serve", "--origin", "https://x", "--store", "redis:"], 64, "write sqlite:PATH or memory:"),
+        (
+            ["serve", "--origin", "https://x", "--store", "redis:"], 64,
+            "write sqlite:PATH, redis://…, postgres://…, mongodb://… or memory:"
+        ),
+        (["serve", "--origin", "https://x", "--store", "mysql://u:secret@h"], 64, "“mysql” is no engine"),
+        (["serve", "--origin", "https://x", "--admin-token-file", "none"], 64, "can't read none"),
+        (["serve", "--origin", "https://x", "--admin-token-file", "wrong.yaml"], 64, "and no spaces"),
         (["serve", "--origin", "https://x", "--log-level", "loud"], 64, "is not a log level"),
         (
             ["serve", "--origin", "https://x", "--refresh-after", "2h", "--expire-after", "1h"], 64,

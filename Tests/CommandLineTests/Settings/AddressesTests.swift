@@ -1,3 +1,4 @@
+import PerennialEngines
 import PerennialGateway
 import PerennialHTTP
 import Testing
@@ -24,14 +25,17 @@ struct AddressesTests {
         #expect(try optionalListenAddress("127.0.0.1:1")?.port == 1)
     }
 
-    @Test func `a store is a SQLite file or memory`() throws {
+    @Test func `a store is a SQLite file, a server or memory`() throws {
         #expect(try engineAddress("sqlite:a/b.sqlite") == .sqlite(path: "a/b.sqlite"))
         #expect(try engineAddress("memory:") == .memory)
+        let server = try engineAddress("redis://ada:secret@db.example.com/1?prefix=app")
+        #expect("\(server)" == "redis://ada:***@db.example.com/1?prefix=app")
     }
 
-    @Test(arguments: ["", "sqlite:", "sqlite", "memory", "redis://x", "a.sqlite"])
+    @Test(arguments: ["", "sqlite:", "sqlite", "memory", "redis:", "mysql://u:secret@x", "redis://a b", "a.sqlite"])
     func `anything else is no store`(text: String) {
-        #expect(throws: Unreadable.self) { try engineAddress(text) }
+        let error = #expect(throws: Unreadable.self) { try engineAddress(text) }
+        #expect(error?.description.contains("secret") == false)
     }
 
     @Test func `an origin is an address without password and query`() throws {
