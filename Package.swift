@@ -101,8 +101,10 @@ let package = Package(
         .testTarget(
             name: "PerennialConnectionsTests", dependencies: ["PerennialConnections"], swiftSettings: settings),
         .executableTarget(
-            name: "fleet", dependencies: ["Perennial", "PerennialSQLite"], path: "Tests/Fleet", swiftSettings: settings),
-        .testTarget(name: "FleetTests", dependencies: ["fleet"], swiftSettings: settings),
+            name: "fleet",
+            dependencies: ["Perennial", "PerennialEngines", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/Fleet", swiftSettings: settings),
+        .testTarget(name: "FleetTests", dependencies: ["fleet", "TestServers"], swiftSettings: settings),
         .testTarget(
             name: "PerennialSQLiteTests", dependencies: ["PerennialSQLite", "PerennialTesting"],
             swiftSettings: settings),

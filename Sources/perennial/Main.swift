@@ -67,7 +67,8 @@ struct PerennialCommand: ParsableCommand {
         version: Version.current,
         subcommands: [
             ServeCommand.self, WorkerCommand.self, ListCommand.self, InspectCommand.self, ExpireCommand.self,
-            RemoveCommand.self, JobsCommand.self, StatisticsCommand.self, DemoCommand.self, DemoOriginCommand.self,
+            RemoveCommand.self, JobsCommand.self, StatisticsCommand.self, CopyCommand.self, DemoCommand.self,
+            DemoOriginCommand.self,
         ])
 }
 

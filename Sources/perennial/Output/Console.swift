@@ -18,6 +18,14 @@ enum Console {
         put(line + "\n", STDERR_FILENO)
     }
 
+    /// Text on standard error as it is, without a new line.
+    static func putError(_ text: String) {
+        put(text, STDERR_FILENO)
+    }
+
+    /// Whether standard error is a terminal.
+    static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
     /// One JSON document on one line.
     static func print(json value: some Encodable) throws {
         print(String(decoding: try JSONText.data(value), as: UTF8.self))

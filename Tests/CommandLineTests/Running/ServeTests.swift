@@ -149,6 +149,25 @@ struct ServeTests {
         await upstream.stop()
     }
 
+    @Test func `a cache is copied to another store, and a copy that was begun is taken up again`() async throws {
+        let gateway = try await serve()
+        for number in 0..<30 { _ = try await get("\(gateway.addresses[1])/\(number)") }
+        #expect(await gateway.stop(SIGTERM) == 0)
+        let copy = ["copy", "--from", "sqlite:cache.sqlite", "--to", "sqlite:other.sqlite"]
+        let first = try await Program.run(copy + ["--json"], in: folder)
+        #expect(first.code == 0, "\(first.errors)")
+        #expect(try decode(StoreCopy.Progress.self, first.output).copied == 30)
+        let second = try await Program.run(copy, in: folder)
+        #expect(second.output.hasPrefix("copied 0 entries"))
+        #expect(second.output.contains("30 were there already"))
+        let other = try await serve(["--store", "sqlite:other.sqlite"])
+        let asked = upstream.asked
+        #expect(try await get("\(other.addresses[1])/7").headers.first(name: "Cache-Status")?.contains("; hit") == true)
+        #expect(upstream.asked == asked)
+        #expect(await other.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
     @Test func `people get tables`() async throws {
         let gateway = try await serve()
         _ = try await get("\(gateway.addresses[1])/a")

@@ -52,6 +52,10 @@ struct WrongInputTests {
         (["remove", "/a", "--tag", "t"], 64, "give an address or --tag, not both"),
         (["jobs", "replay"], 64, "say which jobs"),
         (["jobs", "replay", "1", "--all"], 64, "say which jobs"),
+        (["copy", "--from", "sqlite:none", "--to", "sqlite:new"], 66, "--from: there is no file none"),
+        (["copy", "--from", "sqlite:a", "--to", "sqlite:a"], 64, "are the same store"),
+        (["copy", "--from", "sqlite:a", "--to", "memory:"], 64, "is gone with this command"),
+        (["copy", "--from", "nowhere", "--to", "sqlite:a"], 64, "--from: “nowhere” is not a place"),
         (["nonsense"], 64, "nonsense"),
     ])
     func `wrong input`(arguments: [String], code: Int32, message: String) async throws {
