@@ -16,10 +16,16 @@ let package = Package(
         .library(name: "Perennial", targets: ["Perennial"]),
         .library(name: "PerennialTesting", targets: ["PerennialTesting"]),
         .library(name: "PerennialSQLite", targets: ["PerennialSQLite"]),
+        .library(name: "PerennialRedis", targets: ["PerennialRedis"]),
         .library(name: "PerennialHTTP", targets: ["PerennialHTTP"]),
         .library(name: "PerennialGateway", targets: ["PerennialGateway"]),
         .library(name: "PerennialConsole", targets: ["PerennialConsole"]),
         .executable(name: "perennial", targets: ["perennial"]),
+    ],
+    // The engines that the executable is built with; `--disable-default-traits --traits Redis` leaves the others out.
+    traits: [
+        .default(enabledTraits: ["Redis"]),
+        .trait(name: "Redis", description: "redis:// in the executable; needs hiredis"),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -50,6 +56,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(name: "PerennialConnections", swiftSettings: settings),
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]),
+        .target(
+            name: "PerennialRedis",
+            dependencies: [
+                "Perennial", "PerennialConnections", "CHiredis", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .target(name: "PerennialHTTP", dependencies: ["Perennial"], swiftSettings: settings),
         .target(
             name: "PerennialGateway",
@@ -76,6 +89,7 @@ let package = Package(
             name: "PerennialEngines",
             dependencies: [
                 "Perennial", "PerennialConnections", "PerennialSQLite",
+                .target(name: "PerennialRedis", condition: .when(traits: ["Redis"])),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
@@ -107,6 +121,9 @@ let package = Package(
         .testTarget(name: "FleetTests", dependencies: ["fleet", "TestServers"], swiftSettings: settings),
         .testTarget(
             name: "PerennialSQLiteTests", dependencies: ["PerennialSQLite", "PerennialTesting"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PerennialRedisTests", dependencies: ["PerennialRedis", "PerennialTesting", "TestServers"],
             swiftSettings: settings),
         .testTarget(
             name: "PerennialHTTPTests", dependencies: ["PerennialHTTP", "PerennialTesting"], swiftSettings: settings),

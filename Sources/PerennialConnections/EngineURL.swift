@@ -149,3 +149,15 @@ package struct EngineURLError: Error, Hashable, CustomStringConvertible {
         self.description = description
     }
 }
+
+extension EngineURL {
+    /// The value of an option that is a time in seconds, such as `0.5`; `nil`: not given.
+    /// - Throws: ``EngineURLError`` when it is no number from 0.001 to 86,400.
+    package func seconds(_ name: String) throws(EngineURLError) -> Duration? {
+        guard let text = option(name) else { return nil }
+        guard let number = Double(text), number >= 0.001, number <= 86_400 else {
+            throw EngineURLError("\(self): \(name) is “\(text)”; write seconds, from 0.001 to 86400")
+        }
+        return .milliseconds(Int64(number * 1000))
+    }
+}

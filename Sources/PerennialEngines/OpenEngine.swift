@@ -1,11 +1,10 @@
 package import Logging
 package import Perennial
-package import PerennialConnections
-package import PerennialSQLite
+import PerennialConnections
+import PerennialSQLite
 
 // The engines this program was built with: package traits leave some of them out.
 #if Redis
-    import PerennialCelery
     import PerennialRedis
 #endif
 #if PostgreSQL
@@ -89,12 +88,6 @@ package func openEngines(
 private func openQueue(
     _ address: EngineAddress, startsAnewWhenDamaged: Bool, logger: Logger
 ) throws -> (queue: any RefreshQueue, close: @Sendable () async -> Void) {
-    #if Redis
-        if case .server(let url) = address, Engine(scheme: url.scheme) == .celery {
-            let queue = try CeleryQueue(url: url.unredacted, logger: logger)
-            return (queue, { await queue.close() })
-        }
-    #endif
     let engine = try openEngine(
         address, sizeLimit: nil, startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger)
     return (engine.backend.queue, engine.close)

@@ -82,7 +82,7 @@ import Testing
 
 /// What a fleet shares.
 enum Engine: String, CaseIterable, CustomStringConvertible {
-    case sqlite
+    case sqlite, redis
 
     var description: String { rawValue }
     var hasServer: Bool { self != .sqlite }
@@ -94,6 +94,7 @@ enum Engine: String, CaseIterable, CustomStringConvertible {
     func start() throws -> (any EngineServer)? {
         switch self {
         case .sqlite: nil
+        case .redis: try RedisServer(options: ["--appendonly", "yes", "--appendfsync", "always"])
         }
     }
 }

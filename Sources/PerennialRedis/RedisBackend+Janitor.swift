@@ -1,0 +1,92 @@
+public import Perennial
+import Synchronization
+
+extension RedisBackend {
+    private static let batch = 500
+
+    public func touch(_ keys: [EntryKey], now: Timestamp) async throws {
+        let commands = Dictionary(grouping: keys, by: \.cache).map { cache, keys in
+            var command = RedisCommand("ZADD", space(cache).used, "XX", "GT")
+            for key in keys {
+                command.add(now.milliseconds)
+                command.add(key.key)
+            }
+            return command
+        }
+        _ = try await run(commands, on: browser)
+    }
+
+    public func maintain(now: Timestamp) async throws -> MaintenanceReport {
+        var report = MaintenanceReport()
+        let caches = try await caches()
+        for cache in caches {
+            let arguments = RedisCommand(
+                String(now.milliseconds), String(Self.batch), String((now - .hours(1)).milliseconds),
+                String((now - .days(30)).milliseconds))
+            let dead = try await call(Scripts.maintain, cache, arguments, on: browser).integer ?? 0
+            report.dead += Int(dead)
+            report.isUnfinished = report.isUnfinished || dead == Self.batch
+            try await sweep(cache)
+        }
+        if let sizeLimit {
+            let over = try await statistics().bytes - sizeLimit
+            if over > 0 {
+                report.evicted = try await evict(over, from: caches)
+                report.isUnfinished = report.isUnfinished || report.evicted > 0
+            }
+        }
+        return report
+    }
+
+    /// Looks through some of the keys for entries that the server has evicted.
+    private func sweep(_ cache: String) async throws {
+        var arguments = RedisCommand()
+        arguments.add(sweepers.withLock { $0[cache] } ?? [])
+        arguments.add(200)
+        let last = try await call(Scripts.sweep, cache, arguments, on: browser).bytes
+        sweepers.withLock { $0[cache] = last }
+    }
+
+    /// Removes the least recently used of all caches until so many bytes are free, or a batch has gone.
+    private func evict(_ bytes: Int, from caches: [String]) async throws -> Int {
+        let oldest = try await run(
+            caches.map { RedisCommand("ZRANGE", space($0).used, "0", String(Self.batch - 1), "WITHSCORES") },
+            on: browser)
+        var candidates: [(cache: String, key: String, used: Double, score: String)] = []
+        for (cache, reply) in zip(caches, oldest) {
+            let parts = reply.elements?.compactMap(\.text) ?? []
+            for index in stride(from: 0, to: parts.count - 1, by: 2) {
+                candidates.append((cache, parts[index], Double(parts[index + 1]) ?? 0, parts[index + 1]))
+            }
+        }
+        candidates.sort { ($0.used, $0.cache, $0.key) < ($1.used, $1.cache, $1.key) }
+        let lines = try await run(
+            candidates.prefix(Self.batch).map { RedisCommand("HGET", "\(space($0.cache).base):c", $0.key) },
+            on: browser)
+        var (free, chosen) = (0, [String: RedisCommand]())
+        for (candidate, line) in zip(candidates, lines) {
+            if free >= bytes { break }
+            // As the scripts write it: the generation, the cost, the tags.
+            let words = line.bytes?.split(separator: UInt8(ascii: " "), maxSplits: 2) ?? []
+            free += words.count > 1 ? max(0, Int(String(decoding: words[1], as: UTF8.self)) ?? 0) : 0
+            chosen[candidate.cache, default: RedisCommand()].add(candidate.key)
+            chosen[candidate.cache]!.add(candidate.score)
+        }
+        var count: Int64 = 0
+        for (cache, arguments) in chosen {
+            count += try await call(Scripts.evict, cache, arguments, on: browser).integer ?? 0
+        }
+        return Int(count)
+    }
+
+    public func statistics() async throws -> StoreStatistics {
+        let caches = try await caches()
+        let replies = try await run(
+            caches.map { RedisCommand("HMGET", space($0).ledger, "entries", "bytes") }, on: browser)
+        let sums = replies.reduce(into: (entries: 0, bytes: 0)) { sums, reply in
+            sums.entries += Int(reply.elements?.first?.integer ?? 0)
+            sums.bytes += Int(reply.elements?.last?.integer ?? 0)
+        }
+        return StoreStatistics(entries: sums.entries, bytes: sums.bytes, limit: sizeLimit)
+    }
+}

@@ -1,0 +1,196 @@
+internal import CHiredis
+public import Logging
+public import Perennial
+internal import PerennialConnections
+import Synchronization
+
+/// Entries and refresh jobs in a Redis server, which many machines share.
+///
+/// ```swift
+/// let backend = try RedisBackend(url: "redis://cache.internal/0?prefix=app")
+/// ```
+///
+/// The address is `redis://USER:PASSWORD@HOST:PORT/DATABASE`. Options behind `?`:
+/// - `prefix` (text, default: `perennial`): what all keys and channels begin with. Caches of different prefixes don't know of
+///   each other.
+/// - `timeout` (seconds, default: 1): how long connecting, and one call, may take.
+///
+/// **What it promises.** What Redis keeps: with `appendonly yes` and `appendfsync always` everything that was confirmed, with
+/// `everysec` all but the last second, without a file nothing beyond its end. Every change is one script, so of all machines one
+/// wins. Other machines' memory tiers hear of a change by Redis's pub/sub, usually within a millisecond; after a lost connection they
+/// revalidate all they have. A purge of more than 1,000 entries goes in steps: nothing that began before the first can save, and
+/// readers may still find what a later step removes until the call returns.
+///
+/// **Memory.** Entries, leases and large values expire by themselves, an hour after they are of no more use. With
+/// `maxmemory-policy volatile-lru`, `volatile-lfu` or `volatile-ttl` a full server removes entries and nothing else; with
+/// `noeviction` it refuses to save, and reading goes on. `allkeys-*` may remove jobs and what is known of purges: give Perennial a
+/// server or a policy of its own.
+///
+/// **Clusters.** A cache's keys lie in one slot. A cluster of one node, or one behind a proxy, works; `MOVED` is refused with an
+/// error that says so. A replica that has become primary is found by connecting again.
+///
+/// **Threads.** Four connections with a thread each: reading, writing, looking through, listening.
+public final class RedisBackend: Sendable {
+    /// Values above this many bytes don't go through scripts.
+    static let largeValue = 1 << 20
+
+    let prefix: String
+    let sizeLimit: Int?
+    let time: any TimeSource
+    private let logger: Logger
+    let reads: Lane<RedisConnection>
+    let writes: Lane<RedisConnection>
+    let browser: Lane<RedisConnection>
+    let feed: ChangeFeed
+    let bell: Doorbell
+    private let listener: Listener<RedisConnection>
+    private let unreadable = Atomic(0)
+    let seenRings = Atomic(0)
+    let served = Mutex(Set<String>())
+    let sweepers = Mutex<[String: [UInt8]]>([:])
+
+    /// Takes note of the address; the server is reached when it is needed.
+    /// - Parameters:
+    ///   - url: see above.
+    ///   - sizeLimit: the bytes above which the janitor removes the least recently used entries, over all caches of the prefix;
+    ///     default: none. An entry counts with its value, its texts and 256 bytes.
+    ///   - time: what waiting for jobs waits on.
+    ///   - logger: told of what makes no sense, and of the connection that listens.
+    /// - Throws: ``RedisBackendError`` when the address makes no sense.
+    public init(
+        url: String, sizeLimit: Int? = nil, time: any TimeSource = SystemTime(),
+        logger: Logger = Logger(label: "perennial.redis")
+    ) throws(RedisBackendError) {
+        let address: RedisAddress
+        do throws(EngineURLError) {
+            let url = try EngineURL(url)
+            guard url.scheme == "redis" || url.scheme == "rediss" else {
+                throw EngineURLError("\(url): this is no address of a Redis server; write redis://HOST")
+            }
+            address = try RedisAddress(url, options: ["prefix"])
+        } catch {
+            throw RedisBackendError(error.description)
+        }
+        let prefix = address.url.option("prefix") ?? "perennial"
+        guard !prefix.isEmpty, !prefix.contains(where: { "{}".contains($0) }) else {
+            throw RedisBackendError("\(address.url): the prefix must be a text without braces, like prefix=app")
+        }
+        self.prefix = prefix
+        self.sizeLimit = sizeLimit
+        self.time = time
+        self.logger = logger
+        let connect: @Sendable () throws -> RedisConnection = { try RedisConnection(address, scripts: Scripts.all) }
+        reads = Lane("perennial.redis.read", open: connect)
+        writes = Lane("perennial.redis.write", open: connect)
+        browser = Lane("perennial.redis.browse", open: connect)
+        let (feed, bell) = (ChangeFeed(), Doorbell())
+        (self.feed, self.bell) = (feed, bell)
+        let subscription = Subscription(channels: ["\(prefix):changes", "\(prefix):jobs"]) { channel, message in
+            if channel.hasSuffix(":jobs") { return bell.ring() }
+            if feed.isHeard { feed.publish(ChangeMessage.read(message)) }
+        }
+        listener = Listener(
+            "perennial.redis.listen",
+            open: {
+                let connection = try RedisConnection(address)
+                try subscription.begin(connection)
+                return connection
+            },
+            opened: {
+                // Something may have happened while nobody listened.
+                feed.publish([.missed])
+                bell.ring()
+            },
+            listen: { try subscription.listen($0) })
+    }
+
+    deinit {
+        listener.cancel()
+        feed.finish()
+    }
+
+    /// Finishes what was begun and closes the connections. Afterwards every method throws.
+    public func close() async {
+        feed.finish()
+        bell.ring()
+        await listener.close()
+        await reads.close()
+        await writes.close()
+        await browser.close()
+    }
+
+    /// How many times something was read that made no sense, and was taken for missing.
+    public var unreadableCount: Int { unreadable.load(ordering: .relaxed) }
+
+    func noteUnreadable(_ key: EntryKey) {
+        if unreadable.add(1, ordering: .relaxed).oldValue == 0 {
+            logger.warning("\(key) in Redis makes no sense and is taken for missing; more will only be counted")
+        }
+    }
+
+    func space(_ cache: String) -> KeySpace { KeySpace(prefix: prefix, cache: cache) }
+
+    /// Runs a script on a cache.
+    func call(
+        _ script: RedisScript, _ cache: String, _ arguments: RedisCommand, on lane: Lane<RedisConnection>? = nil,
+        canRepeat: Bool = true
+    ) async throws -> RedisReply {
+        let space = space(cache)
+        var all = RedisCommand(space.base, prefix, cache)
+        all.add(all: arguments)
+        let command = all
+        return try await (lane ?? writes).perform(
+            canRepeat: canRepeat,
+            begin: { [prefix] connection in
+                let isNew = connection.told.insert(cache).inserted
+                if isNew { try connection.append(RedisCommand("SADD", "\(prefix):caches", cache)) }
+                connection.asked.append(isNew ? [cache] : [])
+                try connection.append(script, keys: [space.ledger], command)
+            },
+            end: { connection in
+                for cache in connection.asked.removeFirst() {
+                    do {
+                        _ = try connection.reply()
+                    } catch  where connection.isUsable {
+                        // The script's own answer says what is wrong.
+                        connection.told.remove(cache)
+                    }
+                }
+                return try connection.reply()
+            })
+    }
+
+    /// Runs plain commands; their answers in the same order.
+    func run(_ commands: [RedisCommand], on lane: Lane<RedisConnection>) async throws -> [RedisReply] {
+        if commands.isEmpty { return [] }
+        return try await lane.perform(
+            begin: { connection in
+                for command in commands { try connection.append(command) }
+            },
+            end: { try $0.replies(commands.count) })
+    }
+
+    /// The names of all caches, in their order.
+    func caches() async throws -> [String] {
+        let names = try await run([RedisCommand("SMEMBERS", "\(prefix):caches")], on: browser)[0].elements ?? []
+        return names.compactMap(\.text).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+}
+
+extension RedisConnection {
+    /// The answers to the next commands. All are taken, then the first refusal is thrown.
+    func replies(_ count: Int) throws(ConnectionError) -> [RedisReply] {
+        var found: [RedisReply] = []
+        var refusal: ConnectionError?
+        for _ in 0..<count {
+            do {
+                found.append(try reply())
+            } catch {
+                if !isUsable { throw error }
+                refusal = refusal ?? error
+            }
+        }
+        if let refusal { throw refusal }
+        return found
+    }
+}
