@@ -127,14 +127,14 @@ struct Fleet {
     static func load(_ backend: any Backend, _ journal: Journal, _ arguments: Arguments) async throws {
         let cache = cache(backend, journal, arguments, workers: 2)
         let count = Int(arguments["count"])!
-        let stop = Task.detached { _ = readLine() }
         let isOver = Flag()
-        Task {
-            await stop.value
-            isOver.set()
-        }
         print("ready")
         fflush(nil)
+        // On a thread of its own, since it blocks.
+        Thread.detachNewThread {
+            _ = readLine()
+            isOver.set()
+        }
         let results = await withTaskGroup(of: (reads: Int, failures: [String]).self) { group in
             for reader in 0..<8 {
                 group.addTask {
