@@ -17,6 +17,7 @@ let package = Package(
         .library(name: "PerennialTesting", targets: ["PerennialTesting"]),
         .library(name: "PerennialSQLite", targets: ["PerennialSQLite"]),
         .library(name: "PerennialRedis", targets: ["PerennialRedis"]),
+        .library(name: "PerennialPostgres", targets: ["PerennialPostgres"]),
         .library(name: "PerennialHTTP", targets: ["PerennialHTTP"]),
         .library(name: "PerennialGateway", targets: ["PerennialGateway"]),
         .library(name: "PerennialConsole", targets: ["PerennialConsole"]),
@@ -24,7 +25,8 @@ let package = Package(
     ],
     // The engines that the executable is built with; `--disable-default-traits --traits Redis` leaves the others out.
     traits: [
-        .default(enabledTraits: ["Redis"]),
+        .default(enabledTraits: ["PostgreSQL", "Redis"]),
+        .trait(name: "PostgreSQL", description: "postgres:// in the executable; needs libpq"),
         .trait(name: "Redis", description: "redis:// in the executable; needs hiredis"),
     ],
     dependencies: [
@@ -63,6 +65,15 @@ let package = Package(
                 "Perennial", "PerennialConnections", "CHiredis", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
+        .systemLibrary(
+            name: "CPostgres", pkgConfig: "libpq",
+            providers: [.apt(["libpq-dev", "pkg-config"]), .brew(["libpq"])]),
+        .target(
+            name: "PerennialPostgres",
+            dependencies: [
+                "Perennial", "PerennialConnections", "CPostgres", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .target(name: "PerennialHTTP", dependencies: ["Perennial"], swiftSettings: settings),
         .target(
             name: "PerennialGateway",
@@ -89,6 +100,7 @@ let package = Package(
             name: "PerennialEngines",
             dependencies: [
                 "Perennial", "PerennialConnections", "PerennialSQLite",
+                .target(name: "PerennialPostgres", condition: .when(traits: ["PostgreSQL"])),
                 .target(name: "PerennialRedis", condition: .when(traits: ["Redis"])),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -124,6 +136,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "PerennialRedisTests", dependencies: ["PerennialRedis", "PerennialTesting", "TestServers"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PerennialPostgresTests", dependencies: ["PerennialPostgres", "PerennialTesting", "TestServers"],
             swiftSettings: settings),
         .testTarget(
             name: "PerennialHTTPTests", dependencies: ["PerennialHTTP", "PerennialTesting"], swiftSettings: settings),

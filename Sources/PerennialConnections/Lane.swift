@@ -45,6 +45,11 @@ package final class Lane<Connection: BlockingConnection>: @unchecked Sendable {
         queue = DispatchQueue(label: label, qos: .userInitiated)
     }
 
+    /// Connects now, so that the first work needs not wait for that. A failure is left to that work.
+    package func warmUp() {
+        queue.async { [self] in _ = try? openConnection() }
+    }
+
     /// Does a piece of work together with what others bring at the same time: of a batch, all is begun before the first is
     /// ended, so that requests go out together and answers come back together.
     /// - Parameters:

@@ -6,7 +6,6 @@ import Synchronization
 /// While there is none, what happens is missed: whoever listens must not trust what it knew before.
 package final class Listener<Connection: BlockingConnection>: Sendable {
     private let isClosed = Atomic(false)
-    private let ended = Mutex<(isOver: Bool, waiting: [UnsafeContinuation<Void, Never>])>((false, []))
 
     /// Starts to listen at once.
     /// - Parameters:
@@ -41,31 +40,13 @@ package final class Listener<Connection: BlockingConnection>: Sendable {
                     failed(error)
                 }
             }
-            let waiting = ended.withLock { ended in
-                ended.isOver = true
-                defer { ended.waiting = [] }
-                return ended.waiting
-            }
-            for continuation in waiting { continuation.resume() }
         }
         thread.name = label
         thread.start()
     }
 
-    /// Ends listening without waiting for the thread, for a `deinit`.
+    /// Ends listening; the connection is closed within half a second.
     package func cancel() {
         isClosed.store(true, ordering: .relaxed)
-    }
-
-    /// Returns when the thread has ended.
-    package func close() async {
-        cancel()
-        await withUnsafeContinuation { continuation in
-            let isOver = ended.withLock { ended in
-                if !ended.isOver { ended.waiting.append(continuation) }
-                return ended.isOver
-            }
-            if isOver { continuation.resume() }
-        }
     }
 }

@@ -49,7 +49,7 @@ public final class RedisBackend: Sendable {
     let served = Mutex(Set<String>())
     let sweepers = Mutex<[String: [UInt8]]>([:])
 
-    /// Takes note of the address; the server is reached when it is needed.
+    /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:
     ///   - url: see above.
     ///   - sizeLimit: the bytes above which the janitor removes the least recently used entries, over all caches of the prefix;
@@ -102,6 +102,7 @@ public final class RedisBackend: Sendable {
                 bell.ring()
             },
             listen: { try subscription.listen($0) })
+        for lane in [reads, writes, browser] { lane.warmUp() }
     }
 
     deinit {
@@ -113,7 +114,7 @@ public final class RedisBackend: Sendable {
     public func close() async {
         feed.finish()
         bell.ring()
-        await listener.close()
+        listener.cancel()
         await reads.close()
         await writes.close()
         await browser.close()

@@ -82,7 +82,7 @@ import Testing
 
 /// What a fleet shares.
 enum Engine: String, CaseIterable, CustomStringConvertible {
-    case sqlite, redis
+    case sqlite, redis, postgres
 
     var description: String { rawValue }
     var hasServer: Bool { self != .sqlite }
@@ -94,6 +94,7 @@ enum Engine: String, CaseIterable, CustomStringConvertible {
     func start() throws -> (any EngineServer)? {
         switch self {
         case .sqlite: nil
+        case .postgres: try PostgresServer()
         case .redis: try RedisServer(options: ["--appendonly", "yes", "--appendfsync", "always"])
         }
     }

@@ -42,7 +42,7 @@ public final class ServerProcess: Sendable {
         (try? String(contentsOf: folder.appending(path: "output"), encoding: .utf8)) ?? ""
     }
 
-    /// Starts it and waits until `isReady` says so.
+    /// Starts it, its output anew, and waits until `isReady` says so.
     public func start(isReady: () -> Bool) throws {
         let wrapper = Process()
         wrapper.executableURL = URL(filePath: "/bin/sh")

@@ -1,0 +1,127 @@
+/// Everything that is asked of the server, prepared once a connection.
+enum Statements {
+    static let all = [
+        horizon, read, list, save, takeLeases, extendLease, releaseLease, purgeKey, purgeMany, touch, maintain,
+        statistics,
+        claim, enqueue, dequeue, extend, complete, retry, giveBack, bury, ring, jobs, replay, counts, nextDue,
+    ]
+
+    private static let columns = """
+        generation, absent, format, saved_at, confirmed_at, refresh_after, expire_after, stale_if_error, marked_stale_at, etag,
+        last_modified, tags, size
+        """
+    static let columnCount = 13
+
+    /// Where a cache stands: a fence for keys of which nothing is known.
+    static let horizon = Statement(
+        name: "horizon",
+        sql: "SELECT greatest(last_purge, forgotten_keys, forgotten_purges) FROM horizon WHERE cache = $1")
+
+    /// With the generation of a tombstone, too.
+    static let read = Statement(
+        name: "read", sql: "SELECT \(columns), value, removed_at FROM entry WHERE cache = $1 AND key = $2")
+
+    static let list = Statement(
+        name: "list",
+        sql: """
+            SELECT \(columns), cache, key FROM entry
+            WHERE removed_at IS NULL AND ($1::text IS NULL OR cache = $1) AND ($2::text IS NULL OR tags @> ARRAY[$2] AND tags <> '{}')
+                AND ($3::text IS NULL OR (cache, key) > ($3, $4::text))
+            ORDER BY cache, key LIMIT $5::bigint
+            """)
+
+    static let save = Statement(
+        name: "save",
+        sql: """
+            SELECT save($1, $2, $3::bigint, $4, $5::boolean, $6::boolean, $7, $8::bigint, $9::bigint, $10::bigint, $11::bigint,
+                $12::bigint, $13::bigint, $14, $15, $16::text[], $17::bigint, $18::bigint, $19::bigint, $20::bytea)
+            """)
+
+    static let takeLeases = Statement(
+        name: "take_leases", sql: "SELECT take_leases($1::text[], $2::text[], $3, $4::bigint, $5::bigint)")
+    static let extendLease = Statement(
+        name: "extend_lease", sql: "SELECT take_lease($1, $2, $3, $4::bigint, $5::bigint) IS NULL")
+    static let releaseLease = Statement(
+        name: "release_lease",
+        sql: "UPDATE lease SET until = 0 WHERE cache = $1::text AND key = $2::text AND token = $3::text")
+
+    static let purgeKey = Statement(name: "purge_key", sql: "SELECT purge_key($1::boolean, $2, $3, $4::bigint)")
+    static let purgeMany = Statement(name: "purge_many", sql: "SELECT purge_many($1::boolean, $2, $3, $4::bigint)")
+
+    static let touch = Statement(
+        name: "touch",
+        sql: """
+            UPDATE entry SET touched_at = $3::bigint, touched_from = greatest(touched_from, coarse($3::bigint, 28800000))
+            FROM unnest($1::text[], $2::text[]) AS used (cache, key)
+            WHERE entry.cache = used.cache AND entry.key = used.key AND touched_at < $3::bigint AND removed_at IS NULL
+            """)
+    static let maintain = Statement(name: "maintain", sql: "SELECT maintain($1::bigint, $2::bigint, 500)")
+    static let statistics = Statement(
+        name: "statistics", sql: "SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(bytes), 0)::bigint FROM tally")
+
+    // MARK: The queue
+
+    static let claim = Statement(
+        name: "claim", sql: "SELECT claim($1, $2, $3::bigint, $4, $5::bigint, $6::bigint, $7::bigint)")
+    static let enqueue = Statement(
+        name: "enqueue", sql: "SELECT enqueue($1, $2, $3::bigint, $4, $5::bigint, $6::bigint)")
+
+    static let dequeue = Statement(
+        name: "dequeue",
+        sql: """
+            WITH due AS MATERIALIZED (
+                SELECT id, at, state FROM job WHERE state < 2 AND at <= $4::bigint AND cache = ANY ($1::text[])
+                ORDER BY at, id LIMIT $5::bigint FOR UPDATE SKIP LOCKED
+            )
+            UPDATE job SET state = 1, at = $3::bigint, worker = $2::text, receipt = nextval('generation'),
+                was_lost = was_lost OR due.state = 1
+            FROM due WHERE job.id = due.id
+            RETURNING job.id, cache, key, generation, lease_token, queued_at, failures, was_lost, receipt, due.at
+            """)
+
+    private static let mine =
+        "FROM unnest($1::bigint[], $2::bigint[]) AS mine (id, receipt) WHERE job.id = mine.id AND job.receipt = mine.receipt"
+
+    static let extend = Statement(
+        name: "extend", sql: "UPDATE job SET at = $3::bigint \(mine) RETURNING job.id, job.receipt")
+    static let complete = Statement(
+        name: "complete",
+        sql: """
+            DELETE FROM job USING unnest($1::bigint[], $2::bigint[]) AS mine (id, receipt)
+            WHERE job.id = mine.id AND job.receipt = mine.receipt
+            """)
+    static let retry = Statement(
+        name: "retry",
+        sql: """
+            UPDATE job SET state = 0, at = $3::bigint, failures = failures + 1, was_lost = false, error = $4::text, receipt = NULL,
+                worker = NULL \(mine)
+            """)
+    static let giveBack = Statement(
+        name: "give_back", sql: "UPDATE job SET state = 0, at = $3::bigint, receipt = NULL, worker = NULL \(mine)")
+    static let bury = Statement(
+        name: "bury",
+        sql: """
+            UPDATE job SET state = 2, at = $3::bigint, failures = failures + 1, was_lost = false, error = $4::text, receipt = NULL,
+                worker = NULL \(mine)
+            """)
+    static let ring = Statement(name: "ring", sql: "SELECT ring()")
+
+    static let jobs = Statement(
+        name: "jobs",
+        sql: """
+            SELECT id, cache, key, state, failures, queued_at, at, error, worker FROM job
+            WHERE id > $1::bigint AND ($2::bigint IS NULL OR state = $2) ORDER BY id LIMIT $3::bigint
+            """)
+    static let replay = Statement(
+        name: "replay",
+        sql: """
+            WITH replayed AS (
+                UPDATE job SET state = 0, at = $1::bigint, failures = 0, was_lost = false, error = NULL
+                WHERE state = 2 AND ($2::bigint IS NULL OR id = $2) RETURNING ring()
+            ) SELECT count(*) FROM replayed
+            """)
+    static let counts = Statement(name: "counts", sql: "SELECT state, count(*) FROM job GROUP BY state")
+    static let nextDue = Statement(
+        name: "next_due",
+        sql: "SELECT min(at) FROM job WHERE state < 2 AND at > $2::bigint AND cache = ANY ($1::text[])")
+}
