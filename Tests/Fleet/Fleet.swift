@@ -80,6 +80,10 @@ struct Fleet {
         let cache = cache(backend, journal, arguments, workers: Int(arguments["workers", default: "0"])!)
         let key = arguments["key"]
         if arguments["warm", default: "no"] == "yes" { _ = try await cache.lookup(key) }
+        // A machine that has been up for a moment has its connections.
+        _ = try await backend.store.statistics()
+        _ = try await backend.store.read([EntryKey(cache: "fleet", key: "another")])
+        try await backend.store.releaseLease(EntryKey(cache: "fleet", key: "another"), token: "none")
         print("ready")
         fflush(nil)
         _ = readLine()
