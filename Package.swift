@@ -126,6 +126,13 @@ let package = Package(
         .target(name: "TestServers", path: "Tests/Servers", swiftSettings: settings),
         .testTarget(
             name: "PerennialConnectionsTests", dependencies: ["PerennialConnections"], swiftSettings: settings),
+        .testTarget(
+            name: "EngineTests",
+            dependencies: [
+                "Perennial", "PerennialEngines", "PerennialTesting", "TestServers",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "fleet",
             dependencies: ["Perennial", "PerennialEngines", .product(name: "Logging", package: "swift-log")],

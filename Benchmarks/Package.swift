@@ -27,6 +27,8 @@ let package = Package(
             name: "queue",
             dependencies: [
                 .product(name: "Perennial", package: "Perennial"),
+                .product(name: "PerennialPostgres", package: "Perennial"),
+                .product(name: "PerennialRedis", package: "Perennial"),
                 .product(name: "PerennialSQLite", package: "Perennial"),
             ],
             path: "Sources/Queue", swiftSettings: settings),

@@ -52,15 +52,29 @@ extension Cache {
                 flights.noteWrite(key, generation)
                 if let entry = memory.peek(key), entry.generation < generation { keys.append(key) }
             case .missed:
-                flights.noteAnyWrite()
+                // What is in the air may bring something older than what was missed: looked at again when it has landed.
+                reloadWhenLanded(flights.all)
                 memory.forEach { key, _, _ in keys.append(key) }
             }
         }
         guard !keys.isEmpty else { return }
-        // Until it has worked: what was removed elsewhere must not go on being served. The feed keeps what comes meanwhile.
-        let stale = keys
-        let wasWritten = !changes.contains(.missed)
-        while await storeReads.attempt({ try await reload(stale, wasWritten: wasWritten) }) == nil {
+        await reload(untilItWorks: keys, wasWritten: !changes.contains(.missed))
+    }
+
+    private func reloadWhenLanded(_ all: [(key: Key, flight: Flight<Value>)]) {
+        if all.isEmpty { return }
+        Task { [weak self] in
+            for (_, flight) in all {
+                flight.writes.ring()
+                await flight.end()
+            }
+            await self?.reload(untilItWorks: all.map(\.key), wasWritten: false)
+        }
+    }
+
+    /// What was removed elsewhere must not go on being served. The feed keeps what comes meanwhile.
+    private func reload(untilItWorks keys: [Key], wasWritten: Bool) async {
+        while await storeReads.attempt({ try await reload(keys, wasWritten: wasWritten) }) == nil {
             guard (try? await time.sleep(for: .seconds(1))) != nil else { return }
         }
     }

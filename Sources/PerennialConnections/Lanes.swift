@@ -25,6 +25,11 @@ package struct Lanes<Connection: BlockingConnection>: Sendable {
         return try await best.perform(canRepeat: canRepeat, begin: begin, end: end)
     }
 
+    /// As ``Lane/warmUp()``.
+    package func warmUp() {
+        for lane in lanes { lane.warmUp() }
+    }
+
     package func close() async {
         for lane in lanes { await lane.close() }
     }

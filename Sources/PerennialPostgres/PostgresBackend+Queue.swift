@@ -181,7 +181,7 @@ extension PostgresBackend: RefreshQueue {
         let seen = seenRings.exchange(bell.rings, ordering: .relaxed)
         let now = time.now
         let caches = served.withLock { Array($0) }
-        let due = try? await run(Statements.nextDue, on: browser) { values in
+        let due = try? await run(Statements.nextDue, on: reads) { values in
             values.add(caches)
             values.add(now.milliseconds)
         } take: {

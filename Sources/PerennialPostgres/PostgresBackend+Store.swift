@@ -113,7 +113,7 @@ extension PostgresBackend: Store {
 
     private func purge(_ selection: Selection, removes: Bool, _ now: Timestamp) async throws -> Int {
         let statement: Statement
-        let lane: Lane<PostgresConnection>
+        let lane: Lanes<PostgresConnection>
         var values = Parameters()
         values.add(removes)
         switch selection {

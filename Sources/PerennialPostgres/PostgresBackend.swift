@@ -22,18 +22,18 @@ import Synchronization
 /// revalidate all they have. A purge is one transaction, however much it removes; savers wait for it.
 ///
 /// **Poolers.** Prepared statements, settings and `LISTEN` belong to the connection, so it does not work behind a pooler in
-/// transaction mode, and says so when it meets one. Each process has four connections.
+/// transaction mode, and says so when it meets one. Each process has six connections.
 ///
 /// **Looking in.** The view `entries` shows what is there: `SELECT * FROM perennial.entries`.
 ///
-/// **Threads.** Four connections with a thread each: reading, writing, looking through, listening.
+/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that listens.
 public final class PostgresBackend: Sendable {
     let sizeLimit: Int?
     let time: any TimeSource
     private let logger: Logger
-    let reads: Lane<PostgresConnection>
-    let writes: Lane<PostgresConnection>
-    let browser: Lane<PostgresConnection>
+    let reads: Lanes<PostgresConnection>
+    let writes: Lanes<PostgresConnection>
+    let browser: Lanes<PostgresConnection>
     let feed: ChangeFeed
     let bell: Doorbell
     private let listener: Listener<PostgresConnection>
@@ -62,11 +62,12 @@ public final class PostgresBackend: Sendable {
         self.sizeLimit = sizeLimit
         self.time = time
         self.logger = logger
-        reads = Lane("perennial.postgres.read") { try PostgresConnection(address) }
-        writes = Lane("perennial.postgres.write") { try PostgresConnection(address) }
+        // Two: while the server works for one, this process works for the other.
+        reads = Lanes("perennial.postgres.read", count: 2) { try PostgresConnection(address) }
+        writes = Lanes("perennial.postgres.write", count: 2) { try PostgresConnection(address) }
         // Purges and the janitor may have much to do.
-        browser = Lane("perennial.postgres.browse", batchLimit: 1) {
-            try PostgresConnection(address, patience: max(address.timeout, .seconds(30)))
+        browser = Lanes("perennial.postgres.browse", count: 1, batchLimit: 1) {
+            try PostgresConnection(address, patience: max(address.timeout, .seconds(30)), readsTags: true)
         }
         let (feed, bell) = (ChangeFeed(), Doorbell())
         (self.feed, self.bell) = (feed, bell)
@@ -113,7 +114,7 @@ public final class PostgresBackend: Sendable {
 
     /// Runs one statement on the lane for writing.
     func run<Result: Sendable>(
-        _ statement: Statement, on lane: Lane<PostgresConnection>? = nil, canRepeat: Bool = true,
+        _ statement: Statement, on lane: Lanes<PostgresConnection>? = nil, canRepeat: Bool = true,
         _ parameters: @Sendable (inout Parameters) -> Void, take: @escaping @Sendable (Rows) throws -> Result
     ) async throws -> Result {
         var values = Parameters()

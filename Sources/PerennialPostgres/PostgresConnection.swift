@@ -32,9 +32,14 @@ final class PostgresConnection: BlockingConnection {
     var asked: [[String]] = []
 
     /// Connects, and makes or updates the tables if they are not there.
-    /// - Parameter patience: how long one call may take; default: the address's time-out.
+    /// - Parameters:
+    ///   - patience: how long one call may take; default: the address's time-out.
+    ///   - readsTags: whether entries are looked for by tag.
+    ///   - isListener: whether only notifications are taken, and no statements are prepared.
     /// - Throws: ``ConnectionError``, which names no password.
-    init(_ address: PostgresAddress, patience: Duration? = nil, isListener: Bool = false) throws(ConnectionError) {
+    init(_ address: PostgresAddress, patience: Duration? = nil, readsTags: Bool = false, isListener: Bool = false)
+        throws(ConnectionError)
+    {
         self.address = address
         self.patience = patience ?? address.timeout
         let settings = [
@@ -56,7 +61,10 @@ final class PostgresConnection: BlockingConnection {
             PQsetNoticeReceiver(connection, { _, _ in }, nil)
             try command(
                 "SET search_path TO \(address.schema); SET standard_conforming_strings = on; SET statement_timeout = \(Int(self.patience / .milliseconds(1)));"
-                    + " SET lock_timeout = \(max(1, Int(self.patience / .milliseconds(2)))); SET idle_in_transaction_session_timeout = '60s'"
+                    + " SET lock_timeout = \(max(1, Int(self.patience / .milliseconds(2)))); SET idle_in_transaction_session_timeout = '60s';"
+                    // Every statement has its index, but the planner of a table that was empty a moment ago would read all of it,
+                    // or, by bitmap, every dead row of the index. Only tags need bitmaps.
+                    + " SET enable_seqscan = off; SET enable_bitmapscan = \(readsTags ? "on" : "off"); SET jit = off"
             )
             if !isListener {
                 try Schema.migrate(self, address)
@@ -323,7 +331,7 @@ final class PostgresConnection: BlockingConnection {
         case "53200": return ConnectionError(.refused, "\(server) is out of memory: \(text)")
         case "53300":
             isUsable = false
-            return ConnectionError(.unreachable, "\(server) has too many connections; a process needs four: \(text)")
+            return ConnectionError(.unreachable, "\(server) has too many connections; a process needs six: \(text)")
         case "42501": return ConnectionError(.refused, "\(server): this user lacks a right: \(text)")
         case "26000", "42P05":
             isUsable = false

@@ -194,7 +194,8 @@ enum Schema {
                 touched bigint := coarse(greatest(p_saved_at, p_confirmed_at), 28800000);
                 new_cost bigint := p_cost;
             BEGIN
-                PERFORM lock_cache(p_cache, false);
+                -- As lock_cache and tell do, without the cost of calling them.
+                PERFORM pg_advisory_xact_lock_shared(hashtext(current_schema()), hashtext(p_cache));
                 IF p_token IS NOT NULL THEN
                     UPDATE lease SET until = 0 WHERE cache = p_cache AND key = p_key AND token = p_token;
                 END IF;
@@ -246,7 +247,8 @@ enum Schema {
                 ELSIF new_cost <> old.cost THEN
                     PERFORM count_in(0, new_cost - old.cost);
                 END IF;
-                PERFORM tell(p_cache, p_key, g);
+                PERFORM pg_notify(current_schema() || '_changes', CASE WHEN octet_length(p_cache) + octet_length(p_key) < 7800
+                    THEN g || ' ' || octet_length(p_cache) || ':' || p_cache || octet_length(p_key) || ':' || p_key ELSE '' END);
                 RETURN g;
             END $$;
 

@@ -19,6 +19,7 @@ struct KeySpace: Sendable {
     var ledger: String { base + ":h" }
     var keys: String { base + ":k" }
     var due: String { base + ":q" }
+    var dead: String { base + ":dl" }
     var used: String { base + ":u" }
     func entry(_ key: String) -> String { base + ":e:" + key }
     func tagged(_ tag: String) -> String { base + ":t:" + tag }

@@ -46,7 +46,7 @@ extension RedisBackend: RefreshQueue {
     public func enqueue(_ job: RefreshJob, notBefore: Timestamp, now: Timestamp) async throws -> Bool {
         let arguments = RedisCommand(
             job.key.key, String(job.generation.number), job.leaseToken, String(job.queuedAt.milliseconds),
-            String(notBefore.milliseconds), String(now.milliseconds))
+            String(notBefore.milliseconds))
         return try await call(Scripts.enqueue, job.key.cache, arguments).integer == 1
     }
 
@@ -191,13 +191,22 @@ extension RedisBackend: RefreshQueue {
     }
 
     public func counts() async throws -> [JobState: Int] {
+        let caches = try await caches()
         let replies = try await run(
-            caches().map { RedisCommand("HMGET", space($0).ledger, "queued", "running", "dead") }, on: browser)
+            caches.flatMap { cache in
+                let space = space(cache)
+                return [
+                    RedisCommand("ZCARD", space.due), RedisCommand("HGET", space.ledger, "running"),
+                    RedisCommand("ZCARD", space.dead),
+                ]
+            }, on: browser)
         var counts: [JobState: Int] = [:]
-        for reply in replies {
-            for (state, number) in zip([JobState.queued, .running, .dead], reply.elements ?? []) {
-                counts[state, default: 0] += max(0, Int(number.integer ?? 0))
-            }
+        for index in stride(from: 0, to: replies.count, by: 3) {
+            let (alive, dead) = (Int(replies[index].integer ?? 0), Int(replies[index + 2].integer ?? 0))
+            let running = min(alive, max(0, Int(replies[index + 1].integer ?? 0)))
+            counts[.queued, default: 0] += alive - running
+            counts[.running, default: 0] += running
+            counts[.dead, default: 0] += dead
         }
         return counts
     }

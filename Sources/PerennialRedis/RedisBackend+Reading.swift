@@ -13,7 +13,7 @@ extension RedisBackend {
 
     /// Reads entries; for each cache first where it stands, once a batch. What is written between the two makes the fence
     /// older than it could be, never newer.
-    func readRecords(_ keys: [EntryKey], on lane: Lane<RedisConnection>) async throws -> [StoreRecord] {
+    func readRecords(_ keys: [EntryKey], on lane: Lanes<RedisConnection>) async throws -> [StoreRecord] {
         if keys.isEmpty { return [] }
         var spaces: [String: KeySpace] = [:]
         for key in keys where spaces[key.cache] == nil { spaces[key.cache] = space(key.cache) }
@@ -58,7 +58,7 @@ extension RedisBackend {
             noteUnreadable(key)
             return .missing
         }
-        if let name = fields[5].text { return .apart(metadata, name: name) }
+        if let name = fields[5].text, !name.isEmpty { return .apart(metadata, name: name) }
         guard let bytes = fields[4].bytes, bytes.count == metadata.size else {
             noteUnreadable(key)
             return .missing
@@ -78,7 +78,7 @@ extension RedisBackend {
     }
 
     /// The entry with its value, read again when that was replaced meanwhile.
-    func whole(_ found: FoundEntry, _ key: EntryKey, _ lane: Lane<RedisConnection>) async throws -> StoredEntry? {
+    func whole(_ found: FoundEntry, _ key: EntryKey, _ lane: Lanes<RedisConnection>) async throws -> StoredEntry? {
         var found = found
         for _ in 0..<10 {
             switch found {

@@ -29,7 +29,7 @@ import Synchronization
 /// **Clusters.** A cache's keys lie in one slot. A cluster of one node, or one behind a proxy, works; `MOVED` is refused with an
 /// error that says so. A replica that has become primary is found by connecting again.
 ///
-/// **Threads.** Four connections with a thread each: reading, writing, looking through, listening.
+/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that listens.
 public final class RedisBackend: Sendable {
     /// Values above this many bytes don't go through scripts.
     static let largeValue = 1 << 20
@@ -38,9 +38,9 @@ public final class RedisBackend: Sendable {
     let sizeLimit: Int?
     let time: any TimeSource
     private let logger: Logger
-    let reads: Lane<RedisConnection>
-    let writes: Lane<RedisConnection>
-    let browser: Lane<RedisConnection>
+    let reads: Lanes<RedisConnection>
+    let writes: Lanes<RedisConnection>
+    let browser: Lanes<RedisConnection>
     let feed: ChangeFeed
     let bell: Doorbell
     private let listener: Listener<RedisConnection>
@@ -80,9 +80,10 @@ public final class RedisBackend: Sendable {
         self.time = time
         self.logger = logger
         let connect: @Sendable () throws -> RedisConnection = { try RedisConnection(address, scripts: Scripts.all) }
-        reads = Lane("perennial.redis.read", open: connect)
-        writes = Lane("perennial.redis.write", open: connect)
-        browser = Lane("perennial.redis.browse", open: connect)
+        // Two: while the server works for one, this process works for the other.
+        reads = Lanes("perennial.redis.read", count: 2, open: connect)
+        writes = Lanes("perennial.redis.write", count: 2, open: connect)
+        browser = Lanes("perennial.redis.browse", count: 1, open: connect)
         let (feed, bell) = (ChangeFeed(), Doorbell())
         (self.feed, self.bell) = (feed, bell)
         let subscription = Subscription(channels: ["\(prefix):changes", "\(prefix):jobs"]) { channel, message in
@@ -133,7 +134,7 @@ public final class RedisBackend: Sendable {
 
     /// Runs a script on a cache.
     func call(
-        _ script: RedisScript, _ cache: String, _ arguments: RedisCommand, on lane: Lane<RedisConnection>? = nil,
+        _ script: RedisScript, _ cache: String, _ arguments: RedisCommand, on lane: Lanes<RedisConnection>? = nil,
         canRepeat: Bool = true
     ) async throws -> RedisReply {
         let space = space(cache)
@@ -162,7 +163,7 @@ public final class RedisBackend: Sendable {
     }
 
     /// Runs plain commands; their answers in the same order.
-    func run(_ commands: [RedisCommand], on lane: Lane<RedisConnection>) async throws -> [RedisReply] {
+    func run(_ commands: [RedisCommand], on lane: Lanes<RedisConnection>) async throws -> [RedisReply] {
         if commands.isEmpty { return [] }
         return try await lane.perform(
             begin: { connection in

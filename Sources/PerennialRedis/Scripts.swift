@@ -7,9 +7,9 @@
 /// | key | what it is |
 /// |---|---|
 /// | `…:h` | the ledger: a hash of counters |
-/// | `…:e:KEY` | an entry: a hash of `g` generation, `o` what a save writes, `m` what a confirmation writes too, `s` when it was marked stale, `v` the value or `b` the name of the key that has it; expires by itself |
+/// | `…:e:KEY` | an entry: a hash of `g` generation, `o` what a save writes, `m` what a confirmation writes too, `s` when it was marked stale or '', `v` the value or `b` the name of the key that has it or ''; expires by itself |
 /// | `…:v:NAME` | a large value |
-/// | `…:c` | hash: for each key its generation, cost (-1: a tombstone) and tags |
+/// | `…:c` | hash: for each key its generation, cost (-1: a tombstone), name of a large value or `-`, and tags |
 /// | `…:k` | the keys of all entries, in their order |
 /// | `…:d`, `…:u`, `…:x` | keys by when they are dead, were last used, were removed |
 /// | `…:t:TAG` | the keys with this tag, in their order |
@@ -23,35 +23,37 @@ enum Scripts {
         dequeue, settle, replay, jobs,
     ]
 
+    // What the scripts share, in pieces: each begins with those it needs, since the server runs all it is given.
+
     private static let common = """
         local B, P, CACHE, H = ARGV[1], ARGV[2], ARGV[3], KEYS[1]
+        local call = redis.call
 
         -- Numbers of 16 digits, which Lua would write with an exponent.
         local function text(number) return string.format('%.0f', number) end
 
-        local function counter(name) return tonumber(redis.call('HGET', H, name)) or 0 end
-
-        -- Grows with the clock, so that it does not fall back when the server has lost everything.
+        -- Begins with the time, so that it does not fall back when the server has lost everything.
         local function nextGeneration()
-            local time = redis.call('TIME')
-            local now = time[1] * 1000000 + time[2]
-            local last = counter('seq')
-            if now <= last then now = last + 1 end
-            redis.call('HSET', H, 'seq', text(now))
-            return now
+            local generation = call('HINCRBY', H, 'seq', 1)
+            if generation > 1000000 then return generation end
+            local time = call('TIME')
+            generation = time[1] * 1000000 + time[2]
+            call('HSET', H, 'seq', text(generation))
+            return generation
         end
 
-        local function fence() return redis.call('HGET', H, 'seq') or '0' end
+        """
 
+    private static let knowing = """
         local function known(key)
-            local line = redis.call('HGET', B .. ':c', key)
+            local line = call('HGET', B .. ':c', key)
             if not line then return nil end
-            local generation, cost, tags = string.match(line, '^(%d+) (-?%d+) (.*)$')
-            return {generation = tonumber(generation), cost = tonumber(cost), tags = tags}
+            local generation, cost, name, tags = string.match(line, '^(%d+) (-?%d+) (%S+) (.*)$')
+            return {generation = tonumber(generation), cost = tonumber(cost), name = name, tags = tags}
         end
 
-        local function setKnown(key, generation, cost, tags)
-            redis.call('HSET', B .. ':c', key, text(generation) .. ' ' .. text(cost) .. ' ' .. tags)
+        local function setKnown(key, generation, cost, name, tags)
+            call('HSET', B .. ':c', key, text(generation) .. ' ' .. text(cost) .. ' ' .. name .. ' ' .. tags)
         end
 
         local function tagList(packed)
@@ -59,10 +61,18 @@ enum Scripts {
             return cmsgpack.unpack(packed)
         end
 
+        """
+
+    private static let reading = """
+        local function fence() return call('HGET', H, 'seq') or '0' end
+
         local function record(key)
-            return redis.call('HMGET', B .. ':e:' .. key, 'g', 'o', 'm', 's', 'v', 'b')
+            return call('HMGET', B .. ':e:' .. key, 'g', 'o', 'm', 's', 'v', 'b')
         end
 
+        """
+
+    private static let announcing = """
         local function announce(generation, keys)
             local parts = {text(generation), ' ', #CACHE, ':', CACHE}
             for _, key in ipairs(keys) do
@@ -70,44 +80,59 @@ enum Scripts {
                 parts[#parts + 1] = ':'
                 parts[#parts + 1] = key
             end
-            redis.call('PUBLISH', P .. ':changes', table.concat(parts))
+            call('PUBLISH', P .. ':changes', table.concat(parts))
         end
 
+        """
+
+    private static let deleting = """
         -- Deletes all of an entry but what is known about its key.
         local function delete(key, old)
-            local name = redis.call('HGET', B .. ':e:' .. key, 'b')
-            if name then redis.call('UNLINK', B .. ':v:' .. name) end
-            local count = redis.call('UNLINK', B .. ':e:' .. key)
-            redis.call('ZREM', B .. ':k', key)
-            redis.call('ZREM', B .. ':d', key)
-            redis.call('ZREM', B .. ':u', key)
-            for _, tag in ipairs(tagList(old.tags)) do redis.call('ZREM', B .. ':t:' .. tag, key) end
-            redis.call('HINCRBY', H, 'bytes', 0 - old.cost)
-            redis.call('HINCRBY', H, 'entries', -1)
+            if old.name ~= '-' then call('UNLINK', B .. ':v:' .. old.name) end
+            local count = call('UNLINK', B .. ':e:' .. key)
+            call('ZREM', B .. ':k', key)
+            call('ZREM', B .. ':d', key)
+            call('ZREM', B .. ':u', key)
+            for _, tag in ipairs(tagList(old.tags)) do call('ZREM', B .. ':t:' .. tag, key) end
+            call('HINCRBY', H, 'bytes', 0 - old.cost)
+            call('HINCRBY', H, 'entries', -1)
             return count
         end
 
-        -- Leases from before the cache was emptied have ended.
-        local function lease(key, now)
-            local line = redis.call('GET', B .. ':l:' .. key)
-            if not line then return nil end
-            local til, since, token = string.match(line, '^(%d+) (%d+) (.*)$')
-            if tonumber(til) <= now or tonumber(since) < counter('emptied') then return nil end
-            return til, token
+        -- Without a tombstone of its own: nobody asked for it to be gone.
+        local function forget(key, generation)
+            call('HDEL', B .. ':c', key)
+            if generation > (tonumber(call('HGET', H, 'forgotten_keys')) or 0) then
+                call('HSET', H, 'forgotten_keys', text(generation))
+            end
         end
 
-        -- Returns until when somebody else holds it.
-        local function takeLease(key, token, til, now)
-            local held, holder = lease(key, tonumber(now))
-            if held and holder ~= token then return held end
-            local life = math.max(tonumber(til) - tonumber(now), 0) + 60000
-            redis.call('SET', B .. ':l:' .. key, til .. ' ' .. fence() .. ' ' .. token, 'PX', text(math.min(life, 4e12)))
-            return nil
-        end
+        """
 
+    private static let releasing = """
         local function releaseLease(key, token)
-            local line = redis.call('GET', B .. ':l:' .. key)
-            if line and string.match(line, '^%d+ %d+ (.*)$') == token then redis.call('DEL', B .. ':l:' .. key) end
+            local L = B .. ':l:' .. key
+            local line = call('GET', L)
+            if line and string.match(line, '^%d+ %d+ (.*)$') == token then call('DEL', L) end
+        end
+
+        """
+
+    private static let leasing = """
+        -- Returns until when somebody else holds it, and where the cache stands. Leases from before it was emptied have ended.
+        local function takeLease(key, token, til, now)
+            local L = B .. ':l:' .. key
+            local stand = call('HMGET', H, 'seq', 'emptied')
+            local line = call('GET', L)
+            if line then
+                local held, since, holder = string.match(line, '^(%d+) (%d+) (.*)$')
+                if holder ~= token and tonumber(held) > tonumber(now) and tonumber(since) >= (tonumber(stand[2]) or 0) then
+                    return held, stand[1]
+                end
+            end
+            local life = math.max(tonumber(til) - tonumber(now), 0) + 60000
+            call('SET', L, til .. ' ' .. (stand[1] or '0') .. ' ' .. token, 'PX', text(math.min(life, 4e12)))
+            return nil, stand[1]
         end
 
         """
@@ -117,7 +142,7 @@ enum Scripts {
     /// Returns the generation; nothing when superseded.
     static let save = RedisScript(
         "save",
-        common + """
+        common + knowing + announcing + releasing + """
             local key, fenced, token, isConfirmation = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1'
             local cost = tonumber(ARGV[16])
             local tags = {}
@@ -126,15 +151,14 @@ enum Scripts {
             local E = B .. ':e:' .. key
             local old = known(key)
             local isLive = old and old.cost >= 0
-            if isConfirmation then
-                if not isLive or redis.call('EXISTS', E) == 0 then return false end
-            end
+            if isConfirmation and not (isLive and call('EXISTS', E) == 1) then return false end
             if fenced then
-                local written = old and old.generation or counter('forgotten_keys')
-                if fenced < written or fenced < counter('forgotten_purges') then return false end
-                if fenced < counter('last_purge') then
+                local stand = call('HMGET', H, 'forgotten_keys', 'forgotten_purges', 'last_purge')
+                local written = old and old.generation or tonumber(stand[1]) or 0
+                if fenced < written or fenced < (tonumber(stand[2]) or 0) then return false end
+                if fenced < (tonumber(stand[3]) or 0) then
                     local function isPurged(name)
-                        local generation = redis.call('ZSCORE', B .. ':p', name)
+                        local generation = call('ZSCORE', B .. ':p', name)
                         return generation and fenced < tonumber(generation)
                     end
                     if isPurged('c') then return false end
@@ -146,52 +170,45 @@ enum Scripts {
             local packed = ''
             if #tags > 0 then packed = cmsgpack.pack(tags) end
             local generation = nextGeneration()
+            local name = '-'
             if isConfirmation then
                 local function size(list)
                     local sum = 0
                     for _, tag in ipairs(list) do sum = sum + #tag end
                     return sum
                 end
-                cost = old.cost
+                cost, name = old.cost, old.name
                 if packed ~= old.tags then cost = cost + size(tags) - size(tagList(old.tags)) end
-                redis.call('HSET', E, 'g', text(generation), 'm', ARGV[9])
+                call('HSET', E, 'g', text(generation), 'm', ARGV[9], 's', ARGV[10])
             else
-                local name = isLive and redis.call('HGET', E, 'b')
-                if name and name ~= ARGV[12] then redis.call('UNLINK', B .. ':v:' .. name) end
-                if ARGV[12] == '' then
-                    redis.call('HSET', E, 'g', text(generation), 'o', ARGV[8], 'm', ARGV[9], 'v', ARGV[11])
-                    if name then redis.call('HDEL', E, 'b') end
-                else
-                    redis.call('HSET', E, 'g', text(generation), 'o', ARGV[8], 'm', ARGV[9], 'b', ARGV[12])
-                    redis.call('HDEL', E, 'v')
-                end
+                if ARGV[12] ~= '' then name = ARGV[12] end
+                if isLive and old.name ~= '-' and old.name ~= name then call('UNLINK', B .. ':v:' .. old.name) end
+                call('HSET', E, 'g', text(generation), 'o', ARGV[8], 'm', ARGV[9], 's', ARGV[10], 'v', ARGV[11], 'b', ARGV[12])
             end
-            if ARGV[10] ~= '' then redis.call('HSET', E, 's', ARGV[10]) else redis.call('HDEL', E, 's') end
-            local name = redis.call('HGET', E, 'b')
             if ARGV[14] ~= '' then
-                redis.call('PEXPIRE', E, ARGV[14])
-                if name then redis.call('PEXPIRE', B .. ':v:' .. name, ARGV[14]) end
+                call('PEXPIRE', E, ARGV[14])
+                if name ~= '-' then call('PEXPIRE', B .. ':v:' .. name, ARGV[14]) end
             else
-                redis.call('PERSIST', E)
-                if name then redis.call('PERSIST', B .. ':v:' .. name) end
+                call('PERSIST', E)
+                if name ~= '-' then call('PERSIST', B .. ':v:' .. name) end
             end
-            redis.call('ZADD', B .. ':d', ARGV[13], key)
-            redis.call('ZADD', B .. ':u', 'GT', ARGV[15], key)
+            call('ZADD', B .. ':d', ARGV[13], key)
+            call('ZADD', B .. ':u', 'GT', ARGV[15], key)
             if not isLive then
-                redis.call('ZADD', B .. ':k', 0, key)
-                redis.call('HINCRBY', H, 'entries', 1)
-                redis.call('HINCRBY', H, 'bytes', cost)
-                if old then redis.call('ZREM', B .. ':x', key) end
+                call('ZADD', B .. ':k', 0, key)
+                call('HINCRBY', H, 'entries', 1)
+                call('HINCRBY', H, 'bytes', cost)
+                if old then call('ZREM', B .. ':x', key) end
             elseif cost ~= old.cost then
-                redis.call('HINCRBY', H, 'bytes', cost - old.cost)
+                call('HINCRBY', H, 'bytes', cost - old.cost)
             end
             if not isLive or packed ~= old.tags then
                 if isLive then
-                    for _, tag in ipairs(tagList(old.tags)) do redis.call('ZREM', B .. ':t:' .. tag, key) end
+                    for _, tag in ipairs(tagList(old.tags)) do call('ZREM', B .. ':t:' .. tag, key) end
                 end
-                for _, tag in ipairs(tags) do redis.call('ZADD', B .. ':t:' .. tag, 0, key) end
+                for _, tag in ipairs(tags) do call('ZADD', B .. ':t:' .. tag, 0, key) end
             end
-            setKnown(key, generation, cost, packed)
+            setKnown(key, generation, cost, name, packed)
             announce(generation, {key})
             return text(generation)
             """)
@@ -201,10 +218,12 @@ enum Scripts {
     /// ARGV: token, until, now, keys… Returns the fence, then for each key until when somebody else holds it or '', and its record.
     static let lease = RedisScript(
         "lease",
-        common + """
-            local found = {fence()}
+        common + reading + leasing + """
+            local found = {'0'}
             for index = 7, #ARGV do
-                found[#found + 1] = takeLease(ARGV[index], ARGV[4], ARGV[5], ARGV[6]) or ''
+                local held, stand = takeLease(ARGV[index], ARGV[4], ARGV[5], ARGV[6])
+                found[1] = stand or '0'
+                found[#found + 1] = held or ''
                 found[#found + 1] = record(ARGV[index])
             end
             return found
@@ -213,33 +232,34 @@ enum Scripts {
     /// ARGV: key, token, until, now. Returns 1 when the lease is the token's.
     static let extendLease = RedisScript(
         "extendLease",
-        common + """
+        common + leasing + """
             if takeLease(ARGV[4], ARGV[5], ARGV[6], ARGV[7]) then return 0 end
             return tonumber(ARGV[6]) > tonumber(ARGV[7]) and 1 or 0
             """)
 
     /// ARGV: key, token.
-    static let releaseLease = RedisScript("releaseLease", common + "releaseLease(ARGV[4], ARGV[5])")
+    static let releaseLease = RedisScript("releaseLease", common + releasing + "releaseLease(ARGV[4], ARGV[5])")
 
     // MARK: Purging
 
     private static let purging =
-        common + """
+        common + knowing + announcing + deleting + """
             -- Returns whether there was an entry.
             local function expire(key, generation, now)
                 local E = B .. ':e:' .. key
-                if redis.call('EXISTS', E) == 0 then return false end
+                if call('EXISTS', E) == 0 then return false end
                 local old = known(key)
-                local marked = tonumber(redis.call('HGET', E, 's'))
+                local marked = tonumber(call('HGET', E, 's'))
                 if not marked or tonumber(now) < marked then marked = now end
-                redis.call('HSET', E, 's', marked, 'g', text(generation))
-                setKnown(key, generation, old and old.cost or 0, old and old.tags or '')
+                call('HSET', E, 's', marked, 'g', text(generation))
+                old = old or {cost = 0, name = '-', tags = ''}
+                setKnown(key, generation, old.cost, old.name, old.tags)
                 return true
             end
 
             local function leaveTombstone(key, generation, now)
-                setKnown(key, generation, -1, '')
-                redis.call('ZADD', B .. ':x', now, key)
+                setKnown(key, generation, -1, '-', '')
+                call('ZADD', B .. ':x', now, key)
             end
 
             local function remove(key, generation, now)
@@ -247,14 +267,14 @@ enum Scripts {
                 local count = 0
                 if old and old.cost >= 0 then count = delete(key, old) end
                 leaveTombstone(key, generation, now)
-                redis.call('DEL', B .. ':l:' .. key)
+                call('DEL', B .. ':l:' .. key)
                 return count > 0
             end
 
             local function remember(name, generation, now)
-                redis.call('ZADD', B .. ':p', text(generation), name)
-                redis.call('ZADD', B .. ':pa', now, name)
-                redis.call('HSET', H, 'last_purge', text(generation))
+                call('ZADD', B .. ':p', text(generation), name)
+                call('ZADD', B .. ':pa', now, name)
+                call('HSET', H, 'last_purge', text(generation))
             end
 
             """
@@ -293,7 +313,7 @@ enum Scripts {
                 remember('t' .. tag, generation, now)
             end
             local begin = after == '' and '-' or '(' .. string.sub(after, 2)
-            local keys = redis.call('ZRANGEBYLEX', B .. ':t:' .. tag, begin, '+', 'LIMIT', 0, limit)
+            local keys = call('ZRANGEBYLEX', B .. ':t:' .. tag, begin, '+', 'LIMIT', 0, limit)
             local purged = {}
             for _, key in ipairs(keys) do
                 local old = known(key)
@@ -304,7 +324,7 @@ enum Scripts {
                     else isDone = remove(key, generation, now) end
                     if isDone then purged[#purged + 1] = key end
                 end
-                if not old then redis.call('ZREM', B .. ':t:' .. tag, key) end
+                if not old then call('ZREM', B .. ':t:' .. tag, key) end
             end
             if #purged > 0 then announce(generation, purged) end
             return {first, #purged, #keys == limit and 'k' .. keys[#keys] or false}
@@ -319,10 +339,10 @@ enum Scripts {
             if first == '' then
                 first = text(generation)
                 remember('c', generation, now)
-                if action == 'remove' then redis.call('HSET', H, 'emptied', first) end
+                if action == 'remove' then call('HSET', H, 'emptied', first) end
             end
             local begin = after == '' and '-' or '(' .. string.sub(after, 2)
-            local keys = redis.call('ZRANGEBYLEX', B .. ':k', begin, '+', 'LIMIT', 0, limit)
+            local keys = call('ZRANGEBYLEX', B .. ':k', begin, '+', 'LIMIT', 0, limit)
             local count = 0
             for _, key in ipairs(keys) do
                 local old = known(key)
@@ -330,13 +350,13 @@ enum Scripts {
                     if action == 'expire' then
                         if expire(key, generation, now) then count = count + 1 end
                     else
-                        count = count + delete(key, old or {cost = 0, tags = ''})
+                        count = count + delete(key, old or {cost = 0, name = '-', tags = ''})
                         -- The memory of the purge covers every key.
-                        redis.call('HDEL', B .. ':c', key)
+                        call('HDEL', B .. ':c', key)
                     end
                 end
             end
-            if #keys < limit then redis.call('PUBLISH', P .. ':changes', '') end
+            if #keys < limit then call('PUBLISH', P .. ':changes', '') end
             return {first, count, #keys == limit and 'k' .. keys[#keys] or false}
             """)
 
@@ -346,36 +366,32 @@ enum Scripts {
     /// Returns how many dead entries went.
     static let maintain = RedisScript(
         "maintain",
-        common + """
+        common + knowing + deleting + """
             local now, batch = ARGV[4], ARGV[5]
-            local function forget(key, generation)
-                redis.call('HDEL', B .. ':c', key)
-                if generation > counter('forgotten_keys') then redis.call('HSET', H, 'forgotten_keys', text(generation)) end
-            end
-            local dead = redis.call('ZRANGEBYSCORE', B .. ':d', '-inf', now, 'LIMIT', 0, batch)
+            local dead = call('ZRANGEBYSCORE', B .. ':d', '-inf', now, 'LIMIT', 0, batch)
             for _, key in ipairs(dead) do
-                local old = known(key) or {generation = 0, cost = 0, tags = ''}
+                local old = known(key) or {generation = 0, cost = 0, name = '-', tags = ''}
                 delete(key, old)
-                -- Without a tombstone of its own: nobody asked for it to be gone.
                 forget(key, old.generation)
             end
-            for _, key in ipairs(redis.call('ZRANGEBYSCORE', B .. ':x', '-inf', ARGV[6], 'LIMIT', 0, batch)) do
+            for _, key in ipairs(call('ZRANGEBYSCORE', B .. ':x', '-inf', ARGV[6], 'LIMIT', 0, batch)) do
                 local old = known(key)
                 if old and old.cost < 0 then forget(key, old.generation) end
-                redis.call('ZREM', B .. ':x', key)
+                call('ZREM', B .. ':x', key)
             end
-            for _, name in ipairs(redis.call('ZRANGEBYSCORE', B .. ':pa', '-inf', ARGV[6], 'LIMIT', 0, batch)) do
-                local generation = tonumber(redis.call('ZSCORE', B .. ':p', name)) or 0
-                if generation > counter('forgotten_purges') then redis.call('HSET', H, 'forgotten_purges', text(generation)) end
-                redis.call('ZREM', B .. ':p', name)
-                redis.call('ZREM', B .. ':pa', name)
+            for _, name in ipairs(call('ZRANGEBYSCORE', B .. ':pa', '-inf', ARGV[6], 'LIMIT', 0, batch)) do
+                local generation = tonumber(call('ZSCORE', B .. ':p', name)) or 0
+                if generation > (tonumber(call('HGET', H, 'forgotten_purges')) or 0) then
+                    call('HSET', H, 'forgotten_purges', text(generation))
+                end
+                call('ZREM', B .. ':p', name)
+                call('ZREM', B .. ':pa', name)
             end
-            for _, key in ipairs(redis.call('ZRANGEBYSCORE', B .. ':dl', '-inf', ARGV[7], 'LIMIT', 0, batch)) do
-                local line = redis.call('HGET', B .. ':j', key)
-                if line then redis.call('ZREM', B .. ':i', key) end
-                redis.call('HDEL', B .. ':j', key)
-                redis.call('ZREM', B .. ':dl', key)
-                redis.call('HINCRBY', H, 'dead', -1)
+            for _, key in ipairs(call('ZRANGEBYSCORE', B .. ':dl', '-inf', ARGV[7], 'LIMIT', 0, batch)) do
+                local line = call('HGET', B .. ':j', key)
+                if line then call('ZREM', B .. ':i', key) end
+                call('HDEL', B .. ':j', key)
+                call('ZREM', B .. ':dl', key)
             end
             return #dead
             """)
@@ -383,18 +399,15 @@ enum Scripts {
     /// Removes the least recently used. ARGV: pairs of a key and when it was used at last. Returns how many went.
     static let evict = RedisScript(
         "evict",
-        common + """
+        common + knowing + deleting + """
             local count = 0
             for index = 4, #ARGV, 2 do
                 local key = ARGV[index]
-                local used = redis.call('ZSCORE', B .. ':u', key)
+                local used = call('ZSCORE', B .. ':u', key)
                 local old = known(key)
                 if used and old and tonumber(used) == tonumber(ARGV[index + 1]) then
                     delete(key, old)
-                    redis.call('HDEL', B .. ':c', key)
-                    if old.generation > counter('forgotten_keys') then
-                        redis.call('HSET', H, 'forgotten_keys', text(old.generation))
-                    end
+                    forget(key, old.generation)
                     count = count + 1
                 end
             end
@@ -405,17 +418,14 @@ enum Scripts {
     /// Returns where this run stopped, or nothing at the end.
     static let sweep = RedisScript(
         "sweep",
-        common + """
+        common + knowing + deleting + """
             local begin = ARGV[4] == '' and '-' or '(' .. string.sub(ARGV[4], 2)
-            local keys = redis.call('ZRANGEBYLEX', B .. ':k', begin, '+', 'LIMIT', 0, ARGV[5])
+            local keys = call('ZRANGEBYLEX', B .. ':k', begin, '+', 'LIMIT', 0, ARGV[5])
             for _, key in ipairs(keys) do
-                if redis.call('EXISTS', B .. ':e:' .. key) == 0 then
-                    local old = known(key) or {generation = 0, cost = 0, tags = ''}
+                if call('EXISTS', B .. ':e:' .. key) == 0 then
+                    local old = known(key) or {generation = 0, cost = 0, name = '-', tags = ''}
                     delete(key, old)
-                    redis.call('HDEL', B .. ':c', key)
-                    if old.generation > counter('forgotten_keys') then
-                        redis.call('HSET', H, 'forgotten_keys', text(old.generation))
-                    end
+                    forget(key, old.generation)
                 end
             end
             return #keys == tonumber(ARGV[5]) and 'k' .. keys[#keys] or false
@@ -428,97 +438,105 @@ enum Scripts {
             -- A job: id, state (0 queued, 1 running, 2 dead), at, generation, lease token, queued at, failures, whether its worker
             -- vanished, receipt, worker, error.
             local ID, STATE, AT, GENERATION, TOKEN, QUEUED, FAILURES, LOST, RECEIPT, WORKER, ERROR = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+            local J, Q = B .. ':j', B .. ':q'
 
             local function job(key)
-                local line = redis.call('HGET', B .. ':j', key)
+                local line = call('HGET', J, key)
                 return line and cmsgpack.unpack(line)
             end
 
-            local function put(key, job) redis.call('HSET', B .. ':j', key, cmsgpack.pack(job)) end
+            local function put(key, job) call('HSET', J, key, cmsgpack.pack(job)) end
 
             -- In the order of time, then of ids.
             local function due(id, key) return string.format('%015d', id) .. key end
 
-            -- Those who wait look again. While something is due already, they have been told.
-            local function ring(at, now)
-                local first = redis.call('ZRANGE', B .. ':q', 0, 0, 'WITHSCORES')
-                if not first[1] or tonumber(first[2]) > tonumber(now) or tonumber(at) > tonumber(now) then
-                    redis.call('PUBLISH', P .. ':jobs', CACHE)
-                end
-            end
-
-            -- Returns whether the job is new.
-            local function enqueue(key, generation, token, queuedAt, at, now)
-                local old = job(key)
-                if old and old[STATE] ~= '2' then return false end
-                local id = redis.call('HINCRBY', H, 'last_job', 1)
-                if old then
-                    redis.call('ZREM', B .. ':dl', key)
-                    redis.call('HINCRBY', H, 'dead', -1)
-                end
-                put(key, {id, '0', at, generation, token, queuedAt, 0, '0', '', '', ''})
-                ring(at, now)
-                redis.call('ZADD', B .. ':i', id, key)
-                redis.call('ZADD', B .. ':q', at, due(id, key))
-                redis.call('HINCRBY', H, 'queued', 1)
-                return true
-            end
+            -- Those who wait look again.
+            local function ring() call('PUBLISH', P .. ':jobs', CACHE) end
 
             """
 
-    /// ARGV: key, generation, lease token, queued at, not before, now. Returns 1 when the job is new.
+    private static let adding = """
+        -- Returns whether the job is new.
+        local function enqueue(key, generation, token, queuedAt, at)
+            local old = job(key)
+            if old then
+                if old[STATE] ~= '2' then return false end
+                call('ZREM', B .. ':dl', key)
+            end
+            local id = call('HINCRBY', H, 'last_job', 1)
+            put(key, {id, '0', at, generation, token, queuedAt, 0, '0', '', '', ''})
+            call('ZADD', B .. ':i', id, key)
+            call('ZADD', Q, at, due(id, key))
+            ring()
+            return true
+        end
+
+        """
+
+    /// ARGV: key, generation, lease token, queued at, not before. Returns 1 when the job is new.
     static let enqueue = RedisScript(
         "enqueue",
-        queueing + """
-            return enqueue(ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]) and 1 or 0
+        queueing + adding + """
+            return enqueue(ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]) and 1 or 0
             """)
 
     /// ARGV: key, generation, lease token, queued at, lease until, now.
     /// Returns {'queued'}, {'claimed', until}, or {'newer', fence, record}.
     static let claim = RedisScript(
         "claim",
-        queueing + """
+        queueing + adding + reading + leasing + releasing + """
             local key, generation, token, queuedAt, til, now = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-            if redis.call('HGET', B .. ':e:' .. key, 'g') ~= generation then return {'newer', fence(), record(key)} end
+            if call('HGET', B .. ':e:' .. key, 'g') ~= generation then return {'newer', fence(), record(key)} end
             local held = takeLease(key, token, til, now)
             if held then return {'claimed', held} end
-            if enqueue(key, generation, token, queuedAt, now, now) then return {'queued'} end
+            if enqueue(key, generation, token, queuedAt, now) then return {'queued'} end
             -- A job from an earlier claim still waits, under that claim's token: leave it the lease.
             releaseLease(key, token)
             return {'claimed', til}
             """)
 
     /// ARGV: how many, worker, until, now. Returns for each job: key, id, generation, token, queued at, failures, whether
-    /// redelivered, receipt.
+    /// redelivered, receipt, since when it was due.
     static let dequeue = RedisScript(
         "dequeue",
         queueing + """
             local limit, worker, til, now = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-            local members = redis.call('ZRANGEBYSCORE', B .. ':q', '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
-            if #members == 0 then return {} end
-            -- From the same numbers as generations: never given twice.
-            local receipt = text(nextGeneration())
+            local members = call('ZRANGEBYSCORE', Q, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
             local found = {}
-            local begun = 0
-            for index = 1, #members, 2 do
-                local key = string.sub(members[index], 16)
-                local item = job(key)
-                if item then
-                    local isLost = (item[STATE] == '1' or item[LOST] == '1') and '1' or '0'
-                    if item[STATE] == '0' then begun = begun + 1 end
-                    item[STATE], item[AT], item[WORKER], item[RECEIPT], item[LOST] = '1', til, worker, receipt, isLost
-                    put(key, item)
-                    redis.call('ZADD', B .. ':q', til, members[index])
-                    found[#found + 1] = {
-                        key, item[ID], item[GENERATION], item[TOKEN], item[QUEUED], item[FAILURES], isLost, receipt,
-                        members[index + 1]
-                    }
-                else
-                    redis.call('ZREM', B .. ':q', members[index])
+            -- In parts, since Lua's stack is limited.
+            for first = 1, #members, 200 do
+                local last = math.min(first + 199, #members)
+                local keys, changed, moved = {}, {}, {}
+                for index = first, last, 2 do keys[#keys + 1] = string.sub(members[index], 16) end
+                local lines = call('HMGET', J, unpack(keys))
+                -- From the same numbers as generations: never given twice.
+                local receipt = text(nextGeneration())
+                local begun = 0
+                for index, key in ipairs(keys) do
+                    local member = members[first + index * 2 - 2]
+                    if lines[index] then
+                        local item = cmsgpack.unpack(lines[index])
+                        local isLost = (item[STATE] == '1' or item[LOST] == '1') and '1' or '0'
+                        if item[STATE] == '0' then begun = begun + 1 end
+                        item[STATE], item[AT], item[WORKER], item[RECEIPT], item[LOST] = '1', til, worker, receipt, isLost
+                        changed[#changed + 1] = key
+                        changed[#changed + 1] = cmsgpack.pack(item)
+                        moved[#moved + 1] = til
+                        moved[#moved + 1] = member
+                        found[#found + 1] = {
+                            key, item[ID], item[GENERATION], item[TOKEN], item[QUEUED], item[FAILURES], isLost, receipt,
+                            members[first + index * 2 - 1]
+                        }
+                    else
+                        call('ZREM', Q, member)
+                    end
                 end
+                if #changed > 0 then
+                    call('HSET', J, unpack(changed))
+                    call('ZADD', Q, unpack(moved))
+                end
+                if begun > 0 then call('HINCRBY', H, 'running', begun) end
             end
-            redis.call('HINCRBY', H, 'queued', 0 - begun)
-            redis.call('HINCRBY', H, 'running', begun)
             return found
             """)
 
@@ -540,11 +558,11 @@ enum Scripts {
                     if what == 'extend' then
                         item[AT] = at
                         put(key, item)
-                        redis.call('ZADD', B .. ':q', at, member)
+                        call('ZADD', Q, at, member)
                     elseif what == 'complete' then
-                        redis.call('HDEL', B .. ':j', key)
-                        redis.call('ZREM', B .. ':i', key)
-                        redis.call('ZREM', B .. ':q', member)
+                        call('HDEL', J, key)
+                        call('ZREM', B .. ':i', key)
+                        call('ZREM', Q, member)
                         settled = settled + 1
                     else
                         if what ~= 'giveBack' then
@@ -553,19 +571,17 @@ enum Scripts {
                         item[STATE], item[AT], item[RECEIPT], item[WORKER] = what == 'bury' and '2' or '0', at, '', ''
                         put(key, item)
                         if what == 'bury' then
-                            redis.call('ZREM', B .. ':q', member)
-                            redis.call('ZADD', B .. ':dl', at, key)
-                            redis.call('HINCRBY', H, 'dead', 1)
+                            call('ZREM', Q, member)
+                            call('ZADD', B .. ':dl', at, key)
                         else
-                            redis.call('ZADD', B .. ':q', at, member)
-                            redis.call('PUBLISH', P .. ':jobs', CACHE)
-                            redis.call('HINCRBY', H, 'queued', 1)
+                            call('ZADD', Q, at, member)
+                            ring()
                         end
                         settled = settled + 1
                     end
                 end
             end
-            if settled > 0 then redis.call('HINCRBY', H, 'running', 0 - settled) end
+            if settled > 0 then call('HINCRBY', H, 'running', 0 - settled) end
             return results
             """)
 
@@ -575,26 +591,22 @@ enum Scripts {
         queueing + """
             local now, id = ARGV[4], ARGV[5]
             local keys
-            if id == '' then keys = redis.call('ZRANGE', B .. ':dl', 0, ARGV[6] - 1)
-            else keys = redis.call('ZRANGEBYSCORE', B .. ':i', id, id) end
+            if id == '' then keys = call('ZRANGE', B .. ':dl', 0, ARGV[6] - 1)
+            else keys = call('ZRANGEBYSCORE', B .. ':i', id, id) end
             local count = 0
             for _, key in ipairs(keys) do
                 local item = job(key)
                 if item and item[STATE] == '2' then
                     item[STATE], item[AT], item[FAILURES], item[LOST], item[ERROR] = '0', now, 0, '0', ''
                     put(key, item)
-                    redis.call('ZREM', B .. ':dl', key)
-                    redis.call('ZADD', B .. ':q', now, due(item[ID], key))
+                    call('ZREM', B .. ':dl', key)
+                    call('ZADD', B .. ':q', now, due(item[ID], key))
                     count = count + 1
                 elseif not item then
-                    redis.call('ZREM', B .. ':dl', key)
+                    call('ZREM', B .. ':dl', key)
                 end
             end
-            if count > 0 then
-                redis.call('HINCRBY', H, 'dead', 0 - count)
-                redis.call('HINCRBY', H, 'queued', count)
-                redis.call('PUBLISH', P .. ':jobs', CACHE)
-            end
+            if count > 0 then ring() end
             return count
             """)
 
@@ -603,7 +615,7 @@ enum Scripts {
     static let jobs = RedisScript(
         "jobs",
         queueing + """
-            local keys = redis.call('ZRANGEBYSCORE', B .. ':i', '(' .. ARGV[4], '+inf', 'LIMIT', 0, ARGV[6])
+            local keys = call('ZRANGEBYSCORE', B .. ':i', '(' .. ARGV[4], '+inf', 'LIMIT', 0, ARGV[6])
             local found = {false}
             for _, key in ipairs(keys) do
                 local item = job(key)
@@ -613,7 +625,7 @@ enum Scripts {
                     }
                 end
             end
-            if #keys == tonumber(ARGV[6]) then found[1] = redis.call('ZSCORE', B .. ':i', keys[#keys]) end
+            if #keys == tonumber(ARGV[6]) then found[1] = call('ZSCORE', B .. ':i', keys[#keys]) end
             return found
             """)
 }

@@ -23,6 +23,16 @@ public final class RedisServer: Sendable {
         try process.start { isListening(port) }
     }
 
+    /// Runs redis-cli.
+    public func command(_ arguments: [String]) throws {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = ["redis-cli", "-p", "\(port)"] + arguments
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+    }
+
     public func kill() { process.kill() }
     public func pause() { process.pause() }
     public func resume() { process.resume() }

@@ -114,8 +114,15 @@ public func temporaryFolder(_ name: String) throws -> URL {
     return folder
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, and that has one 10,000 above it: a Redis cluster's nodes talk there.
 public func sparePort() -> Int {
+    while true {
+        let port = anyPort()
+        if port < 55_000 { return port }
+    }
+}
+
+private func anyPort() -> Int {
     let socket = Foundation.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(socket) }
     var address = sockaddr_in()

@@ -1,11 +1,13 @@
 @preconcurrency import Foundation
 import Perennial
+import PerennialPostgres
+import PerennialRedis
 import PerennialSQLite
 
 // Refresh jobs a second through the durable queue of one SQLite file, with an origin that costs nothing; again with
-// a million other jobs queued; and opening a file with a million entries.
+// a million other jobs queued; and opening a file with a million entries. With --store only the first, on that server.
 //
-// QueueBenchmark [--jobs N] [--queued N] [--entries N] [--tasks N] [--workers N] [--bytes N]
+// queue [--store redis://…|postgres://…] [--jobs N] [--queued N] [--entries N] [--tasks N] [--workers N] [--bytes N]
 
 func option(_ name: String, _ standard: Int) -> Int {
     let arguments = CommandLine.arguments
@@ -73,7 +75,7 @@ func line(_ what: String, _ figure: String) {
 func rate(_ count: Int, _ seconds: Double) -> String { "\(Int(Double(count) / seconds)) /s" }
 
 /// Every entry grows stale, is claimed, taken, looked at, saved and done: by readers and workers at the same time.
-func refreshAll(_ backend: SQLiteBackend) async throws -> Double {
+func refreshAll(_ backend: any Backend) async throws -> Double {
     let done = Counter()
     let start = ContinuousClock.now
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -81,7 +83,7 @@ func refreshAll(_ backend: SQLiteBackend) async throws -> Double {
             group.addTask {
                 for number in stride(from: task, to: jobCount, by: taskCount / 2) {
                     let now = time.now
-                    let record = try await backend.read([key(number)])[0]
+                    let record = try await backend.store.read([key(number)])[0]
                     let job = RefreshJob(
                         key: key(number), generation: record.entry?.metadata.generation ?? .zero,
                         leaseToken: "\(number)-\(now.milliseconds)", queuedAt: now)
@@ -94,22 +96,22 @@ func refreshAll(_ backend: SQLiteBackend) async throws -> Double {
             group.addTask {
                 while await done.value < jobCount {
                     let now = time.now
-                    let deliveries = try await backend.dequeue(
+                    let deliveries = try await backend.queue.dequeue(
                         caches: ["benchmark"], limit: 16, worker: "\(worker)", until: now + .seconds(60), now: now)
                     if deliveries.isEmpty {
-                        await backend.waitForJobs(timeout: .milliseconds(20))
+                        await backend.queue.waitForJobs(timeout: .milliseconds(20))
                         continue
                     }
                     // The look before fetching, then as many "fetches" at once as there are jobs.
-                    let records = try await backend.read(deliveries.map(\.job.key))
+                    let records = try await backend.store.read(deliveries.map(\.job.key))
                     try await withThrowingTaskGroup(of: Void.self) { group in
                         for (delivery, record) in zip(deliveries, records) {
                             group.addTask {
-                                let outcome = try await backend.save(
+                                let outcome = try await backend.store.save(
                                     entry(delivery.job.key, at: time.now), fence: record.fence,
                                     releasing: delivery.job.leaseToken)
                                 guard case .saved = outcome else { fatalError("save: \(outcome)") }
-                                try await backend.complete([delivery])
+                                try await backend.queue.complete([delivery])
                             }
                         }
                         try await group.waitForAll()
@@ -128,28 +130,29 @@ actor Counter {
     func add(_ count: Int) { value += count }
 }
 
-func fill(_ backend: SQLiteBackend, _ count: Int, cache: String = "benchmark") async throws {
+func fill(_ backend: any Backend, _ count: Int, cache: String = "benchmark") async throws {
     let now = time.now
     _ = try await seconds(count, tasks: 256) { number in
-        _ = try await backend.save(entry(key(number, cache: cache), at: now), fence: nil, releasing: nil)
+        _ = try await backend.store.save(entry(key(number, cache: cache), at: now), fence: nil, releasing: nil)
     }
 }
 
-/// Opens a filled file and reads from it.
 /// The same through the engine: jobs that wait in the queue are done by a `RefreshWorker` for a `Cache`.
-func refreshThroughEngine(_ backend: SQLiteBackend, cache name: String) async throws -> Double {
+func refreshThroughEngine(_ backend: any Backend, cache name: String) async throws -> Double {
     let bytes = Codec<[UInt8]>(format: "bytes", encode: { $0 }, decode: { $0 })
     let cache = Cache<String, [UInt8]>(name, backend: backend, codec: bytes, workers: 0) { _, _ in .value(body) }
     let stale = time.now - .hours(2)
     _ = try await seconds(jobCount) { number in
         let key = key(number, cache: name)
-        guard case .saved(let generation) = try await backend.save(entry(key, at: stale), fence: nil, releasing: nil)
+        guard
+            case .saved(let generation) = try await backend.store.save(
+                entry(key, at: stale), fence: nil, releasing: nil)
         else { return }
         let now = time.now
         let job = RefreshJob(key: key, generation: generation, leaseToken: "seed-\(number)", queuedAt: now)
         _ = try await backend.claimRefresh(job, leaseUntil: now, now: now)
     }
-    let worker = RefreshWorker(queue: backend, caches: [cache], concurrency: taskCount, name: "benchmark")
+    let worker = RefreshWorker(queue: backend.queue, caches: [cache], concurrency: taskCount, name: "benchmark")
     let start = ContinuousClock.now
     let count = await worker.drain()
     let elapsed = (ContinuousClock.now - start) / .seconds(1)
@@ -157,14 +160,16 @@ func refreshThroughEngine(_ backend: SQLiteBackend, cache name: String) async th
     return elapsed
 }
 
+/// Opens a filled file and reads from it.
 func open(_ path: String) async throws {
     let start = ContinuousClock.now
     let backend = try SQLiteBackend(path: path)
-    let first = try await backend.read([key(entryCount / 2)])[0]
+    let first = try await backend.store.read([key(entryCount / 2)])[0]
     let took = (ContinuousClock.now - start) / .milliseconds(1)
     precondition(first.entry?.bytes == body, "the first hit is wrong")
     line("opening \(entryCount) entries and the first hit", String(format: "%.1f ms", took))
-    let reads = try await seconds(200_000) { number in _ = try await backend.read([key(number * 7 % entryCount)]) }
+    let reads = try await seconds(200_000) { number in _ = try await backend.store.read([key(number * 7 % entryCount)])
+    }
     line("reads of random keys among them", rate(200_000, reads))
     line("resident memory then", "\(residentMegabytes()) MB")
     await backend.close()
@@ -175,9 +180,9 @@ if let index = CommandLine.arguments.firstIndex(of: "--open") {
     exit(0)
 }
 
-// 1. A queue of its own.
-do {
-    let backend = try SQLiteBackend(path: folder + "/queue.sqlite")
+/// Refreshes, reads and saves on a store of its own.
+/// - Returns: the best rate of refreshes, in jobs a second.
+func measure(_ backend: any Backend) async throws -> Double {
     try await fill(backend, jobCount)
     var base = 0.0
     for run in 1...3 {
@@ -189,12 +194,29 @@ do {
         let took = try await refreshThroughEngine(backend, cache: "engine-\(run)")
         line("the same waiting jobs, through Cache and RefreshWorker, run \(run)", rate(jobCount, took))
     }
-    let reads = try await seconds(jobCount * 2) { number in _ = try await backend.read([key(number % jobCount)]) }
+    let reads = try await seconds(jobCount * 2) { number in _ = try await backend.store.read([key(number % jobCount)]) }
     line("reads of one key (\(taskCount) tasks)", rate(jobCount * 2, reads))
     let saves = try await seconds(jobCount) { number in
-        _ = try await backend.save(entry(key(number), at: time.now), fence: nil, releasing: nil)
+        _ = try await backend.store.save(entry(key(number), at: time.now), fence: nil, releasing: nil)
     }
     line("saves (\(taskCount) tasks)", rate(jobCount, saves))
+    return base
+}
+
+if let index = CommandLine.arguments.firstIndex(of: "--store") {
+    let url = CommandLine.arguments[index + 1]
+    if url.hasPrefix("redis:") {
+        _ = try await measure(RedisBackend(url: url))
+    } else {
+        _ = try await measure(PostgresBackend(url: url))
+    }
+    exit(0)
+}
+
+// 1. A queue of its own.
+do {
+    let backend = try SQLiteBackend(path: folder + "/queue.sqlite")
+    let base = try await measure(backend)
 
     // 2. Behind a million others, half of another cache and half of this one at a later time.
     if queuedCount > 0 {
@@ -204,7 +226,7 @@ do {
             let job = RefreshJob(
                 key: key(number + 10_000_000, cache: cache), generation: .zero, leaseToken: "x", queuedAt: now)
             let due = cache == "other" ? now : now + .hours(1)
-            guard try await backend.enqueue(job, notBefore: due, now: now) else { fatalError("not queued") }
+            guard try await backend.queue.enqueue(job, notBefore: due, now: now) else { fatalError("not queued") }
         }
         line("queueing \(queuedCount) other jobs", rate(queuedCount, filling))
         var best = 0.0

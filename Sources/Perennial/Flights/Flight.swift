@@ -76,6 +76,11 @@ final class Flight<Value: Sendable>: Sendable {
         return landing
     }
 
+    /// Returns when the flight has landed, whatever was handed out before.
+    func end() async {
+        while progress.withLock({ $0.landing == nil }) { _ = try? await wait(at: .distantFuture) }
+    }
+
     /// Gives everybody who waits, and everybody who still joins, this landing.
     func land(_ landing: Landing) {
         release(landing) { $0.landing = landing }
@@ -137,10 +142,8 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         table.withLock { $0[key] }?.noteWrite(generation)
     }
 
-    /// Other machines may have written any key.
-    func noteAnyWrite() {
-        for flight in table.withLock({ Array($0.values) }) { flight.noteWrite(Generation(.max)) }
-    }
+    /// All that are in the air now.
+    var all: [(key: Key, flight: Flight<Value>)] { table.withLock { $0.map { ($0.key, $0.value) } } }
 
     var count: Int { table.withLock { $0.count } }
 }
