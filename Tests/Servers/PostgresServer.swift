@@ -8,7 +8,7 @@ public final class PostgresServer: EngineServer {
     /// - Parameter options: as on its command line, like `-c fsync=off`.
     public init(options: [String] = []) throws {
         guard let programs = Self.programs else {
-            throw ServerFailure("there is no PostgreSQL server; install postgresql-15, or run scripts/setup test")
+            throw ServerFailure("there is no PostgreSQL server; install postgresql, or run scripts/setup test")
         }
         let folder = try temporaryFolder("postgres")
         if getuid() == 0 { try Self.run(["chown", "postgres", folder.path]) }

@@ -115,6 +115,8 @@ final class RunningProgram {
         if process.isRunning { kill(process.processIdentifier, SIGKILL) }
     }
 
+    var pid: Int32 { process.processIdentifier }
+
     /// The addresses in the ready line, in its order: the origin's, the gateway's, the admin's.
     var addresses: [String] {
         readyLine.split(whereSeparator: { " ,".contains($0) }).filter { $0.contains("://") }.map(String.init)
