@@ -65,7 +65,8 @@ private func openServer(_ url: EngineURL, sizeLimit: Int?, logger: Logger) throw
     case .celery:
         throw EngineURLError("\(url): Celery keeps jobs, not entries; name it as the queue, beside a store")
     default:
-        throw EngineURLError("\(url): this program was built without this engine")
+        throw EngineURLError(
+            "\(url): this program was built without this engine; build it with its trait, like --traits Redis")
     }
 }
 

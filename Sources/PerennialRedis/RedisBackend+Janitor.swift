@@ -18,6 +18,9 @@ extension RedisBackend {
 
     public func maintain(now: Timestamp) async throws -> MaintenanceReport {
         var report = MaintenanceReport()
+        // The server may have lost everything since they were told.
+        let used = used.withLock { $0 }
+        _ = try await run(used.map { RedisCommand("SADD", "\(prefix):caches", $0) }, on: browser)
         let caches = try await caches()
         for cache in caches {
             let arguments = RedisCommand(

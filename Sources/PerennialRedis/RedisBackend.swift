@@ -48,6 +48,7 @@ public final class RedisBackend: Sendable {
     let seenRings = Atomic(0)
     let served = Mutex(Set<String>())
     let sweepers = Mutex<[String: [UInt8]]>([:])
+    let used = Mutex(Set<String>())
 
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:
@@ -138,6 +139,7 @@ public final class RedisBackend: Sendable {
         canRepeat: Bool = true
     ) async throws -> RedisReply {
         let space = space(cache)
+        used.withLock { _ = $0.insert(cache) }
         var all = RedisCommand(space.base, prefix, cache)
         all.add(all: arguments)
         let command = all

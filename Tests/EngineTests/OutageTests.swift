@@ -69,6 +69,39 @@ import Testing
     }
 
     @Test(arguments: SharedEngine.allCases)
+    func `with the network cut, readers are served, and what was missed is made good`(engine: SharedEngine) async throws
+    {
+        let server = try await engine.start()
+        let network = try Network(to: server.port)
+        let there = try openBackend(server)
+        let url = server.url.replacing(":\(server.port)", with: ":\(network.port)") + "?timeout=0.3"
+        let here = try openEngine(EngineAddress(url), sizeLimit: nil, logger: .init(label: "test"))
+        let origin = CountingOrigin()
+        let (near, far) = (origin.cache(here.backend), origin.cache(there.backend))
+        _ = try await near["a"]
+        _ = try await far["a"]
+        network.cut()
+        #expect(try await near.lookup("a").source == .memory)
+        #expect(try await near.lookup("cold").source == .origin)
+        #expect(!near.health.isComplete)
+        // Nobody tells the one who is cut off.
+        _ = try await far.remove("a")
+        #expect(near.peek("a") != nil)
+        // It must find out by itself that nothing comes any more, before the network is back.
+        network.mend()
+        try await eventually {
+            _ = try await near["probe \(origin.count)"]
+            return near.health.isComplete
+        }
+        try await eventually { near.peek("a") == nil }
+        await near.shutdown()
+        await far.shutdown()
+        await here.close()
+        await there.close()
+        network.close()
+    }
+
+    @Test(arguments: SharedEngine.allCases)
     func `what changes while a machine can't listen is made good when it can`(engine: SharedEngine) async throws {
         let server = try await engine.start(engine == .redis ? ["--appendonly", "yes", "--appendfsync", "always"] : [])
         let (here, there) = (try openBackend(server), try openBackend(server))

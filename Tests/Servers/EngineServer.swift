@@ -2,6 +2,7 @@
 public protocol EngineServer: AnyObject, Sendable {
     /// For `--store`.
     var url: String { get }
+    var port: Int { get }
     /// Starts it again after ``kill()``, with what it had kept.
     func start() throws
     func kill()
