@@ -66,7 +66,8 @@ def postgres_server():
     data = f"{folder}/data"
     run(*user, f"{programs}/initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8")
     server = subprocess.Popen(
-        [*user, f"{programs}/postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"],
+        [*user, f"{programs}/postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1",
+         "-c", "shared_buffers=1GB"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(port)
@@ -140,7 +141,7 @@ def celery(count=10_000):
     tools = HERE / ".build" / "celery"
     if not (tools / "bin" / "celery").exists():
         run(sys.executable, "-m", "venv", tools)
-        run(tools / "bin" / "pip", "install", "-q", "celery==5.7.0", "redis")
+        run(tools / "bin" / "pip", "install", "-q", "celery==5.7.0", "redis", "packaging")
     with redis_server() as port, tempfile.TemporaryDirectory() as folder:
         (pathlib.Path(folder) / "bench.py").write_text(CELERY_APP.format(port=port))
         run(tools / "bin" / "python", "-c",
@@ -176,7 +177,7 @@ def main():
         print("== Redis, without a file")
         rate = redis(options.jobs)
     if options.what in ("postgres", "all"):
-        print("== PostgreSQL, logged tables")
+        print("== PostgreSQL, logged tables, shared_buffers=1GB")
         postgres(options.jobs)
     if options.what in ("celery", "all"):
         print("== Celery on Redis, tasks that do nothing")

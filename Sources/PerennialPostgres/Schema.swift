@@ -378,6 +378,10 @@ enum Schema {
                 held bigint;
                 is_new boolean;
             BEGIN
+                -- Somebody else is at it in this very moment: not waited for, since many claim many at once.
+                IF NOT pg_try_advisory_xact_lock(hashtextextended(current_schema() || ' ' || p_cache || ' ' || p_key, 0)) THEN
+                    RETURN p_now + 1000;
+                END IF;
                 held := take_lease(p_cache, p_key, p_token, p_until, p_now);
                 IF NOT EXISTS (
                     SELECT 1 FROM entry
