@@ -22,8 +22,8 @@ import Synchronization
 /// readers may still find what a later step removes until the call returns.
 ///
 /// **Memory.** Entries, leases and large values expire by themselves, an hour after they are of no more use. With
-/// `maxmemory-policy volatile-lru`, `volatile-lfu` or `volatile-ttl` a full server removes entries and nothing else; with
-/// `noeviction` it refuses to save, and reading goes on. `allkeys-*` may remove jobs and what is known of purges: give Perennial a
+/// `maxmemory-policy volatile-lru` or `volatile-lfu` a full server removes entries and leases (`volatile-ttl` would remove leases
+/// first); with `noeviction` it is read, but does not yet refuse every save, and refuses some purges and jobs. `allkeys-*` may remove jobs and what is known of purges: give Perennial a
 /// server or a policy of its own.
 ///
 /// **Clusters.** A cache's keys lie in one slot. A cluster of one node, or one behind a proxy, works; `MOVED` is refused with an
