@@ -52,17 +52,18 @@ def hits(programs, rounds):
     keys, sequence = write_keys()
     print("\nA hit: ns per hit and thread, 100,000 string keys, Zipf 0.99")
     print(f"medians of {rounds} rounds, in each of which both run one after the other\n")
-    print(f"{'threads':8}{'keys asked with':18}{'Perennial':>10}{'Caffeine':>10}{'ratio':>8}   allocations in 2,000,000 hits")
+    print(f"{'':26}{'Perennial, read':^28}{'':10}{'ratio to Caffeine':^24}   allocations in")
+    print(f"{'threads':8}{'keys asked with':18}{'in place':>14}{'handed out':>14}{'Caffeine':>10}{'in place':>12}{'handed out':>12}   4,000,000 hits")
     for mode, words in (("own", "one per request"), ("copies", "copies"), ("same", "those put in")):
         for threads in (1, 2):
-            ours, theirs = [], []
+            columns = []
             for _ in range(rounds):
-                time, allocations = output(programs / "memory-hits", keys, sequence, threads, mode).split()
-                ours.append(float(time))
-                theirs.append(float(output(*JAVA, "HitLoop", keys, sequence, threads, mode)))
-            ratio = statistics.median(one / other for one, other in zip(ours, theirs))
-            one, other = statistics.median(ours), statistics.median(theirs)
-            print(f"{threads:<8}{words:18}{one:10.1f}{other:10.1f}{ratio:8.2f}   {allocations}", flush=True)
+                *ours, allocations = output(programs / "memory-hits", keys, sequence, threads, mode).split()
+                in_place, handed_out = map(float, ours)
+                theirs = float(output(*JAVA, "HitLoop", keys, sequence, threads, mode))
+                columns.append((in_place, handed_out, theirs, in_place / theirs, handed_out / theirs))
+            one, two, theirs, first, second = map(statistics.median, zip(*columns))
+            print(f"{threads:<8}{words:18}{one:14.1f}{two:14.1f}{theirs:10.1f}{first:12.2f}{second:12.2f}   {allocations}", flush=True)
 
 
 def ratio(programs):

@@ -115,14 +115,37 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     ///   serve; ``FetchTimeout``; ``OriginUnavailable``; `CancellationError`.
     @inlinable
     public func value(for key: Key) async throws -> Value {
-        guard let value = try await lookup(key).value else { throw absent(key) }
+        guard let value = try await self[key] else { throw absent(key) }
         return value
     }
 
     /// The value, or `nil` when the origin says that there is no such thing. Throws as ``value(for:)`` otherwise.
     @inlinable
     public subscript(key: Key) -> Value? {
-        get async throws { try await lookup(key).value }
+        get async throws {
+            let now = time.now
+            // A fresh value is copied where it lies: nothing else of the entry is wanted.
+            let found = memory.withElement(for: key) { entry -> InMemory in
+                now < entry.pointee.freshness.staleAt ? .fresh(entry.pointee.value) : .aged(entry.pointee)
+            }
+            switch found {
+            case .fresh(let value):
+                if let observer { observer(.hit(key: key.description, .fresh)) }
+                return value
+            case .aged(let entry):
+                if let answer = lookupStale(key, entry, now) { return answer.value }
+            case nil:
+                break
+            }
+            return try await lookupBeyondMemory(key, fetch: nil).value
+        }
+    }
+
+    /// What the memory tier has of a key.
+    @usableFromInline
+    enum InMemory {
+        case fresh(Value?)
+        case aged(Entry<Value>)
     }
 
     /// The value and everything known about it. Throws as ``value(for:)``, but for ``Absent``.

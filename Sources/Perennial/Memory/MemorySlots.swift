@@ -59,6 +59,13 @@ struct MemorySlots<Key: Hashable & Sendable, Element: Sendable> {
     }
 
     @inlinable @inline(__always)
+    func element(_ index: Int) -> UnsafePointer<Element> {
+        UnsafePointer(
+            (UnsafeMutableRawPointer(entries + index) + MemoryLayout<Entry>.offset(of: \.element).unsafelyUnwrapped)
+                .assumingMemoryBound(to: Element.self))
+    }
+
+    @inlinable @inline(__always)
     func useByte(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt8>> {
         (UnsafeMutableRawPointer(groups) + (index &>> 3 &* 16 &+ 8 &+ index & 7))
             .assumingMemoryBound(to: Atomic<UInt8>.self)

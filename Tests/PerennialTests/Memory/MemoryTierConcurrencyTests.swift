@@ -27,6 +27,9 @@ import Testing
                     let key = "https://api.example.com/users/\(number)"
                     if let found = tier.value(for: key) {
                         if found.number != number { wrong.add(1, ordering: .relaxed) }
+                        if tier.withElement(for: key, { $0.pointee.number }) ?? number != number {
+                            wrong.add(1, ordering: .relaxed)
+                        }
                         if step % 5 == 0 { tier.remove(key) }
                     } else {
                         tier.insert(Tracked(number, census), for: key, cost: 10)

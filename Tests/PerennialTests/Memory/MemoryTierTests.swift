@@ -20,6 +20,17 @@ import Testing
         #expect(tier.peek("one") == nil)
     }
 
+    @Test func `What is read in place is what was put in, and counts like a value handed out`() {
+        let tier = MemoryTier<String, [Int]>(maximumBytes: 1 << 20, seed: 1)
+        #expect(tier.withElement(for: "one") { $0.pointee.count } == nil)
+        tier.insert([1, 2, 3], for: "one", cost: 10)
+        #expect(tier.withElement(for: "one") { $0.pointee.reduce(0, +) } == 6)
+        tier.insert([4], for: "one", cost: 10)
+        #expect(tier.withElement(for: "one") { $0.pointee } == [4])
+        #expect(tier.statistics.hits == 2)
+        #expect(tier.statistics.misses == 1)
+    }
+
     @Test func `Only value counts hits and misses`() {
         let tier = MemoryTier<String, Int>(maximumBytes: 1 << 20, seed: 1)
         tier.insert(1, for: "one", cost: 10)
