@@ -41,6 +41,8 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     let storeReads: Reachability
     let storeWrites: Reachability
     let queueCalls: Reachability
+    /// The refreshes that this process does without the queue.
+    let refreshesHere: Places
     let counters = Locked(CacheStatistics())
     let lastUndecodable = Locked<(String, Generation)?>(nil)
     let background = Locked(Background())
@@ -59,7 +61,8 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     ///   - migrate: rescues stored bytes which the codec does not read.
     ///   - memory: the size of the memory tier. Default: 64 MiB.
     ///   - origin: limits on asking the origin; share one between caches of one origin.
-    ///   - workers: how many refreshes this process does at a time; 0: other processes do them. Default: 2.
+    ///   - workers: how many refreshes this process does at a time; 0: other processes do them. Default: 2. While the queue
+    ///     can't be reached, it does as many, and at least 4.
     ///   - time: the clock.
     ///   - random: for jitter and lease tokens.
     ///   - logger: default: none.
@@ -101,6 +104,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         storeReads = Reachability("reading the store", time: time, logger: logger)
         storeWrites = Reachability("writing the store", time: time, logger: logger)
         queueCalls = Reachability("the refresh queue", time: time, logger: logger)
+        refreshesHere = Places(max(workers, 4))
         startBackground(workers: workers)
     }
 

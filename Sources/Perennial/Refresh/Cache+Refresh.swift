@@ -40,8 +40,11 @@ extension Cache: Refreshable {
         }
     }
 
-    /// The queue can't be reached: this process does the refresh at once, as a first and last attempt.
+    /// The queue can't be reached: this process does the refresh at once, as a first and last attempt. Only so many at a time: a
+    /// store that is merely slow must not make every process ask the origin for everything. A read a second later takes up the others.
     private func refreshHere(_ key: Key, _ entry: Entry<Value>, _ job: RefreshJob) async {
+        guard refreshesHere.enter() else { return entry.setClaimed(until: time.now + .seconds(1)) }
+        defer { refreshesHere.leave() }
         let delivery = Delivery(id: "", job: job, attempt: 1, receipt: "", isRedelivery: false)
         if case .done = await refresh(delivery) { return }
         entry.setClaimed(until: time.now + policy.retry.pause(afterFailures: 1, random: random.fraction()))

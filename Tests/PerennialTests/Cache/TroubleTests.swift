@@ -94,6 +94,35 @@ import Testing
         #expect(cache.health.queue != nil)
     }
 
+    @Test
+    func
+        `with the queue unreachable and everything stale, this process asks for a few at a time, and for all in the end`()
+        async throws
+    {
+        let queue = FaultyQueue()
+        let rig = Rig(backend: MixedBackend(store: InMemoryStore(), queue: queue))
+        let cache = rig.cache()
+        let keys = (0..<40).map { "\($0)" }
+        for key in keys { _ = try await cache[key] }
+        rig.clock.advance(by: .hours(2))
+        queue.faults.failEverything()
+        let gate = Gate()
+        rig.origin.answers { key, _ in
+            await gate.pass()
+            return .value("new \(key)")
+        }
+        for key in keys { #expect(try await cache[key] == "value of \(key)") }
+        try await eventually { gate.arrived == 4 }
+        for _ in 0..<1000 { await Task.yield() }
+        #expect(gate.arrived == 4)
+        gate.open()
+        try await eventually {
+            rig.clock.advance(by: .seconds(1))
+            for key in keys { _ = try await cache[key] }
+            return keys.allSatisfy { cache.peek($0)?.value == "new \($0)" }
+        }
+    }
+
     @Test func `a read-only store degrades to memory and origin, and reads go on`() async throws {
         let store = FaultyStore()
         let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
