@@ -2,7 +2,7 @@ import Foundation
 
 /// The address of a database server, like `redis://user:secret@host:6379/0?prefix=app`.
 ///
-/// Its description has no password, so that it can be logged.
+/// Its description has nothing of what stands before the last `@`, so that it can be logged.
 package struct EngineURL: Hashable, Sendable, CustomStringConvertible {
     /// In lower case, without `://`.
     package let scheme: String
@@ -36,6 +36,12 @@ package struct EngineURL: Hashable, Sendable, CustomStringConvertible {
         }
         let rest = text[separator.upperBound...]
         let question = rest.firstIndex(of: "?") ?? rest.endIndex
+        // A password that goes on behind the ?, or an option with an @: nobody can tell, and a part of the one would be shown.
+        guard !rest[question...].contains("@") else {
+            throw EngineURLError(
+                "the address has an @ behind a ?; write a ? in the user name or password as %3F, an @ in an option as %40"
+            )
+        }
         let beforeOptions = rest[..<question]
         // A password may have a slash in it, though it should be written as %2F: what is before the last @ is no path.
         let at = beforeOptions.lastIndex(of: "@")
@@ -114,12 +120,13 @@ package struct EngineURL: Hashable, Sendable, CustomStringConvertible {
     /// The whole address, with its password: for the server's own client, and nobody else.
     package var unredacted: String { text { Self.encode($0) } }
 
+    /// The user is not shown, either: a password that has a `:`, or none before it, looks like one.
     package var description: String { text { _ in "***" } }
 
     private func text(secret: (String) -> String) -> String {
         var text = "\(scheme)://"
         if user != nil || password != nil {
-            text += user.map { Self.encode($0) } ?? ""
+            text += user.map(secret) ?? ""
             if let password { text += ":" + secret(password) }
             text += "@"
         }

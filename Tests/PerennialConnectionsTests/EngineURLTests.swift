@@ -27,6 +27,37 @@ import Testing
         }
     }
 
+    /// Such as people paste, without encoding them.
+    static let odd = ["?", "/", "@", "#", ":", "%zz", "%", "&", "=", "[", "://", "?/@#:%zz&="].flatMap { sign in
+        ["SEC\(sign)RET", "\(sign)SECRET", "SECRET\(sign)", "SEC\(sign)x@RET", "SEC@x\(sign)RET"]
+    }
+
+    @Test(arguments: odd)
+    func `whatever stands before the last @ is neither in a description nor in an error`(password: String) {
+        for rest in ["host/0", "host", "host:99999/0?timeout=x", "/0", "host/%zz", "a,b/0"] {
+            for user in [":", "user:", ""] {
+                var shown: [String] = []
+                do throws(EngineURLError) {
+                    let url = try EngineURL("redis://\(user)\(password)@\(rest)")
+                    shown.append("\(url)")
+                    #expect(
+                        url.password == password || url.password == nil || password.contains(":"),
+                        "\(url.password ?? "")")
+                    _ = try url.seconds("timeout")
+                    _ = try url.hostAndPort(defaultPort: 1)
+                } catch {
+                    shown.append("\(error)")
+                }
+                for text in shown { #expect(!text.contains("SEC") && !text.contains("RET"), "\(text)") }
+            }
+        }
+    }
+
+    @Test func `an @ behind a ? is an error that says how to write it`() {
+        let error = #expect(throws: EngineURLError.self) { try EngineURL("redis://:SEC?RET@host/0") }
+        #expect(error?.description.contains("%3F") == true)
+    }
+
     @Test func `a missing port, host or path has its standard value`() throws {
         let url = try EngineURL("redis://")
         #expect(try url.hostAndPort(defaultPort: 6379) == ("127.0.0.1", 6379))
