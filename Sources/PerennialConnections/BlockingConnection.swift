@@ -34,6 +34,8 @@ package struct ConnectionError: Error, Hashable, CustomStringConvertible {
         case timedOut
         /// The server refuses what was asked of it: a wrong password, no memory left, read-only.
         case refused
+        /// The server did nothing of it, and may when it is asked again.
+        case notDone
         /// The backend was closed.
         case closed
     }

@@ -47,7 +47,7 @@ package final class Lane<Connection: BlockingConnection>: @unchecked Sendable {
 
     /// Connects now, so that the first work needs not wait for that. A failure is left to that work.
     package func warmUp() {
-        queue.async { [self] in _ = try? openConnection() }
+        queue.async { [self] in withoutBrokenPipes { _ = try? openConnection() } }
     }
 
     /// Does a piece of work together with what others bring at the same time: of a batch, all is begun before the first is
@@ -82,7 +82,7 @@ package final class Lane<Connection: BlockingConnection>: @unchecked Sendable {
         await withUnsafeContinuation { continuation in
             queue.async { [self] in
                 drain()
-                closeConnection()
+                withoutBrokenPipes { closeConnection() }
                 continuation.resume()
             }
         }
@@ -110,7 +110,7 @@ package final class Lane<Connection: BlockingConnection>: @unchecked Sendable {
                 return batch
             }
             if batch.isEmpty { return }
-            run(batch)
+            withoutBrokenPipes { run(batch) }
         }
     }
 
@@ -136,7 +136,11 @@ package final class Lane<Connection: BlockingConnection>: @unchecked Sendable {
     }
 
     /// - Returns: `nil` when the connection is still good; else why not, and what is not known to be done.
-    private func attempt(_ batch: [Item], _ connection: Connection) -> (left: [Item], error: any Error)? {
+    private func attempt(
+        _ batch: [Item], _ connection: Connection, isLast: Bool = false
+    ) -> (left: [Item], error: any Error)? {
+        /// What the server did nothing of.
+        var again: [Item] = []
         /// How each piece of work ended: what to do then. `nil`: not yet.
         var ends: [(@Sendable () -> Void)?] = batch.map { _ in nil }
         /// Work that fails by itself doesn't end the batch, unless the batch is atomic.
@@ -145,7 +149,12 @@ package final class Lane<Connection: BlockingConnection>: @unchecked Sendable {
             do {
                 ends[index] = try work(item)
             } catch  where connection.isUsable && !Connection.isAtomic {
-                ends[index] = { item.fail(error) }
+                if !isLast, (error as? ConnectionError)?.reason == .notDone {
+                    again.append(item)
+                    ends[index] = {}
+                } else {
+                    ends[index] = { item.fail(error) }
+                }
             }
         }
         do {
@@ -164,10 +173,10 @@ package final class Lane<Connection: BlockingConnection>: @unchecked Sendable {
             if connection.isUsable { return repeatAlone(batch, connection, error) }
             if Connection.isAtomic { return (batch, error) }
             for end in ends { end?() }
-            return (batch.indices.filter { ends[$0] == nil }.map { batch[$0] }, error)
+            return (again + batch.indices.filter { ends[$0] == nil }.map { batch[$0] }, error)
         }
         for end in ends { end?() }
-        return nil
+        return again.isEmpty ? nil : attempt(again, connection, isLast: true)
     }
 
     /// One piece of work may have failed all the others.

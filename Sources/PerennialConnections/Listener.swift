@@ -20,6 +20,7 @@ package final class Listener<Connection: BlockingConnection>: Sendable {
         listen: @escaping @Sendable (Connection) throws -> Void
     ) {
         let thread = Thread { [self] in
+            blockBrokenPipes()
             var reconnection = Reconnection()
             while !isClosed.load(ordering: .relaxed) {
                 let pause = reconnection.pause(at: .now)

@@ -14,7 +14,10 @@ package import PerennialConnections
 package final class RedisConnection: BlockingConnection {
     private let context: UnsafeMutablePointer<redisContext>
     private let address: RedisAddress
+    private let scripts: [RedisScript]
     private var digests: [String: String] = [:]
+    /// Whether the server has forgotten the scripts.
+    private var isForgotten = false
     package private(set) var isUsable = true
     /// What this connection's users have told the server once and for all.
     var told: Set<String> = []
@@ -32,6 +35,7 @@ package final class RedisConnection: BlockingConnection {
         }
         self.context = context
         self.address = address
+        self.scripts = scripts
         guard context.pointee.err == 0 else {
             let reason = Self.message(context)
             redisFree(context)
@@ -40,14 +44,14 @@ package final class RedisConnection: BlockingConnection {
         redisSetTimeout(context, time)
         redisEnableKeepAlive(context)
         do {
-            try greet(scripts)
+            try greet()
         } catch {
             redisFree(context)
             throw error
         }
     }
 
-    private func greet(_ scripts: [RedisScript]) throws(ConnectionError) {
+    private func greet() throws(ConnectionError) {
         if let password = address.url.password {
             var command = RedisCommand("AUTH")
             if let user = address.url.user { command.add(user) }
@@ -57,8 +61,13 @@ package final class RedisConnection: BlockingConnection {
         if address.database != 0 { _ = try run(RedisCommand("SELECT", String(address.database))) }
         // Also tells whether the server is up to answering.
         _ = try run(RedisCommand("PING"))
+        try bringScripts()
+    }
+
+    private func bringScripts() throws(ConnectionError) {
         for script in scripts { try append(RedisCommand("SCRIPT", "LOAD", script.source)) }
-        for script in scripts { digests[script.name] = try reply().text }
+        for (script, reply) in zip(scripts, try replies(scripts.count)) { digests[script.name] = reply.text }
+        isForgotten = false
     }
 
     private static func message(_ context: UnsafeMutablePointer<redisContext>) -> String {
@@ -71,9 +80,10 @@ package final class RedisConnection: BlockingConnection {
         redisFree(context)
     }
 
-    package func beginBatch() {
+    package func beginBatch() throws {
         asked = []
         fences = [:]
+        if isForgotten { try bringScripts() }
     }
 
     // MARK: Asking
@@ -167,9 +177,9 @@ package final class RedisConnection: BlockingConnection {
         func says(_ code: String) -> Bool { text.hasPrefix(code) || text.contains("-\(code)") }
         let server = address.url
         if text.hasPrefix("NOSCRIPT") {
-            // The next connection brings the scripts again.
-            isUsable = false
-            return ConnectionError(.lost, "\(server) has forgotten the scripts")
+            // The next batch brings them again.
+            isForgotten = true
+            return ConnectionError(.notDone, "\(server) has forgotten the scripts")
         }
         if says("READONLY") || says("LOADING") || says("MASTERDOWN") {
             // Another connection may find the server that has taken over.

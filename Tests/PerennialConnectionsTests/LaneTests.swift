@@ -1,6 +1,18 @@
+import Foundation
 import PerennialConnections
 import Synchronization
 import Testing
+
+/// - Returns: the error's number.
+private func writeToNobody() -> Int32 {
+    var ends: [Int32] = [0, 0]
+    pipe(&ends)
+    close(ends[0])
+    let written = write(ends[1], "x", 1)
+    let code = errno
+    close(ends[1])
+    return written < 0 ? code : 0
+}
 
 @Suite struct LaneTests {
     /// A connection that can be broken, and what happened on all of them.
@@ -114,6 +126,49 @@ import Testing
             await #expect(throws: ConnectionError.self) { try await lane.perform { _ in } }
         }
         #expect(log.events.filter { $0 == "open" }.count < 20)
+    }
+
+    @Test func `a connection that breaks while it is written to raises no signal`() async throws {
+        // In a process of its own, where nothing ignores the signal: it would be the end.
+        await #expect(processExitsWith: .success) {
+            signal(SIGPIPE, SIG_DFL)
+            let lane = Lane("test") { try Line(Log()) }
+            for _ in 0..<20 {
+                let code = try await lane.perform { _ in writeToNobody() }
+                precondition(code == EPIPE)
+            }
+            await lane.close()
+            let (codes, tell) = AsyncStream<Int32>.makeStream()
+            let listener = Listener(
+                "test", open: { try Line(Log()) }, opened: {},
+                listen: { _ in
+                    tell.yield(writeToNobody())
+                    throw ConnectionError(.lost, "lost")
+                })
+            for await code in codes {
+                precondition(code == EPIPE)
+                break
+            }
+            listener.cancel()
+        }
+    }
+
+    @Test func `work that the server did nothing of is done again, once, also what may not be done twice`() async throws
+    {
+        let log = Log()
+        let lane = Lane("test") { try Line(log) }
+        let tries = Atomic(0)
+        let result = try await lane.perform(canRepeat: false) { _ in
+            let number = tries.add(1, ordering: .relaxed).newValue
+            if number == 1 { throw ConnectionError(.notDone, "not done") }
+            return number
+        }
+        #expect(result == 2)
+        await #expect(throws: ConnectionError.self) {
+            try await lane.perform { _ in throw ConnectionError(.notDone, "never done") }
+        }
+        await lane.close()
+        #expect(log.events.filter { $0 == "open" }.count == 1)
     }
 
     @Test func `pauses grow to their limit, are spread, and end with success`() {
