@@ -18,6 +18,8 @@ struct KeySpace: Sendable {
 
     var ledger: String { base + ":h" }
     var keys: String { base + ":k" }
+    var known: String { base + ":c" }
+    var leases: String { base + ":l" }
     var due: String { base + ":q" }
     var dead: String { base + ":dl" }
     var used: String { base + ":u" }

@@ -1,34 +1,35 @@
 public import Perennial
+import PerennialConnections
 import Synchronization
 
 extension RedisBackend {
     private static let batch = 500
 
     public func touch(_ keys: [EntryKey], now: Timestamp) async throws {
-        let commands = Dictionary(grouping: keys, by: \.cache).map { cache, keys in
-            var command = RedisCommand("ZADD", space(cache).used, "XX", "GT")
-            for key in keys {
-                command.add(now.milliseconds)
-                command.add(key.key)
-            }
-            return command
+        for (cache, keys) in Dictionary(grouping: keys, by: \.cache) {
+            var arguments = RedisCommand(String(now.milliseconds))
+            for key in keys { arguments.add(key.key) }
+            _ = try await call(Scripts.touch, cache, arguments, on: browser)
         }
-        _ = try await run(commands, on: browser)
     }
 
     public func maintain(now: Timestamp) async throws -> MaintenanceReport {
         var report = MaintenanceReport()
         // The server may have lost everything since they were told.
         let used = used.withLock { $0 }
-        _ = try await run(used.map { RedisCommand("SADD", "\(prefix):caches", $0) }, on: browser)
+        do {
+            _ = try await run(used.map { RedisCommand("SADD", "\(prefix):caches", $0) }, on: browser)
+        } catch let error as ConnectionError where error.reason == .refused {
+            // It is full. The caches that it knows are looked after all the same.
+        }
         let caches = try await caches()
         for cache in caches {
             let arguments = RedisCommand(
                 String(now.milliseconds), String(Self.batch), String((now - .hours(1)).milliseconds),
-                String((now - .days(30)).milliseconds))
-            let dead = try await call(Scripts.maintain, cache, arguments, on: browser).integer ?? 0
-            report.dead += Int(dead)
-            report.isUnfinished = report.isUnfinished || dead == Self.batch
+                String((now - .days(30)).milliseconds), String((now - .minutes(1)).milliseconds))
+            let done = try await call(Scripts.maintain, cache, arguments, on: browser).elements ?? []
+            report.dead += Int(done.first?.integer ?? 0)
+            report.isUnfinished = report.isUnfinished || done.last?.integer == 1
             try await sweep(cache)
         }
         if let sizeLimit {

@@ -63,6 +63,7 @@ extension RedisBackend: RefreshQueue {
             // Not twice: the first time may have taken some.
             let replies = try await call(Scripts.dequeue, cache, arguments, canRepeat: false).elements ?? []
             for reply in replies {
+                if isDropped(reply, cache) { continue }
                 guard let parts = reply.elements, parts.count == 9, let key = parts[0].text,
                     let number = parts[1].integer, let generation = parts[2].integer, let token = parts[3].text,
                     let queuedAt = parts[4].integer, let failures = parts[5].integer, let receipt = parts[7].text
@@ -135,7 +136,10 @@ extension RedisBackend: RefreshQueue {
                 arguments.add(delivery.receipt)
             }
             let results = try await call(Scripts.settle, cache, arguments).elements ?? []
-            for (delivery, result) in zip(some, results) where result.integer == 1 { current.insert(delivery) }
+            for (delivery, result) in zip(some, results) {
+                if result.integer == 1 { current.insert(delivery) }
+                if result.integer == 2 { noteUnreadable(delivery.job.key) }
+            }
         }
         return deliveries.filter(current.contains)
     }
@@ -155,10 +159,17 @@ extension RedisBackend: RefreshQueue {
                     String(behind), state.flatMap { Self.stateNumbers[$0] } ?? "", String(min(max(limit, 100), 1000)))
                 var reply = (try await call(Scripts.jobs, cache, arguments, on: browser).elements ?? [])[...]
                 last = reply.popFirst()?.integer
-                found += reply.compactMap { record($0, cache) }
+                found += reply.compactMap { isDropped($0, cache) ? nil : record($0, cache) }
             }
         }
         return Array(found.prefix(max(0, limit)))
+    }
+
+    /// Whether an answer is no more than the key of a job that makes no sense.
+    private func isDropped(_ reply: RedisReply, _ cache: String) -> Bool {
+        guard let parts = reply.elements, parts.count == 1, let key = parts[0].text else { return false }
+        noteUnreadable(EntryKey(cache: cache, key: key))
+        return true
     }
 
     private func record(_ reply: RedisReply, _ cache: String) -> JobRecord? {
@@ -182,9 +193,11 @@ extension RedisBackend: RefreshQueue {
             while true {
                 let arguments = RedisCommand(
                     String(now.milliseconds), name.map { String($0.number) } ?? "", "1000")
-                let replayed = Int(try await call(Scripts.replay, cache, arguments, on: browser).integer ?? 0)
-                count += replayed
-                if name != nil || replayed < 1000 { break }
+                let reply = try await call(Scripts.replay, cache, arguments, on: browser).elements ?? []
+                guard reply.count >= 2, let replayed = reply[0].integer else { throw nonsense("a replay") }
+                count += Int(replayed)
+                for key in reply.dropFirst(2).compactMap(\.text) { noteUnreadable(EntryKey(cache: cache, key: key)) }
+                if reply[1].integer != 1 { break }
             }
         }
         return count

@@ -14,20 +14,16 @@ extension RedisBackend: Store {
             name =
                 String(UInt64.random(in: .min ... .max), radix: 36)
                 + String(UInt64.random(in: .min ... .max), radix: 36)
-            // Without an entry that has it, it goes by itself.
+            // Without an entry that has it, it goes by itself; the script removes it sooner when it saves none.
             var command = RedisCommand("SET", space(metadata.key.cache).large(name))
             command.add(entry.bytes)
             command.add("PX")
             command.add("60000")
             _ = try await run([command], on: browser)
         }
-        let outcome = try await write(
+        return try await write(
             metadata, fence: fence, releasing: releasing, isConfirmation: false,
             bytes: name.isEmpty ? entry.bytes : [], name: name)
-        if outcome == .superseded, !name.isEmpty {
-            _ = try? await run([RedisCommand("UNLINK", space(metadata.key.cache).large(name))], on: browser)
-        }
-        return outcome
     }
 
     public func confirm(
@@ -36,7 +32,8 @@ extension RedisBackend: Store {
         try await write(metadata, fence: fence, releasing: releasing, isConfirmation: true, bytes: [], name: "")
     }
 
-    private func write(
+    /// - Parameter name: of a large value that lies there already; else empty.
+    func write(
         _ metadata: EntryMetadata, fence: Generation?, releasing: LeaseToken?, isConfirmation: Bool, bytes: [UInt8],
         name: String
     ) async throws -> SaveOutcome {
@@ -68,12 +65,22 @@ extension RedisBackend: Store {
     ) async throws -> [LeaseOutcome] {
         var outcomes: [EntryKey: LeaseOutcome] = [:]
         for (cache, keys) in Dictionary(grouping: keys, by: \.cache) {
-            var arguments = RedisCommand(token, String(until.milliseconds), String(now.milliseconds))
+            var arguments = RedisCommand(
+                token, String(until.milliseconds), String(now.milliseconds), String(Self.largeValue))
             for key in keys { arguments.add(key.key) }
             let reply = try await call(Scripts.lease, cache, arguments).elements ?? []
             guard reply.count == 1 + keys.count * 2, let fence = reply[0].integer else { throw nonsense("a lease") }
+            // The values that were too many for the script. What is written meanwhile makes the fence older than it could be.
+            let left = keys.indices.filter { reply[$0 * 2 + 2] == .nothing }
+            let others = try await readRecords(left.map { keys[$0] }, on: reads)
+            let apart = Dictionary(uniqueKeysWithValues: zip(left, others))
             for (index, key) in keys.enumerated() {
-                let entry = try await whole(found(reply[index * 2 + 2], key), key, reads)
+                let entry =
+                    if let record = apart[index] {
+                        record.entry
+                    } else {
+                        try await whole(found(reply[index * 2 + 2], key), key, reads)
+                    }
                 let record = StoreRecord(entry: entry, fence: Generation(fence))
                 let held = reply[index * 2 + 1].integer
                 outcomes[key] =

@@ -21,10 +21,10 @@ import Synchronization
 /// revalidate all they have. A purge of more than 1,000 entries goes in steps: nothing that began before the first can save, and
 /// readers may still find what a later step removes until the call returns.
 ///
-/// **Memory.** Entries, leases and large values expire by themselves, an hour after they are of no more use. With
-/// `maxmemory-policy volatile-lru` or `volatile-lfu` a full server removes entries and leases (`volatile-ttl` would remove leases
-/// first); with `noeviction` it is read, but does not yet refuse every save, and refuses some purges and jobs. `allkeys-*` may remove jobs and what is known of purges: give Perennial a
-/// server or a policy of its own.
+/// **Memory.** Entries and large values expire by themselves, an hour after they are of no more use; leases are ended by the janitor.
+/// With `maxmemory-policy volatile-*` a full server removes entries, and nothing else. With `noeviction` it refuses new
+/// entries, confirmations, leases and jobs; reading, purging, the janitor and finishing jobs go through. `allkeys-*` may remove jobs
+/// and what is known of purges: give Perennial a server or a policy of its own.
 ///
 /// **Clusters.** A cache's keys lie in one slot. A cluster of one node, or one behind a proxy, works; `MOVED` is refused with an
 /// error that says so. A replica that has become primary is found by connecting again.

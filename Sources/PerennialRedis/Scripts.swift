@@ -14,13 +14,15 @@
 /// | `…:d`, `…:u`, `…:x` | keys by when they are dead, were last used, were removed |
 /// | `…:t:TAG` | the keys with this tag, in their order |
 /// | `…:p`, `…:pa` | purges (`c`, or `t` and the tag) by generation and by time |
-/// | `…:l:KEY` | a lease: until when, when taken, the token; expires by itself |
+/// | `…:l` | hash: the leases by key: until when, where the cache stood, the token. Without an expiry, so that no policy evicts them |
 /// | `…:j` | hash: the refresh jobs by key |
 /// | `…:q`, `…:i`, `…:dl` | jobs that are queued or running by when they are due; all by id; dead letters by time |
+///
+/// A server that has reached its `maxmemory` looks at the first write of a script: is it one that needs memory, the script ends there.
 enum Scripts {
     static let all = [
-        save, lease, extendLease, releaseLease, claim, purgeKey, purgeTag, purgeCache, maintain, evict, sweep, enqueue,
-        dequeue, settle, replay, jobs,
+        save, lease, extendLease, releaseLease, claim, purgeKey, purgeTag, purgeCache, touch, maintain, evict, sweep,
+        enqueue, dequeue, settle, replay, jobs,
     ]
 
     // What the scripts share, in pieces: each begins with those it needs, since the server runs all it is given.
@@ -33,8 +35,8 @@ enum Scripts {
         local function text(number) return string.format('%.0f', number) end
 
         -- Begins with the time, so that it does not fall back when the server has lost everything.
-        local function nextGeneration()
-            local generation = call('HINCRBY', H, 'seq', 1)
+        local function nextGeneration(counted)
+            local generation = counted or call('HINCRBY', H, 'seq', 1)
             if generation > 1000000 then return generation end
             local time = call('TIME')
             generation = time[1] * 1000000 + time[2]
@@ -44,21 +46,46 @@ enum Scripts {
 
         """
 
-    private static let knowing = """
-        local function known(key)
-            local line = call('HGET', B .. ':c', key)
-            if not line then return nil end
-            local generation, cost, name, tags = string.match(line, '^(%d+) (-?%d+) (%S+) (.*)$')
-            return {generation = tonumber(generation), cost = tonumber(cost), name = name, tags = tags}
-        end
+    /// What makes room, or finishes what was begun, goes through on a full server, too: its first write needs no memory.
+    private static let unrefused = """
+        call('DEL', B .. ':none')
 
+        """
+
+    private static let knowing = """
         local function setKnown(key, generation, cost, name, tags)
             call('HSET', B .. ':c', key, text(generation) .. ' ' .. text(cost) .. ' ' .. name .. ' ' .. tags)
         end
 
+        -- What is known of a key made no sense: makes it anew, from what lies in the entry. When the key was written at last, nobody
+        -- knows without one: as late as it can have been.
+        local function mend(key)
+            local E = B .. ':e:' .. key
+            local entry = call('HMGET', E, 'g', 'b')
+            local generation = tonumber(entry[1]) or tonumber(call('HGET', H, 'seq')) or 0
+            local name = entry[2] and string.match(entry[2], '^%S+$') or '-'
+            local cost = -1
+            if call('ZSCORE', B .. ':k', key) then
+                cost = call('HSTRLEN', E, 'v') + call('STRLEN', B .. ':v:' .. name) + 256
+            end
+            setKnown(key, generation, cost, name, '')
+            return {generation = generation, cost = cost, name = name, tags = ''}
+        end
+
+        local function known(key)
+            local line = call('HGET', B .. ':c', key)
+            if not line then return nil end
+            local generation, cost, name, tags = string.match(line, '^(%d+) (-?%d+) (%S+) (.*)$')
+            if not generation or #generation > 16 or #cost > 16 then return mend(key) end
+            return {generation = tonumber(generation), cost = tonumber(cost), name = name, tags = tags}
+        end
+
         local function tagList(packed)
             if packed == '' then return {} end
-            return cmsgpack.unpack(packed)
+            local isWhole, list = pcall(cmsgpack.unpack, packed)
+            -- Concatenation fails for what is no text.
+            if isWhole and type(list) == 'table' and pcall(table.concat, list) then return list end
+            return {}
         end
 
         """
@@ -111,9 +138,8 @@ enum Scripts {
 
     private static let releasing = """
         local function releaseLease(key, token)
-            local L = B .. ':l:' .. key
-            local line = call('GET', L)
-            if line and string.match(line, '^%d+ %d+ (.*)$') == token then call('DEL', L) end
+            local line = call('HGET', B .. ':l', key)
+            if line and string.match(line, '^%d+ %d+ (.*)$') == token then call('HDEL', B .. ':l', key) end
         end
 
         """
@@ -121,17 +147,17 @@ enum Scripts {
     private static let leasing = """
         -- Returns until when somebody else holds it, and where the cache stands. Leases from before it was emptied have ended.
         local function takeLease(key, token, til, now)
-            local L = B .. ':l:' .. key
+            local L = B .. ':l'
             local stand = call('HMGET', H, 'seq', 'emptied')
-            local line = call('GET', L)
-            if line then
-                local held, since, holder = string.match(line, '^(%d+) (%d+) (.*)$')
-                if holder ~= token and tonumber(held) > tonumber(now) and tonumber(since) >= (tonumber(stand[2]) or 0) then
-                    return held, stand[1]
-                end
+            local line = call('HGET', L, key)
+            local held, since, holder = string.match(line or '', '^(%d+) (%d+) (.*)$')
+            if holder == token then
+                -- On a full server nobody gets a lease, but who has one keeps it. This write needs no memory.
+                call('HDEL', L, key)
+            elseif held and tonumber(held) > tonumber(now) and tonumber(since) >= (tonumber(stand[2]) or 0) then
+                return held, stand[1]
             end
-            local life = math.max(tonumber(til) - tonumber(now), 0) + 60000
-            call('SET', L, til .. ' ' .. (stand[1] or '0') .. ' ' .. token, 'PX', text(math.min(life, 4e12)))
+            call('HSET', L, key, til .. ' ' .. (stand[1] or '0') .. ' ' .. token)
             return nil, stand[1]
         end
 
@@ -143,33 +169,58 @@ enum Scripts {
     static let save = RedisScript(
         "save",
         common + knowing + announcing + releasing + """
-            local key, fenced, token, isConfirmation = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1'
+            local key, fenced, token, isConfirmation, large = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', ARGV[12]
             local cost = tonumber(ARGV[16])
             local tags = {}
             for index = 17, #ARGV do tags[#tags + 1] = ARGV[index] end
-            if token ~= '' then releaseLease(key, token) end
             local E = B .. ':e:' .. key
             local old = known(key)
             local isLive = old and old.cost >= 0
-            if isConfirmation and not (isLive and call('EXISTS', E) == 1) then return false end
-            if fenced then
+
+            local function isSuperseded()
+                if isConfirmation and not (isLive and call('EXISTS', E) == 1) then return true end
+                if not fenced then return false end
                 local stand = call('HMGET', H, 'forgotten_keys', 'forgotten_purges', 'last_purge')
                 local written = old and old.generation or tonumber(stand[1]) or 0
-                if fenced < written or fenced < (tonumber(stand[2]) or 0) then return false end
-                if fenced < (tonumber(stand[3]) or 0) then
-                    local function isPurged(name)
-                        local generation = call('ZSCORE', B .. ':p', name)
-                        return generation and fenced < tonumber(generation)
-                    end
-                    if isPurged('c') then return false end
-                    for _, tag in ipairs(tags) do
-                        if isPurged('t' .. tag) then return false end
-                    end
+                if fenced < written or fenced < (tonumber(stand[2]) or 0) then return true end
+                if fenced >= (tonumber(stand[3]) or 0) then return false end
+                local function isPurged(name)
+                    local generation = call('ZSCORE', B .. ':p', name)
+                    return generation and fenced < tonumber(generation)
+                end
+                if isPurged('c') then return true end
+                for _, tag in ipairs(tags) do
+                    if isPurged('t' .. tag) then return true end
+                end
+                return false
+            end
+
+            -- However it ends, the lease ends; but only behind the first write, which a full server may refuse.
+            local function finish(result)
+                if token ~= '' then releaseLease(key, token) end
+                return result
+            end
+
+            if large ~= '' then
+                -- This very save was done before, and its answer lost.
+                if isLive and old.name == large then return finish(text(old.generation)) end
+                if call('EXISTS', B .. ':v:' .. large) == 0 then
+                    return finish(redis.error_reply('GONE the value was evicted, or expired, before its entry was saved'))
                 end
             end
+            if isSuperseded() then
+                if large ~= '' then call('UNLINK', B .. ':v:' .. large) end
+                return finish(false)
+            end
+            local generation = redis.pcall('HINCRBY', H, 'seq', 1)
+            if type(generation) == 'table' then
+                if large ~= '' then call('UNLINK', B .. ':v:' .. large) end
+                return finish(generation)
+            end
+            generation = nextGeneration(generation)
+            finish()
             local packed = ''
             if #tags > 0 then packed = cmsgpack.pack(tags) end
-            local generation = nextGeneration()
             local name = '-'
             if isConfirmation then
                 local function size(list)
@@ -181,9 +232,9 @@ enum Scripts {
                 if packed ~= old.tags then cost = cost + size(tags) - size(tagList(old.tags)) end
                 call('HSET', E, 'g', text(generation), 'm', ARGV[9], 's', ARGV[10])
             else
-                if ARGV[12] ~= '' then name = ARGV[12] end
+                if large ~= '' then name = large end
                 if isLive and old.name ~= '-' and old.name ~= name then call('UNLINK', B .. ':v:' .. old.name) end
-                call('HSET', E, 'g', text(generation), 'o', ARGV[8], 'm', ARGV[9], 's', ARGV[10], 'v', ARGV[11], 'b', ARGV[12])
+                call('HSET', E, 'g', text(generation), 'o', ARGV[8], 'm', ARGV[9], 's', ARGV[10], 'v', ARGV[11], 'b', large)
             end
             if ARGV[14] ~= '' then
                 call('PEXPIRE', E, ARGV[14])
@@ -215,16 +266,20 @@ enum Scripts {
 
     // MARK: Leases
 
-    /// ARGV: token, until, now, keys… Returns the fence, then for each key until when somebody else holds it or '', and its record.
+    /// ARGV: token, until, now, how many bytes of values at most, keys… Returns the fence, then for each key until when somebody else
+    /// holds it or '', and its record, or nothing when that would be too much: then it is to be read by itself.
     static let lease = RedisScript(
         "lease",
         common + reading + leasing + """
             local found = {'0'}
-            for index = 7, #ARGV do
+            local left = tonumber(ARGV[7])
+            for index = 8, #ARGV do
                 local held, stand = takeLease(ARGV[index], ARGV[4], ARGV[5], ARGV[6])
                 found[1] = stand or '0'
                 found[#found + 1] = held or ''
-                found[#found + 1] = record(ARGV[index])
+                local entry = left > 0 and record(ARGV[index])
+                if entry then left = left - #(entry[5] or '') end
+                found[#found + 1] = entry
             end
             return found
             """)
@@ -267,7 +322,7 @@ enum Scripts {
                 local count = 0
                 if old and old.cost >= 0 then count = delete(key, old) end
                 leaveTombstone(key, generation, now)
-                call('DEL', B .. ':l:' .. key)
+                call('HDEL', B .. ':l', key)
                 return count > 0
             end
 
@@ -282,7 +337,7 @@ enum Scripts {
     /// ARGV: expire or remove, now, key. Returns how many.
     static let purgeKey = RedisScript(
         "purgeKey",
-        purging + """
+        purging + unrefused + """
             local action, now, key = ARGV[4], ARGV[5], ARGV[6]
             local generation = nextGeneration()
             local isDone
@@ -305,7 +360,7 @@ enum Scripts {
     /// Returns the generation of the first step, how many were purged, and where this step ended or nothing at the end.
     static let purgeTag = RedisScript(
         "purgeTag",
-        purging + """
+        purging + unrefused + """
             local action, now, tag, first, after, limit = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
             local generation = nextGeneration()
             if first == '' then
@@ -333,7 +388,7 @@ enum Scripts {
     /// A step of a purge of the whole cache; as ``purgeTag``, without the tag. Leases end with a removal.
     static let purgeCache = RedisScript(
         "purgeCache",
-        purging + """
+        purging + unrefused + """
             local action, now, first, after, limit = ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
             local generation = nextGeneration()
             if first == '' then
@@ -362,11 +417,26 @@ enum Scripts {
 
     // MARK: The janitor
 
-    /// ARGV: now, how many of a kind go at most, forget what was marked until then, dead letters until then.
-    /// Returns how many dead entries went.
+    /// ARGV: when, keys…
+    static let touch = RedisScript(
+        "touch",
+        common + unrefused + """
+            -- In parts, since Lua's stack is limited.
+            for first = 5, #ARGV, 1000 do
+                local used = {}
+                for index = first, math.min(first + 999, #ARGV) do
+                    used[#used + 1] = ARGV[4]
+                    used[#used + 1] = ARGV[index]
+                end
+                call('ZADD', B .. ':u', 'XX', 'GT', unpack(used))
+            end
+            """)
+
+    /// ARGV: now, how many of a kind go at most, forget what was marked until then, dead letters until then, leases until then.
+    /// Returns how many dead entries went, and 1 when there may be more to do.
     static let maintain = RedisScript(
         "maintain",
-        common + knowing + deleting + """
+        common + knowing + deleting + unrefused + """
             local now, batch = ARGV[4], ARGV[5]
             local dead = call('ZRANGEBYSCORE', B .. ':d', '-inf', now, 'LIMIT', 0, batch)
             for _, key in ipairs(dead) do
@@ -393,13 +463,24 @@ enum Scripts {
                 call('HDEL', B .. ':j', key)
                 call('ZREM', B .. ':dl', key)
             end
-            return #dead
+            -- Leases that nobody has ended. Any of them, as often as many are found.
+            local leases = call('HRANDFIELD', B .. ':l', batch, 'WITHVALUES')
+            local ended = {}
+            for index = 1, #leases, 2 do
+                local til = tonumber(string.match(leases[index + 1], '^(%d+) '))
+                if not til or til < tonumber(ARGV[8]) then ended[#ended + 1] = leases[index] end
+            end
+            if #ended > 0 then call('HDEL', B .. ':l', unpack(ended)) end
+            -- It may have lost count of jobs that made no sense.
+            if call('EXISTS', B .. ':q') == 0 then call('HDEL', H, 'running') end
+            local most = tonumber(batch)
+            return {#dead, (#dead == most or #ended * 4 > most) and 1 or 0}
             """)
 
     /// Removes the least recently used. ARGV: pairs of a key and when it was used at last. Returns how many went.
     static let evict = RedisScript(
         "evict",
-        common + knowing + deleting + """
+        common + knowing + deleting + unrefused + """
             local count = 0
             for index = 4, #ARGV, 2 do
                 local key = ARGV[index]
@@ -418,7 +499,7 @@ enum Scripts {
     /// Returns where this run stopped, or nothing at the end.
     static let sweep = RedisScript(
         "sweep",
-        common + knowing + deleting + """
+        common + knowing + deleting + unrefused + """
             local begin = ARGV[4] == '' and '-' or '(' .. string.sub(ARGV[4], 2)
             local keys = call('ZRANGEBYLEX', B .. ':k', begin, '+', 'LIMIT', 0, ARGV[5])
             for _, key in ipairs(keys) do
@@ -440,15 +521,39 @@ enum Scripts {
             local ID, STATE, AT, GENERATION, TOKEN, QUEUED, FAILURES, LOST, RECEIPT, WORKER, ERROR = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
             local J, Q = B .. ':j', B .. ':q'
 
+            -- Returns nothing for a line that makes no sense.
+            local function read(line)
+                local isWhole, item = pcall(cmsgpack.unpack, line)
+                -- Concatenation fails for what is neither text nor number.
+                if not isWhole or type(item) ~= 'table' or #item ~= ERROR or not pcall(table.concat, item) then return nil end
+                for _, field in ipairs({ID, AT, GENERATION, QUEUED, FAILURES}) do
+                    if not tonumber(item[field]) then return nil end
+                end
+                return item
+            end
+
+            -- Returns the job, and whether there is one that makes no sense.
             local function job(key)
                 local line = call('HGET', J, key)
-                return line and cmsgpack.unpack(line)
+                if not line then return nil, false end
+                local item = read(line)
+                return item, not item
             end
 
             local function put(key, job) call('HSET', J, key, cmsgpack.pack(job)) end
 
             -- In the order of time, then of ids.
             local function due(id, key) return string.format('%015d', id) .. key end
+
+            -- Removes a job that makes no sense: whoever reads the entry queues another. Returns whether it was queued or running.
+            local function drop(key)
+                local id = call('ZSCORE', B .. ':i', key)
+                local isDue = id and call('ZREM', Q, due(id, key)) == 1
+                call('HDEL', J, key)
+                call('ZREM', B .. ':i', key)
+                call('ZREM', B .. ':dl', key)
+                return isDue
+            end
 
             -- Those who wait look again.
             local function ring() call('PUBLISH', P .. ':jobs', CACHE) end
@@ -458,7 +563,8 @@ enum Scripts {
     private static let adding = """
         -- Returns whether the job is new.
         local function enqueue(key, generation, token, queuedAt, at)
-            local old = job(key)
+            local old, isDamaged = job(key)
+            if isDamaged then drop(key) end
             if old then
                 if old[STATE] ~= '2' then return false end
                 call('ZREM', B .. ':dl', key)
@@ -496,10 +602,10 @@ enum Scripts {
             """)
 
     /// ARGV: how many, worker, until, now. Returns for each job: key, id, generation, token, queued at, failures, whether
-    /// redelivered, receipt, since when it was due.
+    /// redelivered, receipt, since when it was due; for each that made no sense, and was dropped: its key.
     static let dequeue = RedisScript(
         "dequeue",
-        queueing + """
+        queueing + unrefused + """
             local limit, worker, til, now = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
             local members = call('ZRANGEBYSCORE', Q, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
             local found = {}
@@ -514,8 +620,8 @@ enum Scripts {
                 local begun = 0
                 for index, key in ipairs(keys) do
                     local member = members[first + index * 2 - 2]
-                    if lines[index] then
-                        local item = cmsgpack.unpack(lines[index])
+                    local item = lines[index] and read(lines[index])
+                    if item then
                         local isLost = (item[STATE] == '1' or item[LOST] == '1') and '1' or '0'
                         if item[STATE] == '0' then begun = begun + 1 end
                         item[STATE], item[AT], item[WORKER], item[RECEIPT], item[LOST] = '1', til, worker, receipt, isLost
@@ -528,6 +634,10 @@ enum Scripts {
                             members[first + index * 2 - 1]
                         }
                     else
+                        if lines[index] then
+                            drop(key)
+                            found[#found + 1] = {key}
+                        end
                         call('ZREM', Q, member)
                     end
                 end
@@ -541,18 +651,21 @@ enum Scripts {
             """)
 
     /// What workers say of their deliveries. ARGV: what, at, error, then key, id and receipt of each.
-    /// What: extend, complete, retry, giveBack, bury. Returns which deliveries were the current ones, as 1 or 0.
+    /// What: extend, complete, retry, giveBack, bury. Returns which deliveries were the current ones, as 1 or 0; 2 is one whose job
+    /// made no sense, and was dropped.
     static let settle = RedisScript(
         "settle",
-        queueing + """
+        queueing + unrefused + """
             local what, at, message = ARGV[4], ARGV[5], ARGV[6]
             local results = {}
             local settled = 0
             for index = 7, #ARGV, 3 do
                 local key, id, receipt = ARGV[index], ARGV[index + 1], ARGV[index + 2]
-                local item = job(key)
+                local item, isDamaged = job(key)
                 local isCurrent = item and item[STATE] == '1' and item[RECEIPT] == receipt and tostring(item[ID]) == id
-                results[#results + 1] = isCurrent and 1 or 0
+                results[#results + 1] = isDamaged and 2 or isCurrent and 1 or 0
+                -- It was running, or nobody would speak of it.
+                if isDamaged and drop(key) then settled = settled + 1 end
                 if isCurrent then
                     local member = due(item[ID], key)
                     if what == 'extend' then
@@ -585,18 +698,23 @@ enum Scripts {
             return results
             """)
 
-    /// ARGV: now, id or '' for all, how many at most. Returns how many were queued again.
+    /// ARGV: now, id or '' for all, how many at most. Returns how many were queued again, 1 when there may be more, and the keys of
+    /// those that made no sense and were dropped.
     static let replay = RedisScript(
         "replay",
-        queueing + """
+        queueing + unrefused + """
             local now, id = ARGV[4], ARGV[5]
             local keys
             if id == '' then keys = call('ZRANGE', B .. ':dl', 0, ARGV[6] - 1)
             else keys = call('ZRANGEBYSCORE', B .. ':i', id, id) end
             local count = 0
+            local found = {0, id == '' and #keys == tonumber(ARGV[6]) and 1 or 0}
             for _, key in ipairs(keys) do
-                local item = job(key)
-                if item and item[STATE] == '2' then
+                local item, isDamaged = job(key)
+                if isDamaged then
+                    drop(key)
+                    found[#found + 1] = key
+                elseif item and item[STATE] == '2' then
                     item[STATE], item[AT], item[FAILURES], item[LOST], item[ERROR] = '0', now, 0, '0', ''
                     put(key, item)
                     call('ZREM', B .. ':dl', key)
@@ -607,18 +725,20 @@ enum Scripts {
                 end
             end
             if count > 0 then ring() end
-            return count
+            found[1] = count
+            return found
             """)
 
     /// ARGV: behind which id, in which state or '', how many are looked at. Returns the last id that was looked at or nothing at the
-    /// end, then for each job: key, id, state, failures, queued at, at, error, worker.
+    /// end, then for each job: key, id, state, failures, queued at, at, error, worker; for each that makes no sense: its key.
     static let jobs = RedisScript(
         "jobs",
         queueing + """
             local keys = call('ZRANGEBYSCORE', B .. ':i', '(' .. ARGV[4], '+inf', 'LIMIT', 0, ARGV[6])
             local found = {false}
             for _, key in ipairs(keys) do
-                local item = job(key)
+                local item, isDamaged = job(key)
+                if isDamaged then found[#found + 1] = {key} end
                 if item and (ARGV[5] == '' or item[STATE] == ARGV[5]) then
                     found[#found + 1] = {
                         key, item[ID], item[STATE], item[FAILURES], item[QUEUED], item[AT], item[ERROR], item[WORKER]

@@ -148,53 +148,6 @@ import Testing
         await open.close()
     }
 
-    @Test func `Redis out of memory takes no entries, says so, and goes on being read`() async throws {
-        let server = try await SharedEngine.redis.start(["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"])
-        let open = try openBackend(server)
-        let store = open.backend.store
-        _ = try await store.save(Samples.entry(), fence: nil, releasing: nil)
-        var refusal: (any Error)?
-        for number in 0..<500 where refusal == nil {
-            do {
-                let entry = Samples.entry(Samples.key("\(number)"), bytes: Array(repeating: 1, count: 20_000))
-                _ = try await store.save(entry, fence: nil, releasing: nil)
-            } catch {
-                refusal = error
-            }
-        }
-        #expect(refusal.map { "\($0)" }?.contains("out of memory; raise maxmemory") == true)
-        #expect(try await store.read([Samples.key()])[0].entry?.bytes == Samples.entry().bytes)
-        await open.close()
-    }
-
-    @Test func `Redis that evicts entries loses nothing else`() async throws {
-        let server = try await SharedEngine.redis.start(["--maxmemory", "8mb", "--maxmemory-policy", "volatile-lru"])
-        let open = try openBackend(server)
-        let (store, queue) = (open.backend.store, open.backend.queue)
-        for number in 0..<50 {
-            let job = Samples.job(Samples.key("\(number)"))
-            #expect(try await queue.enqueue(job, notBefore: Samples.now, now: Samples.now))
-        }
-        for number in 0..<2000 {
-            let entry = Samples.entry(
-                Samples.key("\(number)"), bytes: Array(repeating: UInt8(number % 256), count: 10_000))
-            _ = try await store.save(entry, fence: nil, releasing: nil)
-        }
-        let records = try await store.read((0..<2000).map { Samples.key("\($0)") })
-        let left = records.compactMap(\.entry)
-        #expect(left.count > 50 && left.count < 1500)
-        for entry in left {
-            let number = Int(entry.metadata.key.key)!
-            #expect(entry.bytes == Array(repeating: UInt8(number % 256), count: 10_000))
-        }
-        #expect(try await queue.counts()[.queued] == 50)
-        // The janitor finds out what is gone.
-        for _ in 0..<30 { _ = try await store.maintain(now: Samples.now) }
-        let still = try await store.read((0..<2000).map { Samples.key("\($0)") }).count { $0.entry != nil }
-        #expect(try await store.statistics().entries == still)
-        await open.close()
-    }
-
     @Test func `a wrong password is told, and not shown`() async throws {
         let server = try await SharedEngine.redis.start(["--requirepass", "right"])
         for user in ["", ":wrong@"] {
