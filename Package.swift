@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "PerennialSQLite", targets: ["PerennialSQLite"]),
         .library(name: "PerennialRedis", targets: ["PerennialRedis"]),
         .library(name: "PerennialPostgres", targets: ["PerennialPostgres"]),
+        .library(name: "PerennialCelery", targets: ["PerennialCelery"]),
         .library(name: "PerennialHTTP", targets: ["PerennialHTTP"]),
         .library(name: "PerennialGateway", targets: ["PerennialGateway"]),
         .library(name: "PerennialConsole", targets: ["PerennialConsole"]),
@@ -25,7 +26,8 @@ let package = Package(
     ],
     // The engines that the executable is built with; `--disable-default-traits --traits Redis` leaves the others out.
     traits: [
-        .default(enabledTraits: ["PostgreSQL", "Redis"]),
+        .default(enabledTraits: ["Celery", "PostgreSQL", "Redis"]),
+        .trait(name: "Celery", description: "celery+redis:// in the executable; needs hiredis"),
         .trait(name: "PostgreSQL", description: "postgres:// in the executable; needs libpq"),
         .trait(name: "Redis", description: "redis:// in the executable; needs hiredis"),
     ],
@@ -65,6 +67,12 @@ let package = Package(
                 "Perennial", "PerennialConnections", "CHiredis", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
+        .target(
+            name: "PerennialCelery",
+            dependencies: [
+                "Perennial", "PerennialConnections", "PerennialRedis", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .systemLibrary(
             name: "CPostgres", pkgConfig: "libpq",
             providers: [.apt(["libpq-dev", "pkg-config"]), .brew(["libpq"])]),
@@ -100,6 +108,7 @@ let package = Package(
             name: "PerennialEngines",
             dependencies: [
                 "Perennial", "PerennialConnections", "PerennialSQLite",
+                .target(name: "PerennialCelery", condition: .when(traits: ["Celery"])),
                 .target(name: "PerennialPostgres", condition: .when(traits: ["PostgreSQL"])),
                 .target(name: "PerennialRedis", condition: .when(traits: ["Redis"])),
                 .product(name: "Logging", package: "swift-log"),
@@ -144,6 +153,13 @@ let package = Package(
         .testTarget(
             name: "PerennialRedisTests", dependencies: ["PerennialRedis", "PerennialTesting", "TestServers"],
             swiftSettings: settings),
+        .testTarget(
+            name: "PerennialCeleryTests",
+            dependencies: [
+                "PerennialCelery", "PerennialConnections", "PerennialRedis", "PerennialTesting", "TestServers",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            exclude: ["tasks.py"], swiftSettings: settings),
         .testTarget(
             name: "PerennialPostgresTests", dependencies: ["PerennialPostgres", "PerennialTesting", "TestServers"],
             swiftSettings: settings),

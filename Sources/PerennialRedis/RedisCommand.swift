@@ -4,6 +4,8 @@ package struct RedisCommand: Sendable {
     private(set) var bytes: [UInt8] = []
     private(set) var ends: [Int] = []
 
+    package var isEmpty: Bool { ends.isEmpty }
+
     package init(_ arguments: String...) {
         for argument in arguments { add(argument) }
     }

@@ -2,7 +2,7 @@ import PerennialConnections
 import Synchronization
 
 /// What a connection listens to, and that it notices when it is dead.
-final class Subscription: Sendable {
+package final class Subscription: Sendable {
     /// After so long without a word the server is asked for one.
     private static let silence = Duration.seconds(2)
 
@@ -15,12 +15,12 @@ final class Subscription: Sendable {
     private let receive: @Sendable (_ channel: String, _ message: [UInt8]) -> Void
     private let status = Mutex(Status())
 
-    init(channels: [String], receive: @escaping @Sendable (_ channel: String, _ message: [UInt8]) -> Void) {
+    package init(channels: [String], receive: @escaping @Sendable (_ channel: String, _ message: [UInt8]) -> Void) {
         self.channels = channels
         self.receive = receive
     }
 
-    func begin(_ connection: RedisConnection) throws {
+    package func begin(_ connection: RedisConnection) throws {
         var command = RedisCommand("SUBSCRIBE")
         for channel in channels { command.add(channel) }
         try connection.append(command)
@@ -29,7 +29,7 @@ final class Subscription: Sendable {
     }
 
     /// Takes what comes, for half a second at most.
-    func listen(_ connection: RedisConnection) throws {
+    package func listen(_ connection: RedisConnection) throws {
         if let push = try connection.nextPush(timeout: .milliseconds(250)) {
             status.withLock { $0 = Status() }
             if case .array(let parts) = push, parts.count == 3, parts[0].text == "message",

@@ -44,6 +44,8 @@ public struct Generation: Hashable, Comparable, Sendable, Codable, CustomStringC
 
     /// Before every write.
     public static let zero = Generation(0)
+    /// A job's, when who queued it does not know the entry: it is refreshed unless the origin has confirmed it since.
+    public static let unknown = Generation(-1)
 
     @inlinable
     public static func < (left: Generation, right: Generation) -> Bool {

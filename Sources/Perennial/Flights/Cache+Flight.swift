@@ -125,9 +125,14 @@ extension Cache {
         case .refresh(let delivery):
             // Removed since: nobody wants it refreshed.
             guard record.entry != nil || known != nil else { return .turnedBack(.removed) }
-            guard let known, known.generation != delivery.job.generation else { return nil }
+            guard let known, isNewer(known, than: delivery.job) else { return nil }
             return known.freshness.state(at: now) == .fresh ? landing(from: known, at: now) : nil
         }
+    }
+
+    private func isNewer(_ known: Entry<Value>, than job: RefreshJob) -> Bool {
+        if job.generation == .unknown { return known.freshness.confirmedAt >= job.queuedAt }
+        return known.generation != job.generation
     }
 
     /// Asks the origin under the lease, and saves.

@@ -52,6 +52,29 @@ import Testing
         #expect(cache.statistics.deadLetters == 1)
     }
 
+    @Test func `who does not know the entry has it refreshed, unless the origin has confirmed it since`() async throws {
+        let rig = Rig()
+        let cache = rig.cache()
+        _ = try await cache["a"]
+        rig.clock.advance(by: .minutes(1))
+        func refresh(queuedAt: Timestamp) async throws {
+            let job = RefreshJob(
+                key: EntryKey(cache: cache.name, key: "a"), generation: .unknown, leaseToken: "t", queuedAt: queuedAt)
+            #expect(try await rig.backend.queue.enqueue(job, notBefore: rig.clock.now, now: rig.clock.now))
+            #expect(await rig.worker(cache).drain() == 1)
+        }
+        // The entry is fresh, but from before.
+        try await refresh(queuedAt: rig.clock.now)
+        #expect(rig.origin.reasons == [.missing, .refresh(attempt: 1)])
+        try await refresh(queuedAt: rig.clock.now)
+        try await refresh(queuedAt: rig.clock.now - .seconds(30))
+        #expect(rig.origin.count == 2)
+        rig.clock.advance(by: .minutes(1))
+        try await refresh(queuedAt: rig.clock.now)
+        #expect(rig.origin.count == 3)
+        #expect(try await rig.jobs().isEmpty)
+    }
+
     @Test func `after the cool-down a stale read queues a new refresh in place of the dead letter`() async throws {
         let (rig, cache) = try await staleRig()
         rig.origin.fails(OriginFailure("gone for good", isPermanent: true))
