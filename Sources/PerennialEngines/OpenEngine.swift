@@ -13,6 +13,9 @@ import PerennialSQLite
 #if MongoDB
     import PerennialMongoDB
 #endif
+#if Celery
+    import PerennialCelery
+#endif
 
 /// A store and a queue, and how to close them.
 package struct OpenEngine: Sendable {
@@ -89,6 +92,15 @@ package func openEngines(
 private func openQueue(
     _ address: EngineAddress, startsAnewWhenDamaged: Bool, logger: Logger
 ) throws -> (queue: any RefreshQueue, close: @Sendable () async -> Void) {
+    if case .server(let url) = address, Engine(scheme: url.scheme) == .celery {
+        #if Celery
+            let queue = try CeleryQueue(url: url.unredacted, logger: logger)
+            return (queue, { await queue.close() })
+        #else
+            throw EngineURLError(
+                "\(url): this program was built without this engine; build it with its trait, like --traits Celery")
+        #endif
+    }
     let engine = try openEngine(
         address, sizeLimit: nil, startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger)
     return (engine.backend.queue, engine.close)
