@@ -67,7 +67,7 @@ public final class CeleryQueue: Sendable {
         self.address = address
         self.time = time
         self.logger = logger
-        let base = "perennial:celery:\(address.queue)"
+        let base = "perennial:celery:\(address.queue):\(address.task)"
         self.base = base
         let connect: @Sendable () throws -> RedisConnection = {
             try RedisConnection(address.redis, scripts: Scripts.all)

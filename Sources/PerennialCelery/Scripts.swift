@@ -3,7 +3,7 @@ import PerennialRedis
 /// What is done to Celery's structures and to ours beside them, each in one step.
 ///
 /// Celery's: the list of the queue (pushed at the left, taken from the right), the hash `unacked` by delivery tag with its sorted set
-/// `unacked_index` by the time of taking, the lock `unacked_mutex`. Ours begin with `perennial:celery:QUEUE` (`ARGV[1]`):
+/// `unacked_index` by the time of taking, the lock `unacked_mutex`. Ours begin with `perennial:celery:QUEUE:TASK` (`ARGV[1]`):
 ///
 /// | key | what it is |
 /// |---|---|
@@ -11,7 +11,7 @@ import PerennialRedis
 /// | `…:tags` | hash: from a delivery tag to the name of its job |
 /// | `…:due:CACHE` | jobs that are queued or running by when they are due |
 /// | `…:ids` | the names of all jobs by id |
-/// | `…:dead`, `…:malformed` | dead letters, and messages that make no sense, by time |
+/// | `…:dead`, `…:malformed` | dead letters of 30 days, and the last 1,000 messages that make no sense, by time |
 /// | `…:caches` | the caches that have had jobs |
 /// | `…:counters` | hash: the last id and receipt, how many are running, where the look through the list stands |
 /// | `…:ring` | the channel on which those who wait hear of jobs |
@@ -131,7 +131,7 @@ enum Scripts {
                 forget(name, item)
                 return false
             end
-            if where == 'celery' and item[STATE] ~= '3' then
+            if where == 'celery' and (item[STATE] ~= '3' or now > tonumber(item[AT])) then
                 item[RECEIPT], item[WORKER] = '', 'celery'
                 move(name, item, '3', now + LATER)
             elseif where == 'list' and item[STATE] == '3' then
@@ -400,7 +400,13 @@ enum Scripts {
                             item[FAILURES], item[LOST], item[ERROR] = item[FAILURES] + 1, '0', message
                         end
                         item[RECEIPT], item[WORKER] = '', ''
-                        if what == 'bury' then move(name, item, '2', at)
+                        if what == 'bury' then
+                            move(name, item, '2', at)
+                            local old = tonumber(at) - 30 * 86400000
+                            for _, name in ipairs(call('ZRANGEBYSCORE', B .. ':dead', '-inf', old, 'LIMIT', 0, 10)) do
+                                local item = job(name)
+                                if item then forget(name, item) else call('ZREM', B .. ':dead', name) end
+                            end
                         else
                             item[MESSAGE], item[TAG] = newMessage, newTag
                             call('HSET', T, newTag, name)
