@@ -129,13 +129,15 @@ enum Schema {
             \(table) tally (slot integer PRIMARY KEY, entries bigint NOT NULL, bytes bigint NOT NULL)
                 WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500);
 
-            -- state: 0 queued, 1 running, 2 dead.
+            -- A worker that takes a job, and its heartbeat, change nothing that has an index (heap-only tuples): that the job is running
+            -- stands in held_until alone, which is past or null when nobody has it. due_at of a dead letter is when it was buried.
             \(table) job (
                 cache text COLLATE "C" NOT NULL,
                 key text COLLATE "C" NOT NULL,
                 id bigint NOT NULL DEFAULT nextval('job_id'),
-                state smallint NOT NULL DEFAULT 0,
-                at bigint NOT NULL,
+                is_dead boolean NOT NULL DEFAULT false,
+                due_at bigint NOT NULL,
+                held_until bigint,
                 generation bigint NOT NULL,
                 lease_token text NOT NULL,
                 queued_at bigint NOT NULL,
@@ -147,7 +149,7 @@ enum Schema {
                 PRIMARY KEY (cache, key)
             ) WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.05);
             CREATE UNIQUE INDEX job_by_id ON job (id);
-            CREATE INDEX job_due ON job (at, id) WHERE state < 2;
+            CREATE INDEX job_due ON job (due_at, id) WHERE NOT is_dead;
 
             -- For people.
             CREATE VIEW entries AS SELECT cache, key, generation, absent, to_timestamp(saved_at / 1000.0) AS saved_at,
@@ -361,11 +363,12 @@ enum Schema {
                 p_cache text, p_key text, p_generation bigint, p_token text, p_queued_at bigint, p_at bigint
             ) RETURNS boolean LANGUAGE plpgsql AS $$
             BEGIN
-                INSERT INTO job (cache, key, at, generation, lease_token, queued_at)
+                INSERT INTO job (cache, key, due_at, generation, lease_token, queued_at)
                     VALUES (p_cache, p_key, p_at, p_generation, p_token, p_queued_at)
-                    ON CONFLICT (cache, key) DO UPDATE SET id = nextval('job_id'), state = 0, at = p_at, generation = p_generation,
-                        lease_token = p_token, queued_at = p_queued_at, failures = 0, was_lost = false, error = NULL
-                    WHERE job.state = 2;
+                    ON CONFLICT (cache, key) DO UPDATE SET id = nextval('job_id'), is_dead = false, due_at = p_at,
+                        generation = p_generation, lease_token = p_token, queued_at = p_queued_at, failures = 0, was_lost = false,
+                        error = NULL
+                    WHERE job.is_dead;
                 IF FOUND THEN PERFORM ring(); END IF;
                 RETURN FOUND;
             END $$;
@@ -485,7 +488,7 @@ enum Schema {
                 DELETE FROM lease WHERE ctid = ANY (ARRAY(
                     SELECT ctid FROM lease WHERE until <= p_now - 60000 LIMIT p_batch FOR UPDATE SKIP LOCKED));
                 DELETE FROM job WHERE id = ANY (ARRAY(
-                    SELECT id FROM job WHERE state = 2 AND at <= p_now - 2592000000 LIMIT p_batch));
+                    SELECT id FROM job WHERE is_dead AND due_at <= p_now - 2592000000 LIMIT p_batch));
                 RETURN ARRAY[dead, evicted, is_unfinished];
             END $$;
 

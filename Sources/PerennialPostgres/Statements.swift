@@ -70,20 +70,23 @@ enum Statements {
         name: "dequeue",
         sql: """
             WITH due AS MATERIALIZED (
-                SELECT id, at, state FROM job WHERE state < 2 AND at <= $4::bigint AND cache = ANY ($1::text[])
-                ORDER BY at, id LIMIT $5::bigint FOR UPDATE SKIP LOCKED
+                SELECT id, due_at, held_until FROM job
+                WHERE NOT is_dead AND due_at <= $4::bigint AND (held_until IS NULL OR held_until <= $4::bigint)
+                    AND cache = ANY ($1::text[])
+                ORDER BY due_at, id LIMIT $5::bigint FOR UPDATE SKIP LOCKED
             )
-            UPDATE job SET state = 1, at = $3::bigint, worker = $2::text, receipt = nextval('generation'),
-                was_lost = was_lost OR due.state = 1
+            UPDATE job SET held_until = $3::bigint, worker = $2::text, receipt = nextval('generation'),
+                was_lost = was_lost OR due.held_until IS NOT NULL
             FROM due WHERE job.id = due.id
-            RETURNING job.id, cache, key, generation, lease_token, queued_at, failures, was_lost, receipt, due.at
+            RETURNING job.id, cache, key, generation, lease_token, queued_at, failures, was_lost, receipt,
+                coalesce(due.held_until, due.due_at)
             """)
 
     private static let mine =
         "FROM unnest($1::bigint[], $2::bigint[]) AS mine (id, receipt) WHERE job.id = mine.id AND job.receipt = mine.receipt"
 
     static let extend = Statement(
-        name: "extend", sql: "UPDATE job SET at = $3::bigint \(mine) RETURNING job.id, job.receipt")
+        name: "extend", sql: "UPDATE job SET held_until = $3::bigint \(mine) RETURNING job.id, job.receipt")
     static let complete = Statement(
         name: "complete",
         sql: """
@@ -93,35 +96,44 @@ enum Statements {
     static let retry = Statement(
         name: "retry",
         sql: """
-            UPDATE job SET state = 0, at = $3::bigint, failures = failures + 1, was_lost = false, error = $4::text, receipt = NULL,
-                worker = NULL \(mine)
+            UPDATE job SET due_at = $3::bigint, held_until = NULL, failures = failures + 1, was_lost = false, error = $4::text,
+                receipt = NULL, worker = NULL \(mine)
             """)
     static let giveBack = Statement(
-        name: "give_back", sql: "UPDATE job SET state = 0, at = $3::bigint, receipt = NULL, worker = NULL \(mine)")
+        name: "give_back",
+        sql: "UPDATE job SET due_at = $3::bigint, held_until = NULL, receipt = NULL, worker = NULL \(mine)")
     static let bury = Statement(
         name: "bury",
         sql: """
-            UPDATE job SET state = 2, at = $3::bigint, failures = failures + 1, was_lost = false, error = $4::text, receipt = NULL,
-                worker = NULL \(mine)
+            UPDATE job SET is_dead = true, due_at = $3::bigint, held_until = NULL, failures = failures + 1, was_lost = false,
+                error = $4::text, receipt = NULL, worker = NULL \(mine)
             """)
     static let ring = Statement(name: "ring", sql: "SELECT ring()")
+
+    /// 0 queued, 1 running, 2 dead.
+    private static let state = "CASE WHEN is_dead THEN 2 WHEN held_until IS NULL THEN 0 ELSE 1 END"
 
     static let jobs = Statement(
         name: "jobs",
         sql: """
-            SELECT id, cache, key, state, failures, queued_at, at, error, worker FROM job
-            WHERE id > $1::bigint AND ($2::bigint IS NULL OR state = $2) ORDER BY id LIMIT $3::bigint
+            SELECT id, cache, key, \(state), failures, queued_at, coalesce(held_until, due_at), error, worker FROM job
+            WHERE id > $1::bigint AND ($2::bigint IS NULL OR \(state) = $2) ORDER BY id LIMIT $3::bigint
             """)
     static let replay = Statement(
         name: "replay",
         sql: """
             WITH replayed AS (
-                UPDATE job SET state = 0, at = $1::bigint, failures = 0, was_lost = false, error = NULL
-                WHERE state = 2 AND ($2::bigint IS NULL OR id = $2) RETURNING ring()
+                UPDATE job SET is_dead = false, due_at = $1::bigint, failures = 0, was_lost = false, error = NULL
+                WHERE is_dead AND ($2::bigint IS NULL OR id = $2) RETURNING ring()
             ) SELECT count(*) FROM replayed
             """)
-    static let counts = Statement(name: "counts", sql: "SELECT state, count(*) FROM job GROUP BY state")
+    static let counts = Statement(name: "counts", sql: "SELECT \(state), count(*) FROM job GROUP BY 1")
     static let nextDue = Statement(
         name: "next_due",
-        sql: "SELECT min(at) FROM job WHERE state < 2 AND at > $2::bigint AND cache = ANY ($1::text[])")
+        sql: """
+            SELECT least(
+                (SELECT min(due_at) FROM job WHERE NOT is_dead AND due_at > $2::bigint AND cache = ANY ($1::text[])),
+                (SELECT min(held_until) FROM job
+                    WHERE NOT is_dead AND due_at <= $2::bigint AND held_until > $2::bigint AND cache = ANY ($1::text[])))
+            """)
 }

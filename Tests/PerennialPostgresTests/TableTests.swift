@@ -45,7 +45,13 @@ import Testing
         let after = Int(try await sql(scratch, size) ?? "") ?? 0
         print("100 entries refreshed 5 times: \(before) bytes, 60 times: \(after) bytes")
         #expect(before > 0 && after < before * 3)
+        // The statistics of a connection are there when it is closed, at the latest.
         await scratch.closeAll()
+        let reader = try await Scratch(scratch.server)
+        let share = "SELECT (100 * n_tup_hot_upd / n_tup_upd)::text FROM pg_stat_user_tables WHERE relname = 'job'"
+        let hot = Int(try await sql(reader, share) ?? "") ?? 0
+        print("taking a job touches no index in \(hot) of 100 cases")
+        #expect(hot > 50)
     }
 
     @Test func `a row that makes no sense is taken for missing, and saving mends it`() async throws {
