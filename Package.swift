@@ -19,6 +19,7 @@ let package = Package(
         .library(name: "PerennialRedis", targets: ["PerennialRedis"]),
         .library(name: "PerennialPostgres", targets: ["PerennialPostgres"]),
         .library(name: "PerennialCelery", targets: ["PerennialCelery"]),
+        .library(name: "PerennialMongoDB", targets: ["PerennialMongoDB"]),
         .library(name: "PerennialHTTP", targets: ["PerennialHTTP"]),
         .library(name: "PerennialGateway", targets: ["PerennialGateway"]),
         .library(name: "PerennialConsole", targets: ["PerennialConsole"]),
@@ -26,8 +27,9 @@ let package = Package(
     ],
     // The engines that the executable is built with; `--disable-default-traits --traits Redis` leaves the others out.
     traits: [
-        .default(enabledTraits: ["Celery", "PostgreSQL", "Redis"]),
+        .default(enabledTraits: ["Celery", "MongoDB", "PostgreSQL", "Redis"]),
         .trait(name: "Celery", description: "celery+redis:// in the executable; needs hiredis"),
+        .trait(name: "MongoDB", description: "mongodb:// in the executable; needs libmongoc"),
         .trait(name: "PostgreSQL", description: "postgres:// in the executable; needs libpq"),
         .trait(name: "Redis", description: "redis:// in the executable; needs hiredis"),
     ],
@@ -82,6 +84,15 @@ let package = Package(
                 "Perennial", "PerennialConnections", "CPostgres", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
+        .systemLibrary(
+            name: "CMongoc", pkgConfig: "libmongoc-1.0",
+            providers: [.apt(["libmongoc-dev", "pkg-config"]), .brew(["mongo-c-driver@1"])]),
+        .target(
+            name: "PerennialMongoDB",
+            dependencies: [
+                "Perennial", "PerennialConnections", "CMongoc", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .target(name: "PerennialHTTP", dependencies: ["Perennial"], swiftSettings: settings),
         .target(
             name: "PerennialGateway",
@@ -109,6 +120,7 @@ let package = Package(
             dependencies: [
                 "Perennial", "PerennialConnections", "PerennialSQLite",
                 .target(name: "PerennialCelery", condition: .when(traits: ["Celery"])),
+                .target(name: "PerennialMongoDB", condition: .when(traits: ["MongoDB"])),
                 .target(name: "PerennialPostgres", condition: .when(traits: ["PostgreSQL"])),
                 .target(name: "PerennialRedis", condition: .when(traits: ["Redis"])),
                 .product(name: "Logging", package: "swift-log"),
@@ -162,6 +174,9 @@ let package = Package(
             exclude: ["tasks.py"], swiftSettings: settings),
         .testTarget(
             name: "PerennialPostgresTests", dependencies: ["PerennialPostgres", "PerennialTesting", "TestServers"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PerennialMongoDBTests", dependencies: ["PerennialMongoDB", "PerennialTesting", "TestServers"],
             swiftSettings: settings),
         .testTarget(
             name: "PerennialHTTPTests", dependencies: ["PerennialHTTP", "PerennialTesting"], swiftSettings: settings),

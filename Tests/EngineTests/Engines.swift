@@ -7,7 +7,7 @@ import TestServers
 
 /// The engines that have servers, each with one of its own.
 enum SharedEngine: String, CaseIterable, CustomStringConvertible {
-    case redis, postgres
+    case redis, postgres, mongodb
 
     var description: String { rawValue }
 
@@ -17,6 +17,7 @@ enum SharedEngine: String, CaseIterable, CustomStringConvertible {
             switch self {
             case .redis: try RedisServer(options: options)
             case .postgres: try PostgresServer(options: options)
+            case .mongodb: try MongoServer(options: options)
             }
         }
     }

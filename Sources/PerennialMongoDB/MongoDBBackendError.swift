@@ -1,0 +1,4 @@
+/// Why a ``MongoDBBackend`` can't be made. Names no password.
+public struct MongoDBBackendError: Error, Hashable, CustomStringConvertible {
+    public let description: String
+}
