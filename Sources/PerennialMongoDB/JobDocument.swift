@@ -26,6 +26,22 @@ enum JobDocument {
         ]
     }
 
+    /// What gives a job that was found to a worker, if it still is as it was.
+    static func take(
+        _ document: BSON.Document, _ receipt: String, worker: String, until: Timestamp
+    ) -> MongoConnection.Change {
+        let filter: BSON.Document = [
+            "_id": document["_id"] ?? .null, "at": document["at"] ?? .null, "state": document["state"] ?? .null,
+            "id": document["id"] ?? ["$exists": false], "receipt": document["receipt"] ?? ["$exists": false],
+        ]
+        let update: BSON.Document = [
+            "$set": [
+                "state": "running", "at": .date(clamping: until), "worker": .text(worker), "receipt": .text(receipt),
+            ], "$inc": ["taken": 1],
+        ]
+        return MongoConnection.Change(filter: filter, update: update)
+    }
+
     /// - Parameter document: as it was before it was taken.
     /// - Returns: `nil` when it makes no sense.
     static func delivery(_ document: BSON.Document, receipt: String) -> Delivery? {

@@ -357,12 +357,15 @@ final class MongoConnection: BlockingConnection {
             return refusal(Int64(code), text, since: began)
         }
         isUsable = false
-        if domain == MONGOC_ERROR_CLIENT && code == MONGOC_ERROR_CLIENT_AUTHENTICATE.rawValue {
+        if domain == MONGOC_ERROR_CLIENT && code == MONGOC_ERROR_CLIENT_AUTHENTICATE.rawValue
+            || text.contains("uthentication failed")
+        {
             return ConnectionError(.refused, "\(address.name) does not let this user in: \(text)")
         }
-        let tookLong = ContinuousClock.now - began >= min(patience, address.timeout) * 0.9
-        if tookLong || text.contains("timed out") || text.contains("socket timeout") {
-            return ConnectionError(.timedOut, "\(address.name) did not answer within \(patience / .seconds(1)) s")
+        // libmongoc says the same of both: a socket that ended, and one on which nothing came in time.
+        let limit = domain == MONGOC_ERROR_SERVER_SELECTION ? address.timeout : patience
+        if ContinuousClock.now - began >= limit * 0.9 || text.contains("timed out") || text.contains("socket timeout") {
+            return ConnectionError(.timedOut, "\(address.name) did not answer within \(limit / .seconds(1)) s")
         }
         if domain == MONGOC_ERROR_SERVER_SELECTION {
             return ConnectionError(.unreachable, "can't reach \(address.name): \(text)")

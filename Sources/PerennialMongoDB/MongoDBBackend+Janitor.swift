@@ -1,5 +1,6 @@
 public import Perennial
 import PerennialConnections
+import Synchronization
 
 extension MongoDBBackend {
     /// How much goes in one run.
@@ -8,6 +9,8 @@ extension MongoDBBackend {
     public func maintain(now: Timestamp) async throws -> MaintenanceReport {
         try await browser.perform { [self] connection in
             var report = MaintenanceReport()
+            // Somebody may have dropped the collections since.
+            indexed.withLock { $0 = [] }
             let caches = try connection.caches().sorted { $0.key < $1.key }
             for (cache, horizon) in caches {
                 try makeIndexes(cache, connection)

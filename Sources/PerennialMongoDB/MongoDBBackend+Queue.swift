@@ -86,29 +86,25 @@ extension MongoDBBackend: RefreshQueue {
         return try await writes.perform(canRepeat: false) { connection in
             var taken: [Delivery] = []
             while taken.count < limit {
-                let receipt = JobIDs.text(JobIDs.new(at: now))
-                let before: BSON.Document?
-                do throws(ConnectionError) {
-                    before = try connection.findAndModify(
-                        Collections.jobs,
-                        ["at": ["$lte": .date(clamping: now)], "state": Self.waiting, "cache": ["$in": names]],
-                        [
-                            "$set": [
-                                "state": "running", "at": .date(clamping: until), "worker": .text(worker),
-                                "receipt": .text(receipt),
-                            ], "$inc": ["taken": 1],
-                        ], sort: ["at": 1, "id": 1])
-                } catch {
-                    // What was taken already is somebody's to do.
-                    if taken.isEmpty { throw error }
-                    break
-                }
-                guard let before else { break }
-                if let delivery = JobDocument.delivery(before, receipt: receipt) {
-                    taken.append(delivery)
-                } else {
-                    // It makes no sense: nobody can do it.
-                    _ = try connection.delete(Collections.jobs, ["receipt": .text(receipt)])
+                let due = try connection.find(
+                    Collections.jobs,
+                    ["at": ["$lte": .date(clamping: now)], "state": Self.waiting, "cache": ["$in": names]],
+                    sort: ["at": 1, "id": 1], limit: limit - taken.count)
+                if due.isEmpty { break }
+                // What was found may be another's by now: only those are taken that are as they were.
+                let receipts = due.map { _ in JobIDs.text(JobIDs.new(at: now)) }
+                let count = try connection.update(
+                    Collections.jobs, zip(due, receipts).map { JobDocument.take($0, $1, worker: worker, until: until) })
+                let mine: Set<String> =
+                    count == due.count
+                    ? Set(receipts) : count == 0 ? [] : try connection.current(receipts)
+                for (document, receipt) in zip(due, receipts) where mine.contains(receipt) {
+                    if let delivery = JobDocument.delivery(document, receipt: receipt) {
+                        taken.append(delivery)
+                    } else {
+                        // It makes no sense: nobody can do it.
+                        _ = try connection.delete(Collections.jobs, ["receipt": .text(receipt)])
+                    }
                 }
                 // Its worker's time is over already: it would be taken again and again.
                 if until <= now { break }
@@ -123,8 +119,7 @@ extension MongoDBBackend: RefreshQueue {
         return try await writes.perform { connection in
             _ = try connection.update(
                 Collections.jobs, receipts, ["$set": ["at": .date(clamping: until)]], isForMany: true)
-            let current = Set(
-                try connection.find(Collections.jobs, receipts, ["receipt": 1]).compactMap { $0["receipt"]?.text })
+            let current = try connection.current(deliveries.map(\.receipt))
             return deliveries.filter { current.contains($0.receipt) }
         }
     }
@@ -227,5 +222,14 @@ extension MongoDBBackend: RefreshQueue {
         }
         let wait = (due ?? nil).map { max(.zero, $0 - now) }
         await bell.wait(after: seen, timeout: min(timeout, wait ?? timeout), time: time)
+    }
+}
+
+extension MongoConnection {
+    /// Those of the receipts that jobs have.
+    fileprivate func current(_ receipts: [String]) throws(ConnectionError) -> Set<String> {
+        let found = try find(
+            Collections.jobs, ["receipt": ["$in": .array(receipts.map { .text($0) })]], ["receipt": 1])
+        return Set(found.compactMap { $0["receipt"]?.text })
     }
 }

@@ -4,12 +4,14 @@ public import Foundation
 public final class MongoServer: EngineServer {
     private let process: ServerProcess
 
-    /// - Parameter options: as on its command line, like `--standalone`.
-    public init(options: [String] = []) throws {
+    /// - Parameters:
+    ///   - options: as on its command line, like `--standalone`.
+    ///   - folder: that of another which was killed, for what that had kept; default: a new one.
+    public init(options: [String] = [], folder: URL? = nil) throws {
         guard FileManager.default.isExecutableFile(atPath: Self.program) else {
             throw ServerFailure("there is no SecantusDB at \(Self.program); run scripts/setup test")
         }
-        process = try ServerProcess(Self.program) { folder, port in
+        process = try ServerProcess(Self.program, folder: folder) { folder, port in
             [
                 "--host", "127.0.0.1", "--port", "\(port)", "--storage-path", "\(folder)/data", "--log-level",
                 "WARNING",
