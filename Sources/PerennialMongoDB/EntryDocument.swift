@@ -15,6 +15,8 @@ import Perennial
 enum EntryDocument {
     /// A document may have 16 MB; so much is left for the value in both forms together.
     private static let largest = 15_500_000
+    /// No document is larger.
+    private static let sizeLimit: Int64 = 16 << 20
     /// As bytes of UTF-8; what is larger is not searched by anybody, and parsing it takes time.
     private static let largestSearched = 1_000_000
 
@@ -42,7 +44,7 @@ enum EntryDocument {
     /// The update that confirms one.
     static func confirm(_ metadata: EntryMetadata, size: Int64, sequence: Int64) -> BSON.Document {
         var metadata = metadata
-        metadata.size = Int(clamping: size)
+        metadata.size = Int(min(max(size, 0), sizeLimit))
         return update(
             fields(metadata, sequence: sequence), unsetting: ["marked_stale_at", "etag", "last_modified", "dead_at"])
     }
@@ -96,7 +98,8 @@ enum EntryDocument {
             let savedAt = document["saved_at"]?.time, let confirmedAt = document["modify_date"]?.time,
             let soft = document["refresh_after"]?.number, let hard = document["expire_after"]?.number,
             let useless = document["stale_if_error"]?.number, let tags = document["tags"]?.array,
-            let size = document["size"]?.number, 0 <= soft, soft <= hard, hard <= useless, size >= 0
+            let size = document["size"]?.number, 0 <= soft, soft <= hard, hard <= useless,
+            (0...sizeLimit).contains(size)
         else { return nil }
         let texts = tags.compactMap(\.text)
         let (etag, modified) = (document["etag"]?.text, document["last_modified"]?.text)

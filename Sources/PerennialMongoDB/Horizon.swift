@@ -13,7 +13,7 @@ import Perennial
 /// **Purges are in force at once.** An entry carries the number that its save took (`basis`). A purge concerns an entry that it fits by
 /// tag, or any for the whole cache, whose basis is before the purge's own number. That is looked at by whoever reads, so an entry
 /// which is written a moment after the purge by a save from before counts as removed (or marked) from the start. That the
-/// purge then deletes or marks the documents themselves is tidying; if its process dies on the way, the janitor does it. What is no
+/// purge then deletes or marks the documents themselves is tidying; if its process dies on the way, the janitor does it. The
 /// basis is never changed by expiring, so no later change hides an entry from an earlier purge.
 ///
 /// **Fences.** A generation is a number of the sequence with 20 bits behind it (``Stamp``), which tell it from its neighbours. A fence has the

@@ -52,7 +52,7 @@ enum JobDocument {
         let job = RefreshJob(
             key: key, generation: Generation(generation), leaseToken: token, queuedAt: queuedAt)
         return Delivery(
-            id: JobIDs.text(id), job: job, attempt: Int(clamping: document["failures"]?.number ?? 0) + 1,
+            id: JobIDs.text(id), job: job, attempt: failures(document) + 1,
             receipt: receipt,
             isRedelivery: document["taken"]?.number ?? 0 > 0)
     }
@@ -64,8 +64,12 @@ enum JobDocument {
             let queuedAt = document["queued_at"]?.time, let at = document["at"]?.time
         else { return nil }
         return JobRecord(
-            id: JobIDs.text(id), key: key, state: state, failures: Int(clamping: document["failures"]?.number ?? 0),
+            id: JobIDs.text(id), key: key, state: state, failures: failures(document),
             queuedAt: queuedAt, at: at, error: document["error"]?.text, worker: document["worker"]?.text)
+    }
+
+    private static func failures(_ document: BSON.Document) -> Int {
+        Int(min(max(document["failures"]?.number ?? 0, 0), 1_000_000))
     }
 
     private static func key(_ document: BSON.Document) -> EntryKey? {

@@ -259,8 +259,8 @@ final class MongoConnection: BlockingConnection {
         }
         let count = isFirstTry ? max(1, batch.wanted[cache] ?? 1) : 1
         let horizon = try advance(cache, by: count, now: now)
-        let first = horizon.sequence - count + 1
-        if isFirstTry { batch.allotted[cache] = (first + 1, horizon) }
+        let first = horizon.sequence &- count &+ 1
+        if isFirstTry { batch.allotted[cache] = (first &+ 1, horizon) }
         return (first, horizon)
     }
 

@@ -111,7 +111,7 @@ extension MongoConnection {
         _ caches: [String], to sizeLimit: Int, limit: Int, now: Timestamp, _ report: inout MaintenanceReport
     ) throws(ConnectionError) {
         var bytes = 0
-        for cache in caches { bytes += try count(cache).bytes }
+        for cache in caches { bytes &+= try count(cache).bytes }
         guard bytes > sizeLimit else { return }
         var oldest: [(touchedAt: Timestamp, key: EntryKey, document: BSON.Document)] = []
         for cache in caches {
@@ -127,7 +127,7 @@ extension MongoConnection {
         var doomed: [String: [BSON.Document]] = [:]
         for (_, key, document) in oldest.prefix(limit) where bytes > sizeLimit {
             doomed[key.cache, default: []].append(document)
-            bytes -= Int(clamping: document["cost"]?.number ?? 0)
+            bytes &-= Int(clamping: document["cost"]?.number ?? 0)
         }
         for (cache, found) in doomed {
             report.evicted += try remove(found, Collections.entries(of: cache), at: now)

@@ -8,35 +8,50 @@ extension MongoDBBackend: Backend {
 
     public func claimRefresh(_ job: RefreshJob, leaseUntil: Timestamp, now: Timestamp) async throws -> ClaimOutcome {
         try await writes.perform { [self] connection in
-            let (collection, key) = (Collections.entries(of: job.key.cache), job.key)
-            // One step: the entry is still the one that was found stale, nobody has the lease, and now it is this job's.
-            var filter = MongoConnection.freeLease(key, token: job.leaseToken, now: now)
-            filter.append("generation", .int64(job.generation.number))
-            filter.append("basis", ["$exists": true])
-            let isMine =
-                try connection.findAndModify(
-                    collection, filter, ["$set": ["lease": MongoConnection.lease(job.leaseToken, until: leaseUntil)]],
-                    fields: ["_id": 1]) != nil
-            if isMine {
-                let isNew: Bool
-                do {
-                    isNew = try add(job, at: now, connection)
-                } catch {
-                    return .notQueued(error)
-                }
-                if isNew { return .queued }
-                // A job from an earlier claim still waits, under that claim's token: leave it the lease.
-                try connection.release(key, token: job.leaseToken)
-                return .claimed(until: leaseUntil)
-            }
-            let horizon = try connection.horizons([key.cache])[key.cache] ?? Horizon()
-            let document = try connection.find(collection, ["_id": .text(key.key)], limit: 1).first
-            let record = horizon.record(document, key, unreadable: noteUnreadable)
-            if record.entry?.metadata.generation != job.generation { return .newer(record) }
-            // If it has ended since, somebody else is at it in this very moment, or a purge is.
-            let held = document?["lease"]?.document?["until"]?.time ?? now
-            return .claimed(until: max(held, now + .seconds(1)))
+            if let outcome = try claim(job, until: leaseUntil, now: now, connection) { return outcome }
+            // Its document has got the generation that readers see.
+            return try claim(job, until: leaseUntil, now: now, connection) ?? .claimed(until: now + .seconds(1))
         }
+    }
+
+    /// - Returns: `nil`: the document was behind what readers see of it; now it is not.
+    private func claim(
+        _ job: RefreshJob, until leaseUntil: Timestamp, now: Timestamp, _ connection: MongoConnection
+    ) throws(ConnectionError) -> ClaimOutcome? {
+        let (collection, key) = (Collections.entries(of: job.key.cache), job.key)
+        // One step: the entry is still the one that was found stale, nobody has the lease, and now it is this job's.
+        var filter = MongoConnection.freeLease(key, token: job.leaseToken, now: now)
+        filter.append("generation", .int64(job.generation.number))
+        filter.append("basis", ["$exists": true])
+        let isMine =
+            try connection.findAndModify(
+                collection, filter, ["$set": ["lease": MongoConnection.lease(job.leaseToken, until: leaseUntil)]],
+                fields: ["_id": 1]) != nil
+        if isMine {
+            do throws(ConnectionError) {
+                if try add(job, at: now, connection) { return .queued }
+            } catch {
+                return .notQueued(error)
+            }
+            // A job from an earlier claim still waits, under that claim's token: leave it the lease.
+            try connection.release(key, token: job.leaseToken)
+            return .claimed(until: leaseUntil)
+        }
+        let horizon = try connection.horizons([key.cache])[key.cache] ?? Horizon()
+        let document = try connection.find(collection, ["_id": .text(key.key)], limit: 1).first
+        let record = horizon.record(document, key, unreadable: noteUnreadable)
+        if record.entry?.metadata.generation != job.generation { return .newer(record) }
+        let known = KnownKey(document)
+        if known.generation != job.generation.number, let mark = record.entry?.metadata.markedStaleAt {
+            // A purge that marked it has not come to it: it was written a moment later, by a save from before.
+            _ = try connection.update(
+                collection, known.unchanged(key.key),
+                ["$set": ["generation": .int64(job.generation.number)], "$min": ["marked_stale_at": .time(mark)]])
+            return nil
+        }
+        // If it has ended since, somebody else is at it in this very moment.
+        let held = document?["lease"]?.document?["until"]?.time ?? now
+        return .claimed(until: max(held, now + .seconds(1)))
     }
 
     /// - Returns: whether there was none for this key.

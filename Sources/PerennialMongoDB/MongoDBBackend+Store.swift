@@ -136,8 +136,8 @@ extension MongoDBBackend: Store {
             var sum = StoreStatistics(entries: 0, bytes: 0, limit: sizeLimit)
             for cache in try connection.caches().keys {
                 let (entries, bytes) = try connection.count(cache)
-                sum.entries += entries
-                sum.bytes += bytes
+                sum.entries &+= entries
+                sum.bytes &+= bytes
             }
             return sum
         }

@@ -106,6 +106,13 @@ import Testing
             } else {
                 #expect(record.entry?.metadata.markedStaleAt == Samples.now)
                 #expect(record.entry!.metadata.generation > generation)
+                let job = Samples.job(generation: record.entry!.metadata.generation)
+                let claim = try await backend.claimRefresh(
+                    job, leaseUntil: Samples.now + .minutes(1), now: Samples.now)
+                guard case .queued = claim else {
+                    Issue.record("\(claim)")
+                    return
+                }
             }
             #expect(
                 try await backend.save(Samples.entry(tags: ["x"]), fence: fence, releasing: nil) == .superseded)
