@@ -112,9 +112,12 @@ enum Scripts {
         -- Where the job's message is: 'list', 'held' by a worker of ours, 'celery' (and since when it is held), 'gone'.
         local function place(item)
             if item[STATE] == '0' and call('LPOS', L, item[MESSAGE], 'RANK', -1) then return 'list' end
-            local score = call('ZSCORE', UI, item[TAG])
-            if score and item[STATE] == '1' and tonumber(score) == tonumber(item[SCORE]) then return 'held' end
-            if score or call('HEXISTS', U, item[TAG]) == 1 then return 'celery', tonumber(score) end
+            if call('HEXISTS', U, item[TAG]) == 1 then
+                local score = call('ZSCORE', UI, item[TAG])
+                if score and item[STATE] == '1' and tonumber(score) == tonumber(item[SCORE]) then return 'held' end
+                -- What is not in the index is restored by nobody else.
+                return 'celery', score and tonumber(score) or 0
+            end
             local message = putBack(item[TAG])
             if not message then return 'gone' end
             item[MESSAGE] = message
@@ -265,7 +268,7 @@ enum Scripts {
                     hold(name, item)
                 elseif where == 'held' then hold(name, item)
                 elseif where == 'gone' then forget(name, item)
-                elseif since and since <= lateScore then
+                elseif since <= lateScore then
                     -- Celery's worker has vanished.
                     item[LOST] = '1'
                     hold(name, item)
