@@ -63,7 +63,10 @@ import Testing
         var generations: [Generation] = []
         for number in 0..<100 {
             let outcome = try await backend.save(Samples.entry(Samples.key("\(number)")), fence: nil, releasing: nil)
-            guard case .saved(let generation) = outcome else { return Issue.record("not saved") }
+            guard case .saved(let generation) = outcome else {
+                Issue.record("not saved")
+                return
+            }
             generations.append(generation)
         }
         let bad = space(scratch).entry("50")
