@@ -323,6 +323,6 @@ import Testing
         let address = try MongoAddress("mongodb://u:secret@h:1,i:2/?replicaSet=r&timeout=0.5&tls=true")
         #expect(address.database == "perennial")
         #expect(address.timeout == .milliseconds(500))
-        #expect(address.name == "mongodb://u:***@h:1,i:2")
+        #expect(address.name == "mongodb://***:***@h:1,i:2")
     }
 }
