@@ -1,7 +1,6 @@
 public import Logging
 internal import NIOConcurrencyHelpers
 internal import NIOCore
-internal import NIOHTTP1
 internal import NIOPosix
 public import Perennial
 internal import PerennialHTTP
@@ -66,10 +65,7 @@ public final class Gateway: Sendable {
     /// - Returns: the address, with the port that was picked if none was named.
     /// - Throws: the system's error when the address can't be listened on; ``shutdown(deadline:)`` is due then too.
     public func start() async throws -> ListenAddress {
-        var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderFieldSize = configuration.maxHeader
-        limits.maxHeaderListSize = configuration.maxHeader
-        limits.maxHeaderFieldCount = configuration.maxHeaderFields
+        let limits = HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields)
         let stateByLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0.state) })
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
@@ -79,10 +75,10 @@ public final class Gateway: Sendable {
             .childChannelInitializer { [service, limits] channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let state = stateByLoop[ObjectIdentifier(channel.eventLoop)] else { return }
-                    let decoder = HTTPRequestDecoder(limitConfiguration: limits)
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(ByteToMessageHandler(decoder))
-                    try pipeline.addHandler(ConnectionHandler(service: service, loop: state.value))
+                    let connection = ConnectionHandler(service: service, loop: state.value)
+                    try pipeline.addHandler(RequestDecoder(limits: limits, connection: connection))
+                    try pipeline.addHandler(connection)
                 }
             }
             .bind(host: configuration.host, port: configuration.port).get()

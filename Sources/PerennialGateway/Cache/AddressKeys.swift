@@ -19,12 +19,40 @@ struct AddressKeys: Sendable {
         if target.utf8.count <= limit && isNormalPath(target) { return prefix + target }
         return try origin.key(forTarget: target, limit: limit)
     }
+
+    /// The key for a target that is in normal form; `nil`: it may not be.
+    func key(forPlainTarget target: Range<Int>, in bytes: Span<UInt8>) -> String? {
+        guard target.count <= limit, isNormalPath(bytes, at: target) else { return nil }
+        let size = prefix.utf8.count + target.count
+        return String(unsafeUninitializedCapacity: size) { place in
+            var prefix = prefix
+            _ = prefix.withUTF8 { place.update(fromContentsOf: $0) }
+            var index = prefix.utf8.count
+            for byte in target {
+                place[index] = bytes[byte]
+                index += 1
+            }
+            return size
+        }
+    }
 }
 
 /// Whether `target` is a path, perhaps with a query, that normalising would not change. May say no without need.
 private func isNormalPath(_ target: String) -> Bool {
     var before: UInt8 = 0
     for byte in target.utf8 {
+        if before == 0 && byte != UInt8(ascii: "/") { return false }
+        if byte < 0x21 || byte > 0x7E || byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
+        if byte == UInt8(ascii: ".") && before == UInt8(ascii: "/") { return false }
+        before = byte
+    }
+    return before != 0
+}
+
+private func isNormalPath(_ bytes: Span<UInt8>, at target: Range<Int>) -> Bool {
+    var before: UInt8 = 0
+    for index in target {
+        let byte = bytes[index]
         if before == 0 && byte != UInt8(ascii: "/") { return false }
         if byte < 0x21 || byte > 0x7E || byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
         if byte == UInt8(ascii: ".") && before == UInt8(ascii: "/") { return false }

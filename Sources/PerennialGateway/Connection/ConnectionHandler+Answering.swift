@@ -6,6 +6,25 @@ internal import Perennial
 internal import PerennialHTTP
 
 extension ConnectionHandler {
+    /// Answers a plain request at once, if it is its turn and the memory tier has one response for all who ask.
+    /// - Parameter bytes: begin with the head.
+    func answerAtOnce(_ head: RequestHead, _ bytes: ByteBuffer) -> Bool {
+        guard exchange == nil, self.head == nil, waiting.isEmpty, !isClosing, isWritable, !loop.isDraining,
+            let key = service.keys.key(forPlainTarget: head.target, in: bytes.readableBytesUInt8Span)
+        else { return false }
+        let cache = service.responder.cache
+        guard cache.peek(key)?.value?.vary.isEmpty == true, let answer = cache.lookupInMemory(key),
+            let cached = answer.value
+        else { return false }
+        out.writeImmutableBuffer(cached.head)
+        out.writeHitFields(cached, answer, date: loop.date)
+        out.writeLineEnd()
+        if !head.isHead { writeBody(cached.body) }
+        loop.counters.answered(answer.state == .fresh ? .hit : .stale, status: cached.status, isRead: true)
+        if out.readableBytes > 64 << 10 { writeOut() }
+        return true
+    }
+
     /// Answers with what the memory tier has, if it has what this request may get.
     /// - Parameter fields: `nil`: the request has no conditions.
     func answerFromMemory(_ key: String, _ head: HTTPRequestHead, fields: HeaderFields?) -> Bool {

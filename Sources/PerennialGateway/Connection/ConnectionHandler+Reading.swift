@@ -2,6 +2,7 @@
 
 internal import NIOCore
 internal import NIOHTTP1
+internal import PerennialHTTP
 
 extension ConnectionHandler {
     /// Whether there is enough to do before more is read.
@@ -42,8 +43,8 @@ extension ConnectionHandler {
 
     private func take(_ inbound: Inbound) {
         switch inbound {
-        case .malformed(let status):
-            refuse(status, badRequest(status), detail: "bad-request", isRead: true)
+        case .malformed(let error):
+            refuse(error.status, error.reason, detail: "bad-request", isRead: true)
         case .part(.head(let head)):
             if hasBody(head.headers) { dispatch(head, hasEnded: false) } else { self.head = head }
         case .part(.body(let piece)):
@@ -59,14 +60,6 @@ extension ConnectionHandler {
                 bodyIsFull = false
                 if exchange?.responseHasEnded == true { endExchange() }
             }
-        }
-    }
-
-    private func badRequest(_ status: Int) -> String {
-        switch status {
-        case 431: "The request's fields are too large for this gateway. Send fewer or shorter ones."
-        case 505: "This gateway speaks HTTP/1.1 and HTTP/1.0."
-        default: "This is not a valid HTTP request."
         }
     }
 }

@@ -71,8 +71,7 @@ extension ConnectionHandler {
 
     /// Whether the connection may stay open behind this request.
     func keepsAlive(_ head: HTTPRequestHead) -> Bool {
-        // Once another protocol was offered, the decoder reads no more requests.
-        head.isKeepAlive && !loop.isDraining && !head.headers.contains(name: "Upgrade")
+        head.isKeepAlive && !loop.isDraining
     }
 
     /// The exchange has been answered: on to the next one.

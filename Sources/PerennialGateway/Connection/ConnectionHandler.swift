@@ -16,8 +16,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// What came in and waits for its turn.
     enum Inbound {
         case part(HTTPServerRequestPart)
-        /// The bytes that followed are no request; the status to say so with.
-        case malformed(Int)
+        /// The bytes that followed are no request.
+        case malformed(RequestSyntaxError)
     }
 
     /// A request that a task is answering.
@@ -42,6 +42,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     var exchange: Exchange?
     var isClosing = false
     var inputIsClosed = false
+    /// Whether the client takes what it gets.
+    var isWritable = true
     /// Within a read: what is written now is flushed at its end.
     var isInRead = false
     /// When the client last sent or took something.
@@ -96,22 +98,18 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let error = error as? HTTPParserError else { return abort() }
+        guard let error = error as? RequestSyntaxError else { return abort() }
         if exchange?.requestHasEnded == false { return abort() }
-        enqueue(.malformed(status(for: error)))
+        enqueue(.malformed(error))
     }
 
-    private func status(for error: HTTPParserError) -> Int {
-        switch error {
-        case .headerOverflow: 431
-        case .invalidVersion: 505
-        default: 400
-        }
+    /// Bytes have come from the client.
+    func beginRead() {
+        isInRead = true
+        lastProgress = .now()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        isInRead = true
-        lastProgress = .now()
         enqueue(.part(unwrapInboundIn(data)))
     }
 
@@ -127,6 +125,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         lastProgress = .now()
+        isWritable = context.channel.isWritable
         if exchange == nil && !waiting.isEmpty && context.channel.isWritable { takeWaiting() }
         context.fireChannelWritabilityChanged()
     }
