@@ -80,7 +80,71 @@ struct FreshnessTests {
             fields: ["Cache-Control": "no-cache, max-age=60, stale-if-error=9"], limits: [0, 0, 0], basis: .noCache,
             operatorStaleIfError: .seconds(500)),
         Case(fields: ["Cache-Control": "no-cache=\"a\", max-age=60"], limits: [60, 60, 60], basis: .maxAge),
+        // Of what is there twice the first counts; of what contradicts itself, what forbids more.
+        Case(fields: ["Cache-Control": "max-age=10, max-age=60"], limits: [10, 10, 10], basis: .maxAge),
+        Case(
+            fields: ["Cache-Control": "max-age=10", "cache-control": "MAX-AGE=60"], limits: [10, 10, 10], basis: .maxAge
+        ),
+        Case(
+            fields: ["Cache-Control": "s-maxage=10, s-maxage=60, max-age=5"], limits: [10, 10, 10],
+            basis: .sharedMaxAge),
+        Case(
+            fields: ["Cache-Control": "max-age=60", "cache-control": "no-cache"], limits: [0, 0, 0], basis: .noCache),
+        Case(
+            fields: ["Cache-Control": "no-cache=\"a\", no-cache, max-age=60"], limits: [0, 0, 0], basis: .noCache),
+        Case(
+            fields: ["Cache-Control": "max-age=60, stale-while-revalidate=5, stale-while-revalidate=50"],
+            limits: [60, 65, 65], basis: .maxAge),
+        // What is no number of seconds is stale, and no guess takes its place.
+        Case(fields: ["Cache-Control": "s-maxage=x, max-age=60"], limits: [0, 0, 0], basis: .sharedMaxAge),
+        Case(
+            fields: ["Cache-Control": "max-age=-1", "Last-Modified": lastModified.1], limits: [0, 0, 0], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=1.5"], limits: [0, 0, 0], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=\"60\""], limits: [60, 60, 60], basis: .maxAge),
+        Case(
+            fields: ["Cache-Control": "max-age=60, stale-while-revalidate=x"], limits: [60, 60, 60], basis: .maxAge),
+        Case(
+            fields: ["Cache-Control": "max-age=60, stale-if-error=-5"], limits: [60, 60, 60], basis: .maxAge,
+            operatorStaleIfError: .seconds(500)),
+        Case(
+            fields: ["Cache-Control": "max-age=2147483649"], limits: [1 << 31, 1 << 31, 1 << 31], basis: .maxAge),
+        // Nobody knows these, or they say nothing here.
+        Case(
+            fields: ["Cache-Control": "max-age=60, immutable, community=\"UCI\", max-stale=9, min-fresh=9"],
+            limits: [60, 60, 60], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=60", "Pragma": "no-cache"], limits: [60, 60, 60], basis: .maxAge),
+        Case(
+            fields: ["Cache-Control": "immutable", "Last-Modified": lastModified.1], limits: [100, 100, 100],
+            basis: .heuristic),
+        // Dates in the three forms, in any case; others are no dates.
+        Case(fields: ["Expires": "sun, 09 sep 2001 01:47:30 gmt"], limits: [50, 50, 50], basis: .expires),
+        Case(fields: ["Expires": "Sunday, 09-Sep-01 01:47:30 GMT"], limits: [50, 50, 50], basis: .expires),
+        Case(fields: ["Expires": "Sun Sep  9 01:47:30 2001"], limits: [50, 50, 50], basis: .expires),
+        Case(fields: ["Expires": "Sun, 09 Sep 2001 01:47:30 CET"], limits: [0, 0, 0], basis: .expires),
+        Case(fields: ["Expires": "2001-09-09T01:47:30Z"], limits: [0, 0, 0], basis: .expires),
+        Case(fields: ["Expires": "-1", "Last-Modified": lastModified.1], limits: [0, 0, 0], basis: .expires),
+        Case(fields: ["Expires": "", "Last-Modified": lastModified.1], limits: [0, 0, 0], basis: .expires),
+        Case(
+            fields: ["Expires": "0", "expires": date(secondsBefore: -50)], limits: [0, 0, 0], basis: .expires),
+        // A guess is made only where the status, or the origin, lets it be.
+        Case(fields: ["Last-Modified": lastModified.1], limits: [0, 0, 0], basis: .nothing, status: 201),
+        Case(fields: ["Last-Modified": lastModified.1], limits: [0, 0, 0], basis: .nothing, status: 307),
+        Case(fields: ["Last-Modified": lastModified.1], limits: [100, 100, 100], basis: .heuristic, status: 410),
+        Case(
+            fields: ["Last-Modified": lastModified.1, "Date": date(secondsBefore: 500)], limits: [50, 50, 50],
+            basis: .heuristic),
+        Case(
+            fields: ["Last-Modified": lastModified.1, "Cache-Control": "no-cache"], limits: [0, 0, 0], basis: .noCache),
+        Case(
+            fields: ["Last-Modified": lastModified.1, "Cache-Control": "must-revalidate, stale-while-revalidate=9"],
+            limits: [100, 100, 100], basis: .heuristic, operatorStaleIfError: .seconds(500)),
         // Broken ages.
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "1.5"], limits: [0, 0, 0], basis: .nothing),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "\"5\""], limits: [0, 0, 0], basis: .nothing),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": ""], limits: [0, 0, 0], basis: .nothing),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "x", "age": "5"], limits: [0, 0, 0], basis: .nothing),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "5", "age": "x"], limits: [60, 60, 60], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": " 5\t"], limits: [60, 60, 60], basis: .maxAge),
         Case(fields: ["Cache-Control": "max-age=60", "Age": "-5"], limits: [0, 0, 0], basis: .nothing),
         Case(fields: ["Cache-Control": "max-age=60", "Age": "5, 6"], limits: [0, 0, 0], basis: .nothing),
         Case(

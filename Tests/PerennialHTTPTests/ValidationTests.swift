@@ -107,6 +107,25 @@ struct ValidationTests {
             mergeNotModified(stored: stored, from304: fresh, allowances: .setCookie)["set-cookie"] == "a=b")
     }
 
+    @Test func `A 304 brings nothing back that is reserved for one user, whoever reserves it`() {
+        let stored: HeaderFields = ["Cache-Control": "private=\"x-user\", max-age=5", "ETag": "\"a\""]
+        #expect(mergeNotModified(stored: stored, from304: ["X-User": "me"]) == stored)
+        let open: HeaderFields = ["Cache-Control": "max-age=5", "X-User": "me"]
+        #expect(
+            mergeNotModified(stored: open, from304: ["Cache-Control": "private=\"x-user\""])
+                == ["Cache-Control": "private=\"x-user\""])
+    }
+
+    @Test func `What a 304 doesn't repeat stays in force`() {
+        let stored: HeaderFields = [
+            "Perennial-Cache-Control": "max-age=5", "Surrogate-Key": "a b", "Cache-Groups": "\"a\"", "Vary": "Accept",
+        ]
+        #expect(
+            mergeNotModified(stored: stored, from304: ["ETag": "\"a\""])
+                == HeaderFields(stored.map { ($0.name, $0.value) } + [("ETag", "\"a\"")]))
+        #expect(mergeNotModified(stored: stored, from304: ["Surrogate-Key": "c"])["Surrogate-Key"] == "c")
+    }
+
     @Test func `A confirmed response is as young as its 304, even if that has no Date`() {
         let stored: HeaderFields = ["Date": date(secondsBefore: 1000), "Cache-Control": "max-age=60"]
         let merged = mergeNotModified(stored: stored, from304: [:], receivedAt: arrival)

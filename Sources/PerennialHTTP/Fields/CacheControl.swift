@@ -108,7 +108,7 @@ extension CacheControl.Scope {
     }
 }
 
-/// A number of seconds: digits only. From 2³¹ on it is 2³¹ (RFC 9111 §1.3).
+/// A number of seconds: digits only. From 2³¹ on it is 2³¹ (RFC 9111 §1.2.2).
 /// - Returns: `nil` for everything else: negative, broken, or no number at all.
 func deltaSeconds(_ text: some StringProtocol) -> Duration? {
     guard !text.isEmpty, text.utf8.allSatisfy(\.isDigit) else { return nil }

@@ -19,8 +19,9 @@ public func confirms(stored: HeaderFields, by304 fresh: HeaderFields) -> Bool {
 
 /// The stored fields as a 304 updates them (RFC 9111 §3.2): each field of the 304 replaces the stored ones of its name.
 ///
-/// Not taken over: what isn't stored at all (``fieldsToStore(of:receivedAt:)``); `Content-Length`, `Content-Encoding`,
-/// `Content-Type` and `Content-Range`, which describe the bytes that are kept; `Set-Cookie`, unless it may be stored.
+/// Not taken over: what isn't stored at all (``fieldsToStore(of:receivedAt:)``), by the directives of the 304 or by those that
+/// rule afterwards; `Content-Length`, `Content-Encoding`, `Content-Type` and `Content-Range`, which describe the bytes that are
+/// kept; `Set-Cookie`, unless it may be stored.
 /// Whether the result may still be stored is for ``storability(of:method:requestFields:mode:allowances:)`` to say: a
 /// 304 can bring a `no-store`.
 ///
@@ -34,5 +35,5 @@ public func mergeNotModified(
     if !allowances.contains(.setCookie) { update.remove("Set-Cookie") }
     var merged = stored.removing(update.map(\.name) + ["age", "date"])
     for field in update { merged.add(field.name, field.value) }
-    return merged
+    return fieldsToStore(of: merged)
 }
