@@ -37,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-http-structured-headers", from: "1.7.0"),
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0",
             traits: [.defaults, "YAML", "CommandLineArguments"]),
@@ -93,7 +94,13 @@ let package = Package(
                 "Perennial", "PerennialConnections", "CMongoc", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
-        .target(name: "PerennialHTTP", dependencies: ["Perennial"], swiftSettings: settings),
+        .target(
+            name: "PerennialHTTP",
+            dependencies: [
+                "Perennial",
+                .product(name: "RawStructuredFieldValues", package: "swift-http-structured-headers"),
+            ],
+            swiftSettings: settings),
         .target(
             name: "PerennialGateway",
             dependencies: [

@@ -50,7 +50,7 @@ extension Reply {
         body = ByteBuffer(bytes: response.body)
         head = ByteBuffer()
         head.writeStatusLine(response.status)
-        head.writeFields(response.fields.removing(["content-length", "age"]))
+        head.writeFields(fieldsForClients(of: response.fields).removing(["content-length", "age"]))
         head.writeVia()
         head.writeAge(.zero)
         head.writeField("Cache-Status", status.description)

@@ -104,7 +104,7 @@ private struct StreamedHead {
     func bytes(now: Timestamp, isChunked: Bool) -> ByteBuffer {
         var head = ByteBuffer()
         head.writeStatusLine(status)
-        head.writeFields(fields.removingHopByHop())
+        head.writeFields(fieldsForClients(of: fields.removingHopByHop()))
         if !fields.contains("Date") { head.writeField("Date", HTTPDate.format(now)) }
         if !fields.contains("Age") { head.writeAge(.zero) }
         head.writeVia()

@@ -62,7 +62,7 @@ public final class CachedResponse: Sendable {
     private static func head(status: Int, fields: HeaderFields, bodySize: Int?) -> ByteBuffer {
         var head = ByteBuffer()
         head.writeStatusLine(status)
-        head.writeFields(fields.removing(["content-length", "date"]))
+        head.writeFields(fieldsForClients(of: fields).removing(["content-length", "date"]))
         head.writeVia()
         if let bodySize, statusHasBody(status) { head.writeField("Content-Length", String(bodySize)) }
         return head

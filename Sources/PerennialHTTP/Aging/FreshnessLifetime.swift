@@ -1,17 +1,19 @@
 internal import Perennial
 
 /// How long a response is fresh by its origin's own fields (RFC 9111 §4.2.1), as a shared cache reads them: the first
-/// of `s-maxage`, `max-age`, `Expires` − `Date`, and 10 % of the time since `Last-Modified`, at most a day.
+/// of `s-maxage`, `max-age`, `Expires` − `Date` (not beside a targeted field, RFC 9213 §2.2), and, where the response says
+/// nothing of the kind, 10 % of the time since `Last-Modified`, at most a day (§4.2.2).
 ///
 /// What can't be read counts as stale: an `Expires` that is no date (§5.3), an `Age` that is no number (§5.1).
 func freshnessLifetime(of response: OriginResponse) -> (duration: Duration, basis: ResponseFreshness.Basis) {
-    let directives = CacheControl(response.fields)
+    let ruling = RulingDirectives(of: response.fields)
+    let directives = ruling.directives
     if directives.noCache == .everything { return (.zero, .noCache) }
     if let age = response.fields.first("Age"), deltaSeconds(age.trimmed) == nil { return (.zero, .nothing) }
     if let sharedMaxAge = directives.sharedMaxAge { return (sharedMaxAge, .sharedMaxAge) }
     if let maxAge = directives.maxAge { return (maxAge, .maxAge) }
     let date = date(of: response) ?? response.receivedAt
-    if let text = response.fields.first("Expires") {
+    if !ruling.isTargeted, let text = response.fields.first("Expires") {
         let expires = HTTPDate.parse(text.trimmed, now: response.receivedAt)
         return (max(.zero, expires.map { $0 - date } ?? .zero), .expires)
     }

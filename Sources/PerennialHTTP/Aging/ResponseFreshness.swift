@@ -61,7 +61,7 @@ public func freshness(of response: OriginResponse, mode: FreshnessMode) -> Respo
         let lifetime = freshnessLifetime(of: response)
         return ResponseFreshness(
             limits: limits(
-                lifetime: lifetime.duration, directives: CacheControl(response.fields),
+                lifetime: lifetime.duration, directives: RulingDirectives(of: response.fields).directives,
                 operatorStaleIfError: staleIfError),
             initialAge: initialAge(of: response), basis: lifetime.basis)
     }

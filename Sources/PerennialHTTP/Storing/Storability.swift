@@ -76,7 +76,7 @@ private func refusalByStatus(_ response: OriginResponse, method: String) -> Stor
 private func refusalByDirectives(
     _ response: OriginResponse, _ requestFields: HeaderFields, _ allowances: Allowances
 ) -> Storability.Reason? {
-    let directives = CacheControl(response.fields)
+    let directives = RulingDirectives(of: response.fields).directives
     if directives.mustUnderstand && !isUnderstood(response.status) { return .status }
     if !allowances.contains(.noStore) {
         // must-understand with a status that is understood overrides the no-store beside it.
@@ -104,10 +104,10 @@ private func refusalByUser(
 
 /// What could never be used again.
 private func refusalByUse(_ response: OriginResponse, _ mode: FreshnessMode) -> Storability.Reason? {
-    let directives = CacheControl(response.fields)
+    let ruling = RulingDirectives(of: response.fields)
     let isExplicit =
-        directives.sharedMaxAge != nil || directives.maxAge != nil || directives.isPublic
-        || response.fields.contains("Expires")
+        ruling.directives.sharedMaxAge != nil || ruling.directives.maxAge != nil || ruling.directives.isPublic
+        || !ruling.isTargeted && response.fields.contains("Expires")
     guard isExplicit || isHeuristicallyCacheable(response.status) else { return .status }
     guard case .origin = mode, validator(from: response.fields) == nil else { return nil }
     let freshness = freshness(of: response, mode: mode)

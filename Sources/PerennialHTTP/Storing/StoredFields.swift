@@ -5,10 +5,10 @@ public import Perennial
 ///
 /// - Parameter receivedAt: becomes the `Date` of a response without one (RFC 9110 §6.6.1).
 public func fieldsToStore(of fields: HeaderFields, receivedAt: Timestamp? = nil) -> HeaderFields {
-    let directives = CacheControl(fields)
+    let directives = RulingDirectives(of: fields).directives
     let named = directives.onlyPrivate.fieldNames + directives.noCache.fieldNames
     // A directive that names Cache-Control would hide the other directives.
-    var kept = fields.removingHopByHop().removing(named.filter { $0 != "cache-control" && $0 != "vary" } + ["age"])
+    var kept = fields.removingHopByHop().removing(named.filter { !unhideableNames.contains($0) } + ["age"])
     if let receivedAt, !kept.contains("Date") { kept.add("Date", HTTPDate.format(receivedAt)) }
     return kept
 }
