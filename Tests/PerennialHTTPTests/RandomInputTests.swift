@@ -29,6 +29,28 @@ struct RandomInputTests {
         }
     }
 
+    @Test func `Targeted fields, tags and references of any kind are read without harm`() throws {
+        var generator = SeededGenerator(seed: 9)
+        let origin = try OriginURL("http://a")
+        for _ in 0..<5000 {
+            let text = generator.text(upTo: 40, alphabet: alphabet)
+            var targeted = HeaderFields()
+            for name in ["CDN-Cache-Control", "Perennial-Cache-Control", "Cache-Groups", "Surrogate-Key", "Cache-Tag"] {
+                targeted.add(name, "\(text), max-age=5, \"a\"")
+            }
+            _ = storability(of: response(200, targeted), method: "GET", requestFields: [:])
+            for tag in responseTags(of: targeted, origin: origin) {
+                #expect(tag.utf8.allSatisfy { (0x20...0x7E).contains($0) })
+            }
+            let reference: HeaderFields = ["Location": text, "Content-Location": "/" + text]
+            for key in Invalidation(method: "X", key: "http://a/b?c", status: 200, fields: reference, origin: origin)!
+                .keys
+            {
+                #expect(origin.target(ofKey: key) != nil)
+            }
+        }
+    }
+
     @Test func `A response always matches the request it was stored for`() {
         var generator = SeededGenerator(seed: 6)
         let vary = Vary(names: ["accept", "accept-encoding", "accept-language", "x-a"])

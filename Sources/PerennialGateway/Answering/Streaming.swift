@@ -21,9 +21,10 @@ extension Responder {
         } catch {
             return await writer.finish(with: failure(error, status, request))
         }
-        if invalidatesStored(method: request.method.rawValue, status: response.status) {
-            await invalidate(request.key)
-        }
+        let invalidation = Invalidation(
+            method: request.method.rawValue, key: request.key, status: response.status, fields: response.fields,
+            origin: responses.origin)
+        if let invalidation { await remove(invalidation) }
         var status = status
         status.forwardStatus = response.status
         await stream(
@@ -31,14 +32,14 @@ extension Responder {
             response.body, to: request, writer)
     }
 
-    /// What is stored for an address is out of date before the client hears that its request succeeded (RFC 9111 §4.4).
-    private func invalidate(_ key: String) async {
+    /// What is out of date is gone before the client hears that its request succeeded.
+    private func remove(_ invalidation: Invalidation) async {
         do {
-            try await responses.remove(key)
+            try await responses.remove(invalidation)
         } catch {
             logger.warning(
-                "a changed address could not be removed from the store; its old response may be served until it expires",
-                metadata: ["key": "\(key)", "error": "\(error)"])
+                "what a request changed could not be removed from the store; old responses may be served until they expire",
+                metadata: ["keys": "\(invalidation.keys)", "tags": "\(invalidation.tags)", "error": "\(error)"])
         }
     }
 

@@ -47,9 +47,11 @@ public final class CachedResponse: Sendable {
     }
 
     /// The same body with other fields: the origin confirmed it.
-    func updated(fields: HeaderFields) -> CachedResponse {
+    /// - Parameter requestFields: of the request that the origin answered so.
+    func updated(fields: HeaderFields, requestFields: HeaderFields) -> CachedResponse {
         var response = stored
         response.fields = fields
+        response.requestFields = requestFields
         response.vary = Vary(fields).names
         return CachedResponse(response)
     }

@@ -41,7 +41,8 @@ public final class ResponseCache: Sendable {
         unstorable = UnstorableKeys(duration: configuration.unstorableMemory)
         self.time = time
         let fetch = OriginFetch(
-            client: client, mode: configuration.effectiveFreshness, allowances: configuration.allowances,
+            origin: origin, client: client, mode: configuration.effectiveFreshness,
+            allowances: configuration.allowances,
             originFields: configuration.originFields, maxBody: configuration.maxBody, unstorable: unstorable,
             time: time)
         self.fetch = fetch
@@ -76,6 +77,20 @@ public final class ResponseCache: Sendable {
     public func remove(_ key: String) async throws -> Int {
         let variants = try await cache.remove(tag: key)
         return try await cache.remove(key) ? variants + 1 : variants
+    }
+
+    /// Removes what the answer to an unsafe request makes out of date: it has to be asked for again, so marking it stale would
+    /// not do (RFC 9111 §4.4).
+    /// - Throws: the store's first error, when all has been tried.
+    func remove(_ invalidation: Invalidation) async throws {
+        var failure: (any Error)?
+        for tag in invalidation.keys + invalidation.tags {
+            do { try await cache.remove(tag: tag) } catch { failure = failure ?? error }
+        }
+        for key in invalidation.keys {
+            do { try await cache.remove(key) } catch { failure = failure ?? error }
+        }
+        if let failure { throw failure }
     }
 
     /// Saves what somebody else asked the origin for, as if a refresh had brought it.

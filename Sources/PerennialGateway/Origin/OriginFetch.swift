@@ -12,6 +12,7 @@ struct OriginFetch: Sendable {
         var handoff: Handoff
     }
 
+    let origin: OriginURL
     let client: OriginClient
     let mode: FreshnessMode
     let allowances: Allowances
@@ -72,10 +73,15 @@ struct OriginFetch: Sendable {
         }
         let freshness = freshness(of: origin, mode: mode)
         if merged.removing(["date"]).sameFields(as: previous.fields.removing(["date"])) {
-            return .notModified(limits: freshness.limits, validator: validator(from: merged), age: freshness.initialAge)
+            return .notModified(
+                limits: freshness.limits, tags: tags(ofKey: key, merged), validator: validator(from: merged),
+                age: freshness.initialAge)
         }
+        // The 304 may name other fields in `Vary`: what it says holds for the request that it answers.
+        let updated = previous.updated(
+            fields: merged, requestFields: refreshFields(of: request, vary: Vary(merged)))
         return .value(
-            previous.updated(fields: merged), limits: freshness.limits, tags: tags(ofKey: key),
+            updated, limits: freshness.limits, tags: tags(ofKey: key, merged),
             validator: validator(from: merged), age: freshness.initialAge)
     }
 
@@ -132,7 +138,7 @@ struct OriginFetch: Sendable {
             body: body, requestFields: refreshFields(of: request, vary: vary), vary: vary.names)
         let freshness = freshness(of: response, mode: mode)
         return .value(
-            CachedResponse(stored), limits: freshness.limits, tags: tags(ofKey: key),
+            CachedResponse(stored), limits: freshness.limits, tags: tags(ofKey: key, stored.fields),
             validator: validator(from: response.fields), age: freshness.initialAge)
     }
 
@@ -154,12 +160,14 @@ struct OriginFetch: Sendable {
         reader?.handoff.offer(response)
         return .notStored()
     }
-}
 
-/// Variants carry their address as a tag, so that all of them can be expired or removed with it.
-private func tags(ofKey key: String) -> [String] {
-    let primary = primaryKey(of: key)
-    return primary == key ? [] : [primary]
+    /// What the origin tags a response with. Variants carry their address as a tag, too, so that all of them can be expired or
+    /// removed with it.
+    /// - Parameter fields: as they are stored.
+    private func tags(ofKey key: String, _ fields: HeaderFields) -> [String] {
+        let primary = primaryKey(of: key)
+        return (primary == key ? [] : [primary]) + responseTags(of: fields, origin: origin)
+    }
 }
 
 extension CachedResponse {

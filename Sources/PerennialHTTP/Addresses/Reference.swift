@@ -1,0 +1,39 @@
+extension OriginURL {
+    /// The key of what a reference in a response names, such as `Location`'s (RFC 3986 §5.2).
+    ///
+    /// - Parameters:
+    ///   - reference: an address, or a part of one: `/items/7`, `7`, `?page=2`, `//host/x`.
+    ///   - key: the address the response came from.
+    /// - Returns: `nil` for what is not at this origin or below its base path, and for what is no reference.
+    public func key(forReference reference: String, from key: String) -> String? {
+        let reference = reference.prefix { $0 != "#" }
+        guard let target = target(ofKey: key) else { return nil }
+        let path = target.prefix { $0 != "?" }
+        let address: String
+        if hasScheme(reference) {
+            address = String(reference)
+        } else if reference.hasPrefix("//") {
+            address = "\(scheme):\(reference)"
+        } else if reference.hasPrefix("/") {
+            address = absolute(reference)
+        } else if reference.hasPrefix("?") {
+            address = absolute(path + reference)
+        } else if reference.isEmpty {
+            address = key
+        } else {
+            let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "/"
+            address = absolute(folder + reference)
+        }
+        return try? self.key(forTarget: address)
+    }
+
+    private func absolute(_ target: some StringProtocol) -> String {
+        "\(scheme)://\(authority)\(target)"
+    }
+}
+
+/// Whether a reference begins with a scheme: what stands before its first colon, if no slash or question mark does (RFC 3986 §4.2).
+private func hasScheme(_ reference: Substring) -> Bool {
+    guard let end = reference.firstIndex(where: { ":/?".contains($0) }) else { return false }
+    return reference[end] == ":"
+}
