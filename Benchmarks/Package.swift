@@ -13,7 +13,10 @@ let settings: [SwiftSetting] = [
 let package = Package(
     name: "Benchmarks",
     platforms: [.macOS(.v15)],
-    dependencies: [.package(name: "Perennial", path: "..")],
+    dependencies: [
+        .package(name: "Perennial", path: ".."),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    ],
     targets: [
         .target(name: "CountedAllocations"),
         .executableTarget(
@@ -32,5 +35,11 @@ let package = Package(
                 .product(name: "PerennialSQLite", package: "Perennial"),
             ],
             path: "Sources/Queue", swiftSettings: settings),
+        .executableTarget(
+            name: "bare-nio",
+            dependencies: [
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Sources/BareNIO", swiftSettings: settings),
     ]
 )
