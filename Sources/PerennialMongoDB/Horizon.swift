@@ -137,15 +137,6 @@ struct KnownKey {
         leaseToken = document?["lease"]?.document?["token"]?.text
     }
 
-    private func same(_ value: BSON?) -> BSON {
-        switch value {
-        case nil: ["$exists": false]
-        // Something that nothing here can write.
-        case .other?, .document?, .array?: ["$exists": true]
-        case let value?: value
-        }
-    }
-
     /// Whether a document may have to be made.
     var isNew: Bool { rawGeneration == nil && rawBasis == nil }
 
