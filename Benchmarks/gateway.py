@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The gateway beside nginx and Varnish: hits, stale hits, latencies at a given rate, memory, in one run.
 
-usage: gateway.py [hits|zipf|stale|disk|restart|memory|connections|threads|all] [--rounds N] [--seconds N] [--keys N]
+usage: gateway.py [hits|zipf|stale|disk|restart|start|memory|connections|threads|all] [--rounds N] [--seconds N] [--keys N]
 Needs python3, nginx, varnishd and wrk (Debian: nginx-light varnish wrk), swift, and bin/perennial (`make build`).
 
 Each server has one thread and, with taskset, one core; wrk has the other. Bodies are 1,000 bytes. The servers are read in turn,
@@ -342,6 +342,49 @@ def restart(bench):
           f"ratio {statistics.median(a / b for a, b in zip(first, steady)):.2f}")
 
 
+FILL = """
+local key, last = 0, 1
+function init(args) last, key = tonumber(args[1]), tonumber(args[2]) end
+function request()
+  key = key % last + 1
+  return wrk.format("GET", "/users/" .. key)
+end
+"""
+
+
+def start(bench):
+    """How long `perennial serve` needs to be ready on a large file, and how large it is then."""
+    keys = bench.options.keys or 1_000_000
+    origin = bench.origin()
+    limits = ["--memory", "64MB", "--store-limit", "100GB"]
+    address = bench.perennial(origin, *limits)
+    script = bench.folder / "fill.lua"
+    script.write_text(FILL)
+    stored, began = 0, time.monotonic()
+    while stored < keys and time.monotonic() - began < 900:
+        # wrk stops by time only: in parts, until every key has been asked for.
+        subprocess.run(
+            ["wrk", "-t1", "-c64", "-d20s", "-s", script, address, "--", str(keys), str(stored)],
+            check=True, stdout=subprocess.DEVNULL)
+        stored = int(subprocess.run(
+            [ROOT / "bin/perennial", "stats", "--store", f"sqlite:{bench.folder}/perennial.sqlite", "--json"], check=True,
+            stdout=subprocess.PIPE, text=True).stdout.split('"entries"')[1].split(":")[1].split(",")[0].strip(" }\n"))
+        print(f"filled {stored:,}", file=sys.stderr)
+    bench.stop("perennial")
+    for _ in range(bench.options.rounds):
+        began = time.monotonic()
+        address = bench.perennial(origin, *limits)
+        ready = time.monotonic() - began
+        with urllib.request.urlopen(f"{address}/users/{keys // 2}") as answer:
+            body, status = answer.read().decode(), answer.headers["Cache-Status"]
+        hit = time.monotonic() - began - ready
+        if body != BODY or "; hit" not in status:
+            sys.exit(f"gateway.py: the first hit is wrong: {status}")
+        print(f"{stored:,} entries: ready after {ready * 1000:.0f} ms, the first hit took {hit * 1000:.1f} ms, "
+              f"resident {resident(bench.processes['perennial']) / 1e6:.0f} MB")
+        bench.stop("perennial")
+
+
 def connections(bench):
     servers = caches(bench, 1)
     address = servers["perennial"]
@@ -376,7 +419,7 @@ def threads(bench):
 
 
 def main():
-    figures = {f.__name__: f for f in (hits, zipf, stale, disk, restart, memory, connections, threads)}
+    figures = {f.__name__: f for f in (hits, zipf, stale, disk, restart, start, memory, connections, threads)}
     options = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n")[0])
     options.add_argument("figure", nargs="?", default="all", choices=[*figures, "all"])
     options.add_argument("--rounds", type=int, default=5)
