@@ -4,6 +4,9 @@ internal import PerennialHTTP
 
 /// A client's request on its way through the gateway.
 struct ClientRequest: Sendable {
+    /// The target of an OPTIONS request that asks about the server as a whole (RFC 9112 §3.2.4); its `key`, too.
+    static let serverItself = "*"
+
     var method: HTTPMethod
     /// The key of the address asked for.
     var key: String
@@ -30,20 +33,28 @@ enum Plan: Equatable {
 /// Whether a request has nothing in it that matters to a cache. True of most requests, and quick to see.
 func isPlain(_ head: HTTPRequestHead) -> Bool {
     guard head.method == .GET || head.method == .HEAD else { return false }
-    for (name, _) in head.headers {
+    for (name, value) in head.headers {
         switch name.utf8.count {
         // The lengths of the names below; hardly any other field of a usual request has one of them.
-        case 5, 6, 7, 8, 13, 14, 17, 19: if remarkable.contains(where: { $0.matches(name) }) { return false }
+        case 5, 6, 7, 8, 9, 12, 13, 14, 17, 19, 22:
+            if remarkable.contains(where: { $0.matches(name) }) { return false }
+        case 10: if connection.matches(name), !usualOptions.contains(where: { $0.matches(value) }) { return false }
         default: break
         }
     }
     return true
 }
 
+private let connection = StaticName(lowercase: Array("connection".utf8))
+
+/// What `Connection` mostly says.
+private let usualOptions = ["keep-alive", "close"].map { StaticName(lowercase: Array($0.utf8)) }
+
 /// The fields that ``plan(method:fields:allowances:)`` looks at.
 private let remarkable: [StaticName] = [
     "range", "cookie", "expect", "upgrade", "if-match", "authorization", "if-none-match", "cache-control",
-    "content-length", "transfer-encoding", "if-modified-since", "if-unmodified-since",
+    "content-length", "transfer-encoding", "if-modified-since", "if-unmodified-since", "x-api-key", "x-auth-token",
+    "x-http-method", "x-method-override", "x-http-method-override",
 ].map { StaticName(lowercase: Array($0.utf8)) }
 
 private struct StaticName: Sendable {

@@ -59,10 +59,12 @@ extension Reply {
     }
 
     /// The gateway's own answer: a short text that says what happened and what to do.
-    /// - Parameter retryAfter: in whole seconds, at least 1.
+    /// - Parameters:
+    ///   - retryAfter: in whole seconds, at least 1.
+    ///   - allow: the value of `Allow`.
     static func own(
         _ status: Int, _ text: String, cacheStatus: CacheStatus, now: Timestamp, retryAfter: Duration? = nil,
-        isHead: Bool = false
+        isHead: Bool = false, allow: String? = nil
     ) -> Reply {
         let body = ByteBuffer(string: text + "\n")
         var head = ByteBuffer()
@@ -70,6 +72,7 @@ extension Reply {
         head.writeField("Date", HTTPDate.format(now))
         head.writeField("Content-Type", "text/plain; charset=utf-8")
         head.writeField("Content-Length", String(body.readableBytes))
+        if let allow { head.writeField("Allow", allow) }
         if let retryAfter { head.writeField("Retry-After", String(max(1, (retryAfter.milliseconds + 999) / 1000))) }
         head.writeVia()
         head.writeAge(.zero)

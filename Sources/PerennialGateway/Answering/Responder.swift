@@ -24,10 +24,36 @@ struct Responder: Sendable {
             return await writer.finish(
                 with: .own(508, text, cacheStatus: CacheStatus(detail: "loop"), now: now, isHead: request.isHead))
         }
+        var request = request
+        if let reply = ownAnswer(to: &request) { return await writer.finish(with: reply) }
         switch plan {
         case .cache, .cacheConditionally: await answerFromCache(request, writer)
         case .pass(let forward, let detail):
             await passThrough(request, CacheStatus(forward: forward, detail: detail), writer)
+        }
+    }
+
+    /// The answer to OPTIONS and TRACE requests that may go no further: about the gateway itself (RFC 9112 §3.2.4), or with a
+    /// `Max-Forwards` that is used up (RFC 9110 §7.6.2). Others get their `Max-Forwards` counted down.
+    ///
+    /// A TRACE is not reflected: what a client may not see of its own request (a cookie) could be read from that (§9.3.8).
+    private func ownAnswer(to request: inout ClientRequest) -> Reply? {
+        guard request.method == .OPTIONS || request.method == .TRACE else { return nil }
+        func own(_ status: Int, _ text: String) -> Reply {
+            .own(
+                status, text, cacheStatus: CacheStatus(detail: status == 400 ? "bad-request" : "max-forwards"),
+                now: now,
+                allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        }
+        let limit = request.key == ClientRequest.serverItself ? .exhausted : MaxForwards(request.fields)
+        switch limit {
+        case .unlimited: return nil
+        case .invalid: return own(400, "The request's Max-Forwards is not a number.")
+        case .exhausted where request.method == .TRACE: return own(405, "This gateway reflects no requests.")
+        case .exhausted: return own(200, "This gateway passes on what it can't answer itself.")
+        case .goOn(let left):
+            request.fields.set("Max-Forwards", to: String(left))
+            return nil
         }
     }
 

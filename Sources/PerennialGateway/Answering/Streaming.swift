@@ -17,7 +17,11 @@ extension Responder {
                     body, length: body.length.map { .known($0) } ?? .unknown)
             }
             response = try await responses.client.send(
-                request.method, request.key, passedFields(of: request.fields, originFields: originFields), body: body)
+                request.method, request.key,
+                passedFields(
+                    of: request.fields, originFields: originFields,
+                    receivedVersion: request.isOldVersion ? "1.0" : "1.1"),
+                body: body)
         } catch {
             return await writer.finish(with: failure(error, status, request))
         }
@@ -105,7 +109,9 @@ private struct StreamedHead {
     func bytes(now: Timestamp, isChunked: Bool) -> ByteBuffer {
         var head = ByteBuffer()
         head.writeStatusLine(status)
-        head.writeFields(fieldsForClients(of: fields.removingHopByHop()))
+        // 204 has no body and no length of one (RFC 9110 §8.6); a client may look for it all the same.
+        let unfit = statusHasBody(status) || status == 304 ? [] : ["content-length"]
+        head.writeFields(fieldsForClients(of: fields.removingHopByHop()).removing(unfit))
         if !fields.contains("Date") { head.writeField("Date", HTTPDate.format(now)) }
         if !fields.contains("Age") { head.writeAge(.zero) }
         head.writeVia()

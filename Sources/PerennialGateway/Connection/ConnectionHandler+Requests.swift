@@ -13,7 +13,8 @@ extension ConnectionHandler {
         }
         let key: String
         do {
-            key = try service.keys.key(forTarget: head.uri)
+            let isAboutServer = head.method == .OPTIONS && head.uri == ClientRequest.serverItself
+            key = try isAboutServer ? head.uri : service.keys.key(forTarget: head.uri)
         } catch {
             return refuse(error.kind.rawValue, error.description, detail: "bad-address", isRead: isRead)
         }
@@ -34,10 +35,9 @@ extension ConnectionHandler {
 
     private func complaint(about head: HTTPRequestHead) -> (status: Int, text: String)? {
         if head.method == .CONNECT { return (501, "This gateway makes no tunnels.") }
-        if head.isOldVersion { return nil }
-        var hosts = 0
-        for (name, _) in head.headers where name.utf8.count == 4 && name.lowercased() == "host" { hosts += 1 }
-        return hosts == 1 ? nil : (400, "The request has \(hosts) Host fields; it must have one.")
+        var check = RequestCheck(isOldVersion: head.isOldVersion)
+        for (name, value) in head.headers { check.see(name: name, value: value) }
+        return check.complaint.map { ($0.status, $0.text) }
     }
 
     /// Hands the request to a task.
@@ -48,16 +48,15 @@ extension ConnectionHandler {
             isRead: head.method == .GET || head.method == .HEAD, isOldVersion: head.isOldVersion,
             keepsAlive: keepsAlive(head), requestHasEnded: hasEnded)
         var request = ClientRequest(
-            method: head.method, key: key, fields: fields, isOldVersion: exchange.isOldVersion)
+            method: head.methodAsSent, key: key, fields: fields, isOldVersion: exchange.isOldVersion)
         if !hasEnded {
-            let length = head.headers.first(name: "Content-Length").flatMap { Int64($0) }
-            let isChunked = head.headers.contains(name: "Transfer-Encoding")
             let (body, source) = RequestBody.make(
-                length: isChunked ? nil : length,
+                length: head.headers.first(name: "Content-Length").flatMap { bodyLength($0) },
                 demand: RequestBodyDemand(eventLoop: loop.eventLoop, connection: bound))
             request.body = body
             exchange.body = source
-            if head.headers["Expect"].contains(where: { $0.lowercased() == "100-continue" }) {
+            // Nothing else can be expected here, and HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
+            if head.headers.contains(name: "Expect") && !head.isOldVersion {
                 out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
                 writeOut()
             }
@@ -90,6 +89,9 @@ extension ConnectionHandler {
 }
 
 extension HTTPRequestHead {
+    /// The parser calls M-SEARCH by a name that is another method's to everybody else.
+    var methodAsSent: HTTPMethod { method == .MSEARCH ? .RAW(value: "M-SEARCH") : method }
+
     /// HTTP/1.0: needs no `Host`, knows no chunks.
     var isOldVersion: Bool { version == .http1_0 || version == .http0_9 }
 }

@@ -99,8 +99,18 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard let error = error as? RequestSyntaxError else { return abort() }
-        if exchange?.requestHasEnded == false { return abort() }
+        if exchange?.requestHasEnded == false { return breakOff(error) }
         enqueue(.malformed(error))
+    }
+
+    /// The body of the request that is being answered can't be read to its end: neither the origin nor the cache gets it as a whole,
+    /// and the client hears so unless it has been answered already.
+    private func breakOff(_ error: RequestSyntaxError) {
+        guard let broken = exchange, broken.framing == nil, !isClosing else { return abort() }
+        broken.body?.finish(RequestBroken())
+        broken.task?.cancel()
+        exchange = nil
+        refuse(error.status, error.reason, detail: "bad-request", isRead: broken.isRead)
     }
 
     /// Bytes have come from the client.

@@ -3,10 +3,20 @@
 internal import PerennialHTTP
 
 /// The fields of a request that passes through: all but those for one connection, `Host` (it is the origin's), and what
-/// says who the client is, which nobody vouches for here.
-func passedFields(of request: HeaderFields, originFields: HeaderFields) -> HeaderFields {
+/// says who the client is or what it really asks for, which nobody vouches for here (``PerennialHTTP/isClaim(_:)``).
+/// - Parameter receivedVersion: of the message this one stands for (RFC 9110 §7.6.3).
+func passedFields(
+    of request: HeaderFields, originFields: HeaderFields, receivedVersion: String = "1.1"
+) -> HeaderFields {
     // Whether the body follows at once is between the client and the gateway.
-    finished(request.removingHopByHop().removing(["host", "content-length", "expect"]), originFields)
+    let fields = request.removingHopByHop().removing(["host", "content-length", "expect"])
+    let claims = fields.map(\.name).filter { isClaim($0) || isDisguisedFraming($0) }
+    var kept = fields.removing(claims + ["via"] + originFields.map(\.name))
+    for field in originFields { kept.add(field.name, field.value) }
+    // What `Connection` names is left out, but a loop must not be hidden that way.
+    let before = request["Via"].map { "\($0), " } ?? ""
+    kept.add("Via", "\(before)\(receivedVersion) perennial")
+    return kept
 }
 
 /// The fields of a fetch whose response may be shown to others: as ``passedFields(of:originFields:)``, and without conditions and
@@ -23,16 +33,4 @@ func sharedFields(of request: HeaderFields, allowances: Allowances, originFields
     // Some origins turn away who does not say what they are.
     if !fields.contains("User-Agent") { fields.add("User-Agent", "perennial") }
     return passedFields(of: fields, originFields: originFields)
-}
-
-private func finished(_ fields: HeaderFields, _ originFields: HeaderFields) -> HeaderFields {
-    let claims = fields.map(\.name).filter { name in
-        let name = name.lowercased()
-        return name.hasPrefix("x-forwarded-") || ["forwarded", "x-real-ip", "via"].contains(name)
-    }
-    var kept = fields.removing(claims + originFields.map(\.name))
-    for field in originFields { kept.add(field.name, field.value) }
-    let before = fields["Via"].map { "\($0), " } ?? ""
-    kept.add("Via", "\(before)1.1 perennial")
-    return kept
 }

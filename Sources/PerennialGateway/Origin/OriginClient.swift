@@ -27,6 +27,7 @@ struct OriginClient: Sendable {
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 1024
         // A dead origin is an answer too: the old response is served, and the guard decides when to ask again.
         settings.connectionPool.retryConnectionEstablishment = false
+        settings.http1_1ConnectionDebugInitializer = { OriginAnswerGuard.add(to: $0) }
         client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: settings)
         self.timeout = timeout
     }
@@ -59,8 +60,10 @@ struct OriginClient: Sendable {
     private func execute(_ request: HTTPClientRequest) async throws -> Response {
         let deadline = request.body == nil ? NIODeadline.now() + timeout : .distantFuture
         let response = try await client.execute(request, deadline: deadline)
-        return Response(
-            status: Int(response.status.code), fields: HeaderFields(response.headers), body: OriginBody(response.body))
+        let (status, fields) = (Int(response.status.code), HeaderFields(response.headers))
+        let isOldVersion = response.version.major == 1 && response.version.minor == 0
+        if let problem = responseProblem(status: status, fields: fields, isOldVersion: isOldVersion) { throw problem }
+        return Response(status: status, fields: fields, body: OriginBody(response.body))
     }
 
     func shutdown() async {

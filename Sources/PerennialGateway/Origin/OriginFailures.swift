@@ -63,7 +63,7 @@ struct OriginBroken: OriginError, CustomStringConvertible {
                     .unsendable
                 default: .incomplete
                 }
-        case is HTTPParserError: kind = .incomplete
+        case is HTTPParserError, is ResponseProblem: kind = .incomplete
         case let error as IOError where error.errnoCode == ECONNRESET || error.errnoCode == EPIPE:
             kind = .incomplete
         case is ChannelError: kind = .incomplete

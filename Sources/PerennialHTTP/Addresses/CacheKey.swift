@@ -1,14 +1,14 @@
 extension OriginURL {
     /// The key of what a client asks for: its absolute address at this origin, in the normal form of RFC 3986 §6.2.2.
     ///
-    /// Order and repeats in the query stay; a fragment goes. The client's `Host` plays no part.
+    /// Order and repeats in the query stay. The client's `Host` plays no part.
     ///
     /// - Parameters:
     ///   - target: the request's target: a path with perhaps a query (origin-form, RFC 9112 §3.2.1) or an absolute
     ///     address at this origin (§3.2.2).
     ///   - limit: in bytes. Default: 8,192.
-    /// - Throws: ``AddressError`` when it is something else, too long, or has a space, a control or a non-ASCII
-    ///   character.
+    /// - Throws: ``AddressError`` when it is something else, too long, has a fragment (RFC 9112 §3.2 knows none), or has a space,
+    ///   a control or a non-ASCII character.
     public func key(forTarget target: String, limit: Int = 8192) throws(AddressError) -> String {
         guard target.utf8.count <= limit else {
             throw AddressError(.tooLong, "the address has \(target.utf8.count) bytes; at most \(limit) are accepted")
@@ -17,11 +17,14 @@ extension OriginURL {
             throw AddressError(
                 "address \(shown(target)) has a space, control or non-ASCII character; percent-encode it")
         }
+        guard !target.utf8.contains(UInt8(ascii: "#")) else {
+            throw AddressError("address \(shown(target)) has a fragment; leave out what follows the #")
+        }
         if target.utf8.first == UInt8(ascii: "/") {
             return description + (isNormal(target) ? target : normalPath(target[...]))
         }
         let (scheme, rest) = try splitScheme(target, what: "address \(shown(target))")
-        let end = rest.firstIndex { "/?#".contains($0) } ?? rest.endIndex
+        let end = rest.firstIndex { "/?".contains($0) } ?? rest.endIndex
         let other = try Authority(rest[..<end], scheme: scheme, what: "address \(shown(target))")
         guard scheme == self.scheme, other.host == host, other.port == port else {
             throw AddressError(.elsewhere, "\(shown(target)) is not at the origin \(self)")
@@ -31,14 +34,14 @@ extension OriginURL {
         return "\(scheme)://\(authority)\(path)"
     }
 
-    /// The key of what somebody typed: a full address at this origin, or a path alone.
+    /// The key of what somebody typed: a full address at this origin, or a path alone. A fragment is left out.
     /// - Throws: as ``key(forTarget:limit:)``.
     public func key(forInput text: String, limit: Int = 8192) throws(AddressError) -> String {
         let input = String(text.trimmed)
         guard input.hasPrefix("/") || input.contains("://") else {
             throw AddressError("\(shown(input)) is neither an address nor a path; write \(self)/… or /…")
         }
-        return try key(forTarget: input, limit: limit)
+        return try key(forTarget: String(input.prefix { $0 != "#" }), limit: limit)
     }
 
     /// The target to ask this origin for, given a key made by it: the path and query, base path included.
@@ -57,12 +60,12 @@ extension OriginURL {
     }
 }
 
-/// Whether a path surely is in normal form already, as nearly all are: it has nothing encoded, no fragment, and no
-/// segment that begins with a dot.
+/// Whether a path surely is in normal form already, as nearly all are: it has nothing encoded, and no segment that begins with
+/// a dot.
 private func isNormal(_ path: String) -> Bool {
     var before: UInt8 = 0
     for byte in path.utf8 {
-        if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
+        if byte == UInt8(ascii: "%") { return false }
         if byte == UInt8(ascii: ".") && before == UInt8(ascii: "/") { return false }
         before = byte
     }
@@ -71,10 +74,9 @@ private func isNormal(_ path: String) -> Bool {
 
 /// The path and query in normal form; an empty path is `/`.
 private func normalPath(_ target: Substring) -> String {
-    let address = target.prefix { $0 != "#" }
-    let mark = address.firstIndex(of: "?") ?? address.endIndex
-    let path = removingDotSegments(normalisingPercentEncoding(address[..<mark].utf8))
-    let query = normalisingPercentEncoding(address[mark...].utf8)
+    let mark = target.firstIndex(of: "?") ?? target.endIndex
+    let path = removingDotSegments(normalisingPercentEncoding(target[..<mark].utf8))
+    let query = normalisingPercentEncoding(target[mark...].utf8)
     return String(decoding: path + query, as: UTF8.self)
 }
 

@@ -3,10 +3,21 @@ extension HeaderFields {
     /// `Connection`, every field it names, and the well-known ones it may have forgotten (RFC 9110 §7.6.1).
     ///
     /// `Cache-Control`, its targeted forms and `Vary` stay even when `Connection` names them: they are meant for every
-    /// recipient, and a `no-store` must not be lost that way.
+    /// recipient, and a `no-store` must not be lost that way. So does `Content-Length`, without which the end of a message is another.
     public func removingHopByHop() -> HeaderFields {
         let named = values(of: "Connection").flatMap { listMembers($0) }.map(\.lowercasedASCII)
-        return removing(Set(named).subtracting(unhideableNames).union(hopByHopNames))
+        return removing(Set(named).subtracting(unhideableNames).subtracting(["content-length"]).union(hopByHopNames))
+    }
+
+    /// Whether `Connection` names a field that is not meant for one connection anyway. Whoever sends it makes the gateway leave out a
+    /// field which the origin might have answered by, so the answer is nobody else's.
+    public var connectionNamesOthers: Bool {
+        values(of: "Connection").contains { value in
+            listMembers(value).contains { option in
+                let option = option.lowercasedASCII
+                return option != "close" && !hopByHopNames.contains(option)
+            }
+        }
     }
 }
 

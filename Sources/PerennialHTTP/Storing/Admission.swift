@@ -16,6 +16,10 @@ public enum Admission: Hashable, Sendable {
         case precondition
         /// Another protocol is asked for.
         case upgrade
+        /// `Connection` names fields of the request that are then not sent on.
+        case connection
+        /// A field says that the method is really another.
+        case override = "method-override"
         case authorization
         case cookies
 
@@ -35,6 +39,7 @@ public func admission(of method: String, fields: HeaderFields, allowances: Allow
     for field in fields {
         if let reason = reasonToPass(field, allowances) { return .pass(reason) }
     }
+    if fields.connectionNamesOthers { return .pass(.connection) }
     return .cache
 }
 
@@ -45,6 +50,7 @@ private func reasonToPass(_ field: HeaderFields.Field, _ allowances: Allowances)
     if isNamed("Range") { return .range }
     if isNamed("If-Match") || isNamed("If-Unmodified-Since") { return .precondition }
     if isNamed("Upgrade") { return .upgrade }
+    if overridesMethod(field.name) { return .override }
     if isNamed("Authorization") || isNamed("X-Api-Key") || isNamed("X-Auth-Token") {
         return allowances.contains(.authorization) ? nil : .authorization
     }

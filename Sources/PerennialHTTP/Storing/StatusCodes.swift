@@ -24,3 +24,9 @@ func isUnderstood(_ status: Int) -> Bool {
 func isRefusal(_ status: Int) -> Bool {
     status == 401 || status == 403 || status == 407
 }
+
+/// Whether the status says that the request itself was wrong or too large, which is about its fields, not about the address: such an
+/// answer kept for others would let anyone with a header too many shut an address for all.
+func isAboutTheMessage(_ status: Int) -> Bool {
+    status == 400 || status == 413 || status == 417 || status == 431
+}

@@ -19,6 +19,8 @@ public enum Storability: Hashable, Sendable {
         case failure
         /// 401, 403 or 407: about the asker, not about the resource.
         case refused
+        /// 400, 413, 417 or 431: about the request as it was sent, not about the resource.
+        case badRequest = "bad-request"
         case noStore = "no-store"
         /// The request is marked `no-store`.
         case requestNoStore = "request-no-store"
@@ -68,6 +70,7 @@ private func refusalByStatus(_ response: OriginResponse, method: String) -> Stor
     case 206: .partial
     case let status where isFailure(status): .failure
     case let status where isRefusal(status): .refused
+    case let status where isAboutTheMessage(status): .badRequest
     default: nil
     }
 }
