@@ -185,12 +185,22 @@ let package = Package(
         .testTarget(
             name: "PerennialMongoDBTests", dependencies: ["PerennialMongoDB", "PerennialTesting", "TestServers"],
             swiftSettings: settings),
+        .target(
+            name: "Fuzzing",
+            dependencies: [
+                "Perennial", "PerennialHTTP",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            path: "Tests/Fuzzing", swiftSettings: settings),
+        .executableTarget(name: "fuzz", dependencies: ["Fuzzing"], path: "Tests/Fuzz", swiftSettings: settings),
         .testTarget(
             name: "PerennialHTTPTests", dependencies: ["PerennialHTTP", "PerennialTesting"], swiftSettings: settings),
         .testTarget(
             name: "PerennialGatewayTests",
             dependencies: [
-                "PerennialGateway", "PerennialTesting",
+                "Fuzzing", "PerennialGateway", "PerennialTesting",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
