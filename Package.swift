@@ -188,7 +188,7 @@ let package = Package(
         .target(
             name: "Fuzzing",
             dependencies: [
-                "Perennial", "PerennialHTTP",
+                "Perennial", "PerennialGateway", "PerennialHTTP",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),

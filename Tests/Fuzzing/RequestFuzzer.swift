@@ -1,6 +1,7 @@
 internal import NIOCore
 internal import NIOEmbedded
 internal import NIOHTTP1
+internal import PerennialGateway
 internal import PerennialHTTP
 
 /// Gives connections' bytes to the parser and the checks that the gateway has, and compares what they take with what a strict reader
@@ -46,7 +47,7 @@ public struct RequestFuzzer {
         defer { _ = try? channel.finish(acceptAlreadyClosed: true) }
         do {
             let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder()))
+            try pipeline.addHandler(RequestDecoder(limits: HeadLimits(size: 64 << 10, fields: 128)))
             try pipeline.addHandler(taker)
             for piece in pieces { try channel.writeInbound(ByteBuffer(bytes: piece)) }
         } catch {
@@ -87,10 +88,10 @@ private final class Taker: ChannelInboundHandler {
     }
 
     private func take(_ head: HTTPRequestHead) {
-        var check = RequestCheck(isOldVersion: head.version == .http1_0)
-        for (name, value) in head.headers { check.see(name: name, value: value) }
+        let complaint = complaint(
+            aboutFields: head.headers.lazy.map { ($0.name, $0.value) }, isOldVersion: head.version == .http1_0)
         let isAboutServer = head.method == .OPTIONS && head.uri == "*"
-        guard head.method != .CONNECT, check.complaint == nil,
+        guard head.method != .CONNECT, complaint == nil,
             isAboutServer || (try? origin.key(forTarget: head.uri)) != nil
         else {
             isClosing = true
@@ -101,6 +102,6 @@ private final class Taker: ChannelInboundHandler {
             method: head.method == .MSEARCH ? "M-SEARCH" : head.method.rawValue, target: head.uri,
             fields: head.headers.map { [$0.name, trimmed($0.value)] },
             body: [],
-            endsConnection: !head.isKeepAlive || head.headers.contains(name: "Upgrade"))
+            endsConnection: !head.isKeepAlive)
     }
 }

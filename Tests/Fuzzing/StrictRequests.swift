@@ -1,8 +1,7 @@
 /// A reader of requests that takes RFC 9112 at its word, and nothing else: what the gateway takes for a request must be the same
 /// request here. It shares no code with the gateway.
 ///
-/// Only these liberties of the gateway's parser are allowed, each of which leaves one meaning: empty lines, whole or not, before a
-/// request (§2.2), more than one space in the request line (§3), and `RTSP/1.0` for `HTTP/1.0`.
+/// Only this liberty is allowed, which leaves one meaning: empty lines before a request (§2.2).
 struct StrictRequests {
     struct Request: Equatable {
         var method: String
@@ -20,18 +19,21 @@ struct StrictRequests {
 
     /// The next request; `nil`: there is none, or not a whole and right one.
     mutating func next() -> Request? {
-        rest = rest.drop { $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\n") }
-        guard let words = line()?.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: true),
-            words.count == 3,
+        while takeLineEnd() {}
+        guard let words = line()?.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false),
+            words.count == 3, !words[0].isEmpty, !words[1].isEmpty,
             words[0].allSatisfy(isToken), words[1].allSatisfy({ 0x21...0x7E ~= $0 })
         else { return nil }
         let version = text(words[2])
-        guard ["HTTP/1.1", "HTTP/1.0", "RTSP/1.0"].contains(version), let fields = self.fields() else { return nil }
+        guard version.utf8.count == 8, version.hasPrefix("HTTP/1."), version.last?.isASCII == true,
+            version.last?.isNumber == true,
+            let fields = self.fields()
+        else { return nil }
         func values(_ name: String) -> [String] { fields.filter { $0[0].lowercased() == name }.map { $0[1] } }
         let (lengths, codings) = (values("content-length"), values("transfer-encoding"))
         var body: [UInt8] = []
         if let coding = codings.first {
-            guard codings.count == 1, lengths.isEmpty, coding.lowercased() == "chunked", version == "HTTP/1.1",
+            guard codings.count == 1, lengths.isEmpty, coding.lowercased() == "chunked", version != "HTTP/1.0",
                 let chunks = self.chunks()
             else { return nil }
             body = chunks
@@ -42,12 +44,12 @@ struct StrictRequests {
             body = Array(take(count))
         }
         let hosts = values("host").count
-        guard hosts == 1 || hosts == 0 && version != "HTTP/1.1" else { return nil }
+        guard hosts == 1 || hosts == 0 && version == "HTTP/1.0" else { return nil }
         let options = values("connection").flatMap { $0.lowercased().split(separator: ",") }.map(trimmed)
-        let isKept = version == "HTTP/1.1" ? !options.contains("close") : options.contains("keep-alive")
+        let isKept = version != "HTTP/1.0" ? !options.contains("close") : options.contains("keep-alive")
         return Request(
             method: text(words[0]), target: text(words[1]), fields: fields, body: body,
-            endsConnection: !isKept || !values("upgrade").isEmpty || text(words[0]) == "CONNECT")
+            endsConnection: !isKept || text(words[0]) == "CONNECT")
     }
 
     /// Up to CR LF, which is left out.
@@ -79,7 +81,7 @@ struct StrictRequests {
         while let line = line() {
             let digits = line.prefix { $0 != UInt8(ascii: ";") }
             guard !digits.isEmpty, digits.allSatisfy({ UnicodeScalar($0).properties.isASCIIHexDigit }),
-                line.dropFirst(digits.count).allSatisfy({ $0 == 9 || 0x20...0x7E ~= $0 }),
+                line.dropFirst(digits.count).allSatisfy({ $0 == 9 || $0 >= 0x20 && $0 != 0x7F }),
                 let size = Int(text(digits), radix: 16)
             else { return nil }
             if size == 0 {

@@ -23,42 +23,16 @@ struct RequestCheckTests {
         Case(["Host": "a@b"], 400),
         Case(["Host": "a b"], 400), Case(["Host": "a, b"], 400), Case(["Host": "a?b"], 400), Case(["Host": "a#b"], 400),
         Case(["Host": "ü"], 400), Case(["Host": "a\\b"], 400), Case(["Host": "a:80"], nil),
-        // Content-Length.
-        Case(["Host": "a", "Content-Length": "5"], nil), Case(["Host": "a", "Content-Length": " 005\t"], nil),
-        Case(["Host": "a", "Content-Length": "9223372036854775807"], nil),
-        Case(["Host": "a", "Content-Length": "9223372036854775808"], 400),
-        Case(["Host": "a", "Content-Length": "99999999999999999999999"], 400),
-        Case(["Host": "a", "Content-Length": "5, 5"], 400), Case(["Host": "a", "Content-Length": "+5"], 400),
-        Case(["Host": "a", "Content-Length": "-5"], 400), Case(["Host": "a", "Content-Length": "0x5"], 400),
-        Case(["Host": "a", "Content-Length": "5 5"], 400), Case(["Host": "a", "Content-Length": ""], 400),
-        Case(["Host": "a", "Content-Length": "٥"], 400), Case(["Host": "a", "Content-Length": "5.0"], 400),
-        Case(["Host": "a", "Content-Length": "5", "content-length": "5"], 400),
-        // Transfer-Encoding.
-        Case(["Host": "a", "Transfer-Encoding": "chunked"], nil),
-        Case(["Host": "a", "Transfer-Encoding": " ChUnKeD "], nil),
-        Case(["Host": "a", "Transfer-Encoding": "chunked", "Content-Length": "5"], 400),
-        Case(["Host": "a", "Content-Length": "5", "Transfer-Encoding": "chunked"], 400),
-        Case(["Host": "a", "Transfer-Encoding": "chunked, chunked"], 400),
-        Case(["Host": "a", "Transfer-Encoding": "chunked", "Transfer-Encoding": "chunked"], 400),
-        Case(["Host": "a", "Transfer-Encoding": "gzip, chunked"], 501),
-        Case(["Host": "a", "Transfer-Encoding": "chunked, identity"], 400),
-        Case(["Host": "a", "Transfer-Encoding": "chunked, gzip, chunked"], 400),
-        Case(["Host": "a", "Transfer-Encoding": "identity"], 400), Case(["Host": "a", "Transfer-Encoding": ""], 400),
-        Case(["Host": "a", "Transfer-Encoding": ",chunked"], 400),
-        Case(["Host": "a", "Transfer-Encoding": "xchunked"], 400),
-        Case(["Host": "a", "Transfer-Encoding": "chunked;q=1"], 400),
-        Case(["Host": "a", "Transfer-Encoding": "\u{B}chunked"], 400),
-        Case(["Transfer-Encoding": "chunked"], 400, isOldVersion: true),
         // Expect.
         Case(["Host": "a", "Expect": "100-continue"], nil), Case(["Host": "a", "Expect": "100-Continue"], nil),
         Case(["Host": "a", "Expect": "tea"], 417), Case(["Host": "a", "Expect": "100-continue, tea"], 417),
         Case(["Expect": "tea"], nil, isOldVersion: true),
     ])
-    func `A request has one end, one host and no wish that can't be met`(tested: Case) {
-        var check = RequestCheck(isOldVersion: tested.isOldVersion)
-        for field in tested.fields { check.see(name: field.name, value: field.value) }
-        #expect(check.complaint?.status == tested.status)
-        #expect(check.complaint.map { $0.text.hasSuffix(".") } ?? true)
+    func `A request has one host and no wish that can't be met`(tested: Case) {
+        let complaint = complaint(
+            aboutFields: tested.fields.map { ($0.name, $0.value) }, isOldVersion: tested.isOldVersion)
+        #expect(complaint?.status == tested.status)
+        #expect(complaint.map { $0.text.hasSuffix(".") } ?? true)
     }
 }
 

@@ -35,9 +35,10 @@ extension ConnectionHandler {
 
     private func complaint(about head: HTTPRequestHead) -> (status: Int, text: String)? {
         if head.method == .CONNECT { return (501, "This gateway makes no tunnels.") }
-        var check = RequestCheck(isOldVersion: head.isOldVersion)
-        for (name, value) in head.headers { check.see(name: name, value: value) }
-        return check.complaint.map { ($0.status, $0.text) }
+        return PerennialHTTP.complaint(
+            aboutFields: head.headers.lazy.map { ($0.name, $0.value) }, isOldVersion: head.isOldVersion
+        )
+        .map { ($0.status, $0.text) }
     }
 
     /// Hands the request to a task.
@@ -89,7 +90,7 @@ extension ConnectionHandler {
 }
 
 extension HTTPRequestHead {
-    /// The parser calls M-SEARCH by a name that is another method's to everybody else.
+    /// `HTTPMethod` calls M-SEARCH by a name that is another method's to everybody else.
     var methodAsSent: HTTPMethod { method == .MSEARCH ? .RAW(value: "M-SEARCH") : method }
 
     /// HTTP/1.0: needs no `Host`, knows no chunks.

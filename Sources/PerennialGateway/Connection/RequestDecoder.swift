@@ -1,14 +1,14 @@
-internal import NIOCore
-internal import NIOHTTP1
-internal import PerennialHTTP
+package import NIOCore
+package import NIOHTTP1
+package import PerennialHTTP
 
 /// Makes requests of the bytes that a client sends (RFC 9112), for the ``ConnectionHandler`` behind it.
 ///
 /// A request with nothing remarkable in it is offered to the connection as it lies in the buffer: what the memory tier has is
 /// answered without a copy of its head. After the first bytes that are no request nothing is read any more.
-final class RequestDecoder: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = HTTPServerRequestPart
+package final class RequestDecoder: ChannelInboundHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias InboundOut = HTTPServerRequestPart
 
     private enum State {
         case head
@@ -23,23 +23,28 @@ final class RequestDecoder: ChannelInboundHandler {
     }
 
     private let limits: HeadLimits
-    private let connection: ConnectionHandler
+    private let connection: ConnectionHandler?
     private var state = State.head
     /// What has come and is not decoded.
     private var buffer = ByteBuffer()
     /// How much of the buffer was looked at in vain.
     private var lookedAt = 0
 
-    init(limits: HeadLimits, connection: ConnectionHandler) {
+    init(limits: HeadLimits, connection: ConnectionHandler?) {
         self.limits = limits
         self.connection = connection
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    /// Offers nothing to anybody first.
+    package convenience init(limits: HeadLimits) {
+        self.init(limits: limits, connection: nil)
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
         if case .ended = state { return }
         if buffer.readableBytes == 0 { buffer = bytes } else { buffer.writeBuffer(&bytes) }
-        connection.beginRead()
+        connection?.beginRead()
         do {
             while try decode(context) {}
             buffer.discardReadBytes()
@@ -49,7 +54,7 @@ final class RequestDecoder: ChannelInboundHandler {
         }
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) {
         end()
         context.fireChannelInactive()
     }
@@ -102,7 +107,7 @@ final class RequestDecoder: ChannelInboundHandler {
             return false
         }
         lookedAt = 0
-        if head.isPlain && connection.answerAtOnce(head, buffer) {
+        if head.isPlain, connection?.answerAtOnce(head, buffer) == true {
             buffer.moveReaderIndex(forwardBy: head.end)
             return true
         }
@@ -129,6 +134,8 @@ final class RequestDecoder: ChannelInboundHandler {
         _ context: ChannelHandlerContext, count: Int, size: Int
     ) throws(RequestSyntaxError) -> Bool {
         switch try buffer.fieldLine(at: 0, limit: limits.size) {
+        case .line(let line) where buffer.isMisplacedTrailer(line):
+            throw RequestSyntaxError(400, "A field behind the request's body belongs before it.")
         case .more where buffer.readableBytes < limits.size: return false
         case .line(let line) where count < limits.fields && size + line.end <= limits.size:
             // Dropped: nobody behind the gateway has said what it would do with them (RFC 9110 §6.5.1).
@@ -167,6 +174,8 @@ extension ByteBuffer {
     }
 
     fileprivate func chunkSize() throws(RequestSyntaxError) -> ChunkSize? { try ChunkSize.scan(readableBytesUInt8Span) }
+
+    fileprivate func isMisplacedTrailer(_ line: FieldLine) -> Bool { line.isMisplacedTrailer(readableBytesUInt8Span) }
 
     fileprivate var emptyLines: Int { RequestHead.emptyLines(readableBytesUInt8Span) }
 

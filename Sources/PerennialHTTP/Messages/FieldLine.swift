@@ -54,6 +54,15 @@ package struct FieldLine: Hashable, Sendable {
     }
 }
 
+extension FieldLine {
+    /// Whether this may not stand behind a body, since it says where the message ends or whose it is (RFC 9110 §6.5.1).
+    package func isMisplacedTrailer(_ bytes: Span<UInt8>) -> Bool {
+        let names: [StaticString] = ["content-length", "transfer-encoding", "host", "trailer", "connection"]
+        for name in names where bytes.holds(name, at: self.name, ignoringCase: true) { return true }
+        return false
+    }
+}
+
 /// `chunk-size [ chunk-ext ] CRLF` (RFC 9112 §7.1).
 package struct ChunkSize: Hashable, Sendable {
     /// In bytes; 0: the last chunk.
@@ -73,9 +82,7 @@ package struct ChunkSize: Hashable, Sendable {
             index += 1
         }
         if index < end, index == 0 { throw .bad("A chunk of the request's body does not begin with its size.") }
-        if index < end, bytes[index] == UInt8(ascii: ";") {
-            while index < end, bytes[index].isFieldByte { index += 1 }
-        }
+        index = try skipExtensions(bytes, from: index, to: end)
         if index < end, bytes[index] != cr { throw .bad("The size of a chunk of the request's body is not a number.") }
         guard index + 1 < end else {
             if bytes.count >= 1024 { throw .bad("A chunk of the request's body has extensions that are too long.") }
@@ -83,6 +90,40 @@ package struct ChunkSize: Hashable, Sendable {
         }
         guard bytes[index + 1] == lf else { throw .bad("The size of a chunk of the request's body is not a number.") }
         return ChunkSize(size: size, length: index + 2)
+    }
+
+    /// `*( ";" chunk-ext-name [ "=" chunk-ext-val ] )` (RFC 9112 §7.1.1), without the white space that nobody should send.
+    private static func skipExtensions(
+        _ bytes: Span<UInt8>, from start: Int, to end: Int
+    ) throws(RequestSyntaxError) -> Int {
+        var index = start
+        func skipToken() throws(RequestSyntaxError) {
+            let start = index
+            while index < end, bytes[index].isTokenByte { index += 1 }
+            if index < end, index == start {
+                throw .bad("An extension of a chunk of the request's body is not a name and a value.")
+            }
+        }
+        while index < end, bytes[index] == UInt8(ascii: ";") {
+            index += 1
+            try skipToken()
+            guard index < end, bytes[index] == UInt8(ascii: "=") else { continue }
+            index += 1
+            guard index < end, bytes[index] == UInt8(ascii: "\"") else {
+                try skipToken()
+                continue
+            }
+            index += 1
+            while index < end, bytes[index] != UInt8(ascii: "\"") {
+                if bytes[index] == UInt8(ascii: "\\"), index + 1 < end { index += 1 }
+                guard bytes[index].isFieldByte else {
+                    throw .bad("An extension of a chunk of the request's body does not end.")
+                }
+                index += 1
+            }
+            if index < end { index += 1 }
+        }
+        return index
     }
 }
 
@@ -100,9 +141,17 @@ extension UInt8 {
 
     /// What field values are made of: visible characters, spaces, tabs, and bytes above ASCII (RFC 9110 §5.5).
     var isFieldByte: Bool { self >= 0x20 && self != 0x7F || self == 0x09 }
+
+    /// What a host and a port are made of, and nothing else (RFC 9110 §7.2; RFC 3986 §3.2.2).
+    var isHostByte: Bool {
+        isLetter || isDigit || self == UInt8(ascii: ".") || self == UInt8(ascii: "-") || self == UInt8(ascii: ":")
+            || "_~[]%!$&'()*+,;=".utf8.contains(self)
+    }
 }
 
 extension Span<UInt8> {
+    func text(_ range: Range<Int>) -> String { String(decoding: range.map { self[$0] }, as: UTF8.self) }
+
     /// Whether these bytes are there.
     /// - Parameter text: in lower case when case is ignored.
     func holds(_ text: StaticString, at range: Range<Int>, ignoringCase: Bool = false) -> Bool {

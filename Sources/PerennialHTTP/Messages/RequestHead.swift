@@ -151,13 +151,17 @@ extension RequestHead {
         var isRemarkable = false
         var length: Int64?
         var codings = 0
-        var isChunked = false
+        var coding: Coding?
 
         mutating func note(_ line: FieldLine, _ bytes: Span<UInt8>) throws(RequestSyntaxError) {
             // Hardly any other field of a usual request has one of these lengths.
             switch line.name.count {
-            case 4: if bytes.holds("host", at: line.name, ignoringCase: true) { hosts += 1 }
-            case 5, 6, 7, 8, 13, 19: isRemarkable = isRemarkable || isOneOf(Self.remarkable, line, bytes)
+            case 4:
+                if bytes.holds("host", at: line.name, ignoringCase: true) {
+                    hosts += 1
+                    for index in line.value where !bytes[index].isHostByte { isRemarkable = true }
+                }
+            case 5, 6, 7, 8, 9, 12, 13, 19, 22: isRemarkable = isRemarkable || isOneOf(Self.remarkable, line, bytes)
             case 10:
                 if bytes.holds("connection", at: line.name, ignoringCase: true),
                     !bytes.holds("keep-alive", at: line.value, ignoringCase: true)
@@ -171,9 +175,11 @@ extension RequestHead {
             case 17:
                 if bytes.holds("transfer-encoding", at: line.name, ignoringCase: true) {
                     codings += 1
-                    isChunked = bytes.holds("chunked", at: line.value, ignoringCase: true)
+                    let isChunked = bytes.holds("chunked", at: line.value, ignoringCase: true)
+                    coding = isChunked ? .chunked : Coding(of: bytes.text(line.value))
                 } else {
-                    isRemarkable = isRemarkable || bytes.holds("if-modified-since", at: line.name, ignoringCase: true)
+                    isRemarkable =
+                        isRemarkable || isOneOf(["if-modified-since", "x-method-override"], line, bytes)
                 }
             default: break
             }
@@ -181,7 +187,8 @@ extension RequestHead {
 
         private static let remarkable: [StaticString] = [
             "range", "cookie", "expect", "pragma", "upgrade", "if-match", "if-range", "authorization", "cache-control",
-            "if-none-match", "if-unmodified-since",
+            "if-none-match", "if-unmodified-since", "x-api-key", "x-auth-token", "x-http-method",
+            "x-http-method-override",
         ]
 
         private func isOneOf(_ names: [StaticString], _ line: FieldLine, _ bytes: Span<UInt8>) -> Bool {
@@ -203,13 +210,34 @@ extension RequestHead {
 
         /// Where a body's end could be seen in two places there is no telling who sees it where (RFC 9112 §6.1, §11.2).
         func framing(isOldVersion: Bool) throws(RequestSyntaxError) -> Framing {
-            guard codings > 0 else { return length.map { $0 == 0 ? .none : .length($0) } ?? .none }
-            guard length == nil else { throw .bad("The request has both Content-Length and Transfer-Encoding.") }
-            guard !isOldVersion else { throw .bad("The request has Transfer-Encoding, which HTTP/1.0 does not know.") }
-            guard codings == 1, isChunked else {
-                throw RequestSyntaxError(501, "The only Transfer-Encoding that this gateway takes is “chunked”, once.")
+            guard let coding else { return length.map { $0 == 0 ? .none : .length($0) } ?? .none }
+            guard length == nil else {
+                throw .bad("The request has both Content-Length and Transfer-Encoding; send one of them.")
+            }
+            guard !isOldVersion else { throw .bad("HTTP/1.0 has no Transfer-Encoding; send Content-Length.") }
+            guard codings == 1, coding != .endless else {
+                throw .bad("The request's Transfer-Encoding is not “chunked”, and once.")
+            }
+            guard coding == .chunked else {
+                throw RequestSyntaxError(
+                    501, "This gateway knows no transfer coding but “chunked”; use Content-Encoding.")
             }
             return .chunked
+        }
+    }
+
+    private enum Coding {
+        case chunked
+        /// There is another one before it.
+        case unknown
+        /// Does not end in "chunked": nobody knows where the body ends (RFC 9112 §6.3).
+        case endless
+
+        init(of value: String) {
+            let members = listMembers(value)
+            let chunked = members.count { $0.equalsIgnoringCase("chunked") }
+            let endsInChunked = members.last?.equalsIgnoringCase("chunked") == true
+            self = endsInChunked && chunked == 1 && members.count > 1 ? .unknown : .endless
         }
     }
 }
