@@ -65,6 +65,7 @@ struct Responder: Sendable {
     /// Follows the address's stored responses to the one that was made for this request, asking the origin on the way.
     private func answerFromCache(_ request: ClientRequest, _ writer: ResponseWriter) async {
         var key = request.key
+        if let variant = variantBesideStored(request) { key = variant }
         // More steps than two mean that the origin names other fields in `Vary` each time.
         for _ in 0..<4 {
             let status = CacheStatus(forward: key == request.key ? .uriMiss : .varyMiss)

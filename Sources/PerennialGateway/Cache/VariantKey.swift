@@ -1,3 +1,4 @@
+internal import Perennial
 internal import PerennialHTTP
 
 // Responses that vary. The first response of an address is stored at the address itself, the primary key. A request which that
@@ -10,6 +11,17 @@ func variantKey(primary: String, varyNames names: [String], request: HeaderField
     let vary = Vary(names: names)
     guard vary.credentials(in: request).isEmpty else { return nil }
     return "\(primary) \(vary.variantKey(for: request))"
+}
+
+extension Responder {
+    /// The key of the variant that a request is about, when the response at its address was made for other requests.
+    ///
+    /// That response's state doesn't matter: the variant may be fresh when it has expired. If it made the request ask for the
+    /// address again, an older response could later come back from the variant's key.
+    func variantBesideStored(_ request: ClientRequest) -> String? {
+        guard let stored = cache.peek(request.key)?.value, !stored.isSelected(by: request.fields) else { return nil }
+        return variantKey(primary: request.key, varyNames: stored.vary, request: request.fields)
+    }
 }
 
 /// The address a key is for.
