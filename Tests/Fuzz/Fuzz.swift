@@ -23,7 +23,10 @@ internal import Fuzzing
             for number in 1...max(1, count) {
                 try requests.tryOne()
                 try fields.tryOne()
-                if number % 1_000_000 == 0 { print("\(number) of each, \(requests.taken) requests taken") }
+                if number % 100_000 == 0 {
+                    print("\(number) of each, \(requests.taken) requests taken")
+                    fflush(nil)
+                }
             }
             print(
                 "seed \(seed): \(count) connections (\(requests.taken) requests taken) and \(count) fields: nothing found"

@@ -1,4 +1,7 @@
 import Fuzzing
+import Perennial
+import PerennialHTTP
+import PerennialTesting
 import Testing
 
 /// A short run of what `fuzz` does for long.
@@ -12,5 +15,32 @@ import Testing
     @Test(arguments: [1, 2, 3] as [UInt64]) func `what is read and written stays the same`(seed: UInt64) throws {
         var fuzzer = FieldFuzzer(seed: seed)
         for _ in 0..<5_000 { try fuzzer.tryOne() }
+    }
+
+    @Test(arguments: [1, 2] as [UInt64])
+    func `whatever an origin answers, its readers get one answer with one end, or a broken connection`(seed: UInt64)
+        async throws
+    {
+        var grammar = AnswerGrammar(seed: seed)
+        let answers = (0..<300).map { _ in grammar.answer() }
+        try await withRig(origin: { .bytes(answers[Int($0.target.dropFirst()) ?? 0], closes: true) }) { rig in
+            for (number, answer) in answers.enumerated() {
+                let client = try await rig.client()
+                let method = number % 3 == 0 ? "POST" : "GET"
+                try await client.send("\(method) /\(number) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                let text = String(decoding: await client.rest(), as: UTF8.self)
+                await client.close()
+                let input = Comment(rawValue: String(decoding: answer, as: UTF8.self).debugDescription)
+                if !text.isEmpty {
+                    let head = text.split(separator: "\r\n\r\n", maxSplits: 1)[0]
+                    let lines = head.split(separator: "\r\n").map { $0.lowercased() }
+                    let ends = lines.count { $0.hasPrefix("content-length:") || $0.hasPrefix("transfer-encoding:") }
+                    #expect(text.hasPrefix("HTTP/1.1 ") && ends <= 1, input)
+                    #expect(!text.hasPrefix("HTTP/1.1 1"), input)
+                }
+                // An origin that fails often is left alone for a while.
+                rig.clock.advance(by: .seconds(120))
+            }
+        }
     }
 }
