@@ -31,6 +31,9 @@ extension Cache {
                 switch landing {
                 case .turnedBack: values[key] = try await lookup(key).value
                 case .notStored(.some) where !isNew: values[key] = try await lookup(key).value
+                // Enough for the reader who began it.
+                case .entry(_, let source, .expired, nil) where !isNew && source != .origin:
+                    values[key] = try await lookup(key).value
                 default: values[key] = try answer(for: key, landing, isCollapsed: !isNew).value
                 }
             } catch {
@@ -45,7 +48,7 @@ extension Cache {
     /// Flies several flights with one look in the store and one question to the origin.
     private func flyTogether(_ all: [(Key, Flight<Value>)]) async {
         guard let batch else {
-            for (key, flight) in all { Task { await fly(flight, key, .read(fetch)) } }
+            for (key, flight) in all { Task { await fly(flight, key, .read(fetch, accepting: nil)) } }
             return
         }
         let now = time.now
@@ -70,7 +73,7 @@ extension Cache {
         for (index, (key, flight)) in unanswered.enumerated() {
             switch outcomes?[index] {
             case .held?:
-                Task { await fly(flight, key, .read(fetch)) }
+                Task { await fly(flight, key, .read(fetch, accepting: nil)) }
             case .granted(let record)?:
                 let known = take(record, key, flight)
                 if let found = landing(from: known, at: now) {

@@ -13,8 +13,7 @@ extension Cache {
         case .expired where entry.isFailing(at: now) && entry.freshness.isUsableOnError(at: now):
             count { $0.staleOnError += 1 }
             observer?(.hit(key: key.description, .expired))
-            let note = Answer<Value>.Note.originFailed(OriginUnavailable(until: now, why: "it failed a moment ago"))
-            return Answer(entry, state: .expired, source: .memory, note: note, at: now)
+            return Answer(entry, state: .expired, source: .memory, note: .failedBefore(until: now), at: now)
         default:
             return nil
         }
@@ -23,14 +22,33 @@ extension Cache {
     /// The rest of ``lookup(_:)``: joins the key's flight or begins it.
     @usableFromInline
     func lookupBeyondMemory(_ key: Key, fetch: Fetch<Key, Value>?) async throws -> Answer<Value> {
+        try await lookupBeyondMemory(key, fetch: fetch, accepting: nil)
+    }
+
+    /// - Parameter accepts: `nil`: the limits decide what the reader takes.
+    func lookupBeyondMemory(
+        _ key: Key, fetch: Fetch<Key, Value>?, accepting accepts: Acceptance<Value>?
+    ) async throws -> Answer<Value> {
         while true {
             let (flight, isNew) = flights.join(key)
             if isNew {
-                Task { await fly(flight, key, .read(fetch ?? self.fetch)) }
+                Task { await fly(flight, key, .read(fetch ?? self.fetch, accepting: accepts)) }
             }
-            switch try await flight.wait(at: time.now) {
+            // What others get who need not wait for the end is not for a reader who does not accept it.
+            switch accepts == nil ? try await flight.wait(at: time.now) : try await flight.landing() {
             // Not meant for those who joined: they begin a flight of their own.
             case .turnedBack: continue
+            case .entry(let entry, let source, let found, nil)
+            where !isNew && source != .origin && !takes(entry, source, found, nil, accepts):
+                continue
+            case .entry(let entry, let source, let found, let note?) where !takes(entry, source, found, note, accepts):
+                if case .originFailed(let error) = note {
+                    return try answer(for: key, .failed(error), isCollapsed: !isNew)
+                }
+                continue
+            case .failed(let error):
+                let left = accepts.flatMap { leftover(key, error, $0) }
+                return try answer(for: key, left ?? .failed(error), isCollapsed: !isNew)
             case .notStored(.some) where !isNew:
                 let own = Flight<Value>()
                 Task { await flyAlone(own, key, fetch ?? self.fetch) }
@@ -47,13 +65,14 @@ extension Cache {
         let now = time.now
         switch landing {
         case .entry(let entry, let source, let found, let note):
+            let isStale = found == .stale && source != .origin && note == nil
             count { statistics in
                 if source == .store { statistics.storeHits += 1 }
-                if found == .stale { statistics.staleHits += 1 }
+                if isStale { statistics.staleHits += 1 }
                 if note != nil { statistics.staleOnError += 1 }
                 if isCollapsed { statistics.collapsed += 1 }
             }
-            if found == .stale { refreshBehind(key, entry, now) }
+            if isStale { refreshBehind(key, entry, now) }
             if let observer {
                 let text = key.description
                 observer(source == .origin ? .miss(key: text, found) : .hit(key: text, found))

@@ -1,7 +1,7 @@
 /// Why a flight takes off.
 enum FlightPurpose<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    /// A reader waits.
-    case read(Fetch<Key, Value>)
+    /// A reader waits. With `accepting` it decides about what is there, without it the limits do.
+    case read(Fetch<Key, Value>, accepting: Acceptance<Value>?)
     /// A worker does a job.
     case refresh(Delivery)
 }
@@ -20,7 +20,7 @@ extension Cache {
     /// Asks for one reader alone, past the table of flights and the store: what came to the others may not be shared.
     func flyAlone(_ flight: Flight<Value>, _ key: Key, _ fetch: @escaping Fetch<Key, Value>) async {
         let ticket = Ticket(token: "", known: nil, fence: nil)
-        flight.land(await ask(key, entryKey(key), flight, .read(fetch), ticket))
+        flight.land(await ask(key, entryKey(key), flight, .read(fetch, accepting: nil), ticket))
     }
 
     private func landing(
@@ -29,11 +29,11 @@ extension Cache {
         let entryKey = entryKey(key)
         var known = memory.peek(key)
         // A reader may find in the store what it needs, without a write.
-        if case .read = purpose {
+        if case .read(_, let accepts) = purpose {
             if let record = await storeReads.attempt({ try await backend.store.read([entryKey])[0] }) {
                 known = take(record, key, flight)
             }
-            if let found = landing(from: known, at: time.now) { return found }
+            if let found = landing(from: known, at: time.now, accepts) { return found }
         }
         switch await lease(key, entryKey, known, flight, purpose) {
         case .landed(let landing): return landing
@@ -55,10 +55,13 @@ extension Cache {
     }
 
     /// A landing on what is there, if readers may be served with it.
-    func landing(from entry: Entry<Value>?, at now: Timestamp) -> Flight<Value>.Landing? {
+    /// - Parameter accepts: decides; `nil`: the limits do.
+    func landing(
+        from entry: Entry<Value>?, at now: Timestamp, _ accepts: Acceptance<Value>? = nil
+    ) -> Flight<Value>.Landing? {
         guard let entry else { return nil }
         let state = entry.freshness.state(at: now)
-        return state == .expired ? nil : .entry(entry, source: .store, found: state, note: nil)
+        return takes(entry, .store, state, nil, accepts) ? .entry(entry, source: .store, found: state, note: nil) : nil
     }
 
     /// The entry of a record that was just read, put into the memory tier.
@@ -76,6 +79,7 @@ extension Cache {
         _ key: Key, _ entryKey: EntryKey, _ known: Entry<Value>?, _ flight: Flight<Value>,
         _ purpose: FlightPurpose<Key, Value>
     ) async -> Approach {
+        let before = known
         var known = known
         var token = random.token()
         if case .refresh(let delivery) = purpose { token = delivery.job.leaseToken }
@@ -90,7 +94,7 @@ extension Cache {
             }
             guard let outcome else { return .ready(Ticket(token: token, known: known, fence: nil)) }
             known = take(outcome.record, key, flight)
-            let satisfied = satisfied(purpose, by: known, record: outcome.record, at: now)
+            let satisfied = satisfied(purpose, by: known, since: before, record: outcome.record, at: now)
             switch outcome {
             case .granted(let record):
                 guard let satisfied else {
@@ -101,6 +105,11 @@ extension Cache {
             case .held(let until, _):
                 if let satisfied { return .landed(satisfied) }
                 if case .refresh = purpose { return .landed(.turnedBack(.leaseHeld(until: until))) }
+                // Held for an entry that others still take: it may be for a job that nobody works on yet, and this reader does
+                // not wait for that. The fence decides whose answer is kept.
+                if let known, known.freshness.state(at: now) != .expired {
+                    return .ready(Ticket(token: token, known: known, fence: outcome.record.fence))
+                }
             }
             // Another machine is asking: what it brings is for us too.
             if now >= began + policy.timeout {
@@ -117,11 +126,20 @@ extension Cache {
     }
 
     /// The landing when what the store has is all that was wanted.
+    /// - Parameter before: what was there when the flight began.
     private func satisfied(
-        _ purpose: FlightPurpose<Key, Value>, by known: Entry<Value>?, record: StoreRecord, at now: Timestamp
+        _ purpose: FlightPurpose<Key, Value>, by known: Entry<Value>?, since before: Entry<Value>?, record: StoreRecord,
+        at now: Timestamp
     ) -> Flight<Value>.Landing? {
         switch purpose {
-        case .read: return landing(from: known, at: now)
+        case .read(_, nil): return landing(from: known, at: now)
+        case .read(_, let accepts?):
+            if let landing = landing(from: known, at: now, accepts) { return landing }
+            // What another machine has brought since the reader asked is as good as what this one would bring.
+            guard let known, known.markedStaleAt == nil, known.generation > before?.generation ?? .zero else {
+                return nil
+            }
+            return landing(from: known, at: now)
         case .refresh(let delivery):
             // Removed since: nobody wants it refreshed.
             guard record.entry != nil || known != nil else { return .turnedBack(.removed) }
@@ -146,7 +164,7 @@ extension Cache {
         let context = FetchContext(reason: reason, previous: ticket.known, deadline: began + policy.timeout)
         let softTimer = startSoftTimer(flight, ticket.known)
         defer { softTimer?.cancel() }
-        if case .refresh = purpose { serveJoined(flight, ticket.known, at: began) }
+        serveJoined(flight, ticket.known, purpose, at: began)
         do {
             let fetched = try await withTimeout(policy.timeout, time) { [origin] in
                 try await origin.withPermit(rank) { try await fetch(key, context) }
@@ -185,21 +203,30 @@ extension Cache {
         _ purpose: FlightPurpose<Key, Value>, _ known: Entry<Value>?
     ) -> (FetchReason, OriginGuard.Rank, Fetch<Key, Value>) {
         switch purpose {
-        case .read(let fetch): (known == nil ? .missing : .expired, .reader, fetch)
+        case .read(let fetch, _): (reason(for: known), .reader, fetch)
         case .refresh(let delivery): (.refresh(attempt: delivery.attempt), .refresh, self.fetch)
         }
+    }
+
+    private func reason(for known: Entry<Value>?) -> FetchReason {
+        guard let known else { return .missing }
+        return known.freshness.state(at: time.now) == .expired ? .expired : .notAccepted
     }
 
     /// The old value while it is usable on error, else the error.
     func fallBack(_ known: Entry<Value>?, _ error: any Error, _ now: Timestamp) -> Flight<Value>.Landing {
         guard let known, known.freshness.isUsableOnError(at: now) else { return .failed(error) }
-        return .entry(known, source: .store, found: .expired, note: .originFailed(error))
+        let found = known.freshness.state(at: now)
+        return .entry(known, source: .store, found: found, note: .originFailed(error))
     }
 
-    /// Readers who joined a refresh don't wait for it while what is there may be served.
-    private func serveJoined(_ flight: Flight<Value>, _ known: Entry<Value>?, at now: Timestamp) {
+    /// Readers who joined a refresh, or the fetch of one who did not accept what is there, don't wait for it while that may be
+    /// served.
+    private func serveJoined(
+        _ flight: Flight<Value>, _ known: Entry<Value>?, _ purpose: FlightPurpose<Key, Value>, at now: Timestamp
+    ) {
         guard let known else { return }
-        known.setClaimed(until: now + policy.leaseTime)
+        if case .refresh = purpose { known.setClaimed(until: now + policy.leaseTime) }
         if let landing = landing(from: known, at: now) {
             flight.landEarly(landing, until: known.freshness.expiresAt)
         }
@@ -225,7 +252,7 @@ extension Cache {
     func keep(
         _ fetched: Fetched<Value>, _ key: Key, _ entryKey: EntryKey, _ flight: Flight<Value>, _ ticket: Ticket
     ) async throws -> Flight<Value>.Landing {
-        let found: State = ticket.known == nil ? .missing : .expired
+        let found = ticket.known?.freshness.state(at: time.now) ?? .missing
         let metadata: EntryMetadata
         var bytes: [UInt8] = []
         var value: Value?

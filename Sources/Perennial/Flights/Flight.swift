@@ -76,6 +76,14 @@ final class Flight<Value: Sendable>: Sendable {
         return landing
     }
 
+    /// As ``wait(at:)``, but for the end alone.
+    func landing() async throws -> Landing {
+        while true {
+            _ = try await wait(at: .distantFuture)
+            if let landing = progress.withLock({ $0.landing }) { return landing }
+        }
+    }
+
     /// Returns when the flight has landed, whatever was handed out before.
     func end() async {
         while progress.withLock({ $0.landing == nil }) { _ = try? await wait(at: .distantFuture) }

@@ -139,7 +139,10 @@ extension Cache: Refreshable {
     /// value at once.
     func retryLater(_ key: EntryKey, _ known: Entry<Value>?, _ error: any Error) async {
         let now = time.now
-        guard let known, known.freshness.isUsableOnError(at: now) else { return }
+        // An entry that has not expired is refreshed when a reader finds it stale, and not before.
+        guard let known, known.freshness.state(at: now) == .expired, known.freshness.isUsableOnError(at: now) else {
+            return
+        }
         let pause = policy.retry.pause(
             afterFailures: 1, retryAfter: (error as? any OriginError)?.retryAfter, random: random.fraction())
         let until = max(now + pause, (error as? OriginUnavailable)?.retryAt ?? now)

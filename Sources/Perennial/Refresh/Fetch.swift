@@ -4,6 +4,8 @@ public enum FetchReason: Sendable, Hashable {
     case missing
     /// A reader waits; there is an expired entry.
     case expired
+    /// A reader waits who did not accept the entry, though it has not expired.
+    case notAccepted
     /// Nobody waits. Attempts count from 1.
     case refresh(attempt: Int)
 }
