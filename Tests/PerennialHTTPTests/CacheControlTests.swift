@@ -77,6 +77,13 @@ struct CacheControlTests {
 
     @Test func `max-stale without a number is any age`() {
         #expect(CacheControl("max-stale").maxStale == .forever)
-        #expect(CacheControl("max-stale=x").maxStale == .zero)
+        #expect(CacheControl("max-stale=5").maxStale == .seconds(5))
+    }
+
+    @Test func `Wishes that can't be read are none`() {
+        #expect(CacheControl("max-stale=x").maxStale == nil)
+        #expect(CacheControl("max-stale=-1, max-stale=5").maxStale == .seconds(5))
+        #expect(CacheControl("min-fresh=x").minFresh == nil)
+        #expect(CacheControl("min-fresh").minFresh == nil)
     }
 }

@@ -35,9 +35,9 @@ public struct CacheControl: Hashable, Sendable {
     public var staleWhileRevalidate: Duration?
     /// RFC 5861 §4. Zero when it isn't a whole number of seconds.
     public var staleIfError: Duration?
-    /// Zero when it isn't a whole number of seconds.
+    /// `nil` also when it isn't a whole number of seconds.
     public var minFresh: Duration?
-    /// `Duration.forever` when it names no number; zero when it isn't a whole number of seconds.
+    /// `Duration.forever` when it names no number; `nil` also when that isn't a whole number of seconds.
     public var maxStale: Duration?
 
     public init() {}
@@ -84,8 +84,9 @@ extension CacheControl {
         case "s-maxage": sharedMaxAge = sharedMaxAge ?? seconds()
         case "stale-while-revalidate": staleWhileRevalidate = staleWhileRevalidate ?? seconds()
         case "stale-if-error": staleIfError = staleIfError ?? seconds()
-        case "min-fresh": minFresh = minFresh ?? seconds()
-        case "max-stale": maxStale = maxStale ?? (argument == nil ? .forever : seconds())
+        // Wishes that can't be read are none.
+        case "min-fresh": minFresh = minFresh ?? argument.flatMap(deltaSeconds)
+        case "max-stale": maxStale = maxStale ?? (argument.map { deltaSeconds($0) } ?? .forever)
         default: break
         }
     }

@@ -10,8 +10,6 @@ public enum Admission: Hashable, Sendable {
         case method
         /// The request has a body, which could matter to the origin.
         case body
-        /// A part is asked for; parts are the origin's to cut.
-        case range
         /// `If-Match` and `If-Unmodified-Since` are for the origin alone (RFC 9111 §4.3.2).
         case precondition
         /// Another protocol is asked for.
@@ -47,7 +45,6 @@ private func reasonToPass(_ field: HeaderFields.Field, _ allowances: Allowances)
     func isNamed(_ name: String) -> Bool { field.name.equalsIgnoringCase(name) }
     if isNamed("Content-Length") { return field.value.trimmed == "0" ? nil : .body }
     if isNamed("Transfer-Encoding") { return .body }
-    if isNamed("Range") { return .range }
     if isNamed("If-Match") || isNamed("If-Unmodified-Since") { return .precondition }
     if isNamed("Upgrade") { return .upgrade }
     if overridesMethod(field.name) { return .override }
