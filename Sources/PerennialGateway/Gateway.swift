@@ -50,7 +50,8 @@ public final class Gateway: Sendable {
         self.group = group
         service = GatewayService(
             responder: Responder(
-                responses: responses, allowances: configuration.allowances, originFields: configuration.originFields,
+                responses: responses, allowances: configuration.allowances,
+                directives: configuration.effectiveClientDirectives, originFields: configuration.originFields,
                 logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }),
             idleTimeout: TimeAmount(configuration.idleTimeout))
         loops = group.makeIterator().map { eventLoop in

@@ -19,6 +19,9 @@ public struct GatewayConfiguration: Sendable {
 
     /// Who says how long responses are fresh. Default: the origin.
     public var freshness = FreshnessMode.origin()
+    /// Whether a request's `Cache-Control` is obeyed. Default: it is where the origin says how long responses are fresh, and not
+    /// where the operator does.
+    public var clientDirectives: ClientDirectives?
     /// Protections of a shared cache that are lifted. Default: none.
     public var allowances: Allowances = []
     /// How long a reader of an expired response that is usable on error waits for the origin. Default: until `timeout`.
@@ -55,6 +58,8 @@ public struct GatewayConfiguration: Sendable {
     public init(origin: OriginURL) {
         self.origin = origin
     }
+
+    var effectiveClientDirectives: ClientDirectives { clientDirectives ?? ClientDirectives(for: freshness) }
 
     /// The freshness mode with limits for "no such thing" filled in: never longer than ``Perennial/Limits/absent``
     /// unless given.

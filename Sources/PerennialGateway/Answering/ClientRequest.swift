@@ -22,12 +22,14 @@ struct ClientRequest: Sendable {
 
 /// How a request is handled, as far as its own head says.
 enum Plan: Equatable {
-    /// Ask the cache.
-    case cache
-    /// Ask the cache; there are conditions that what is stored may meet.
-    case cacheConditionally
+    /// Ask the cache. With a demand, the request says what it may be answered with.
+    case cache(RequestDemand?)
+    /// Its response must not be kept, but what is kept may answer it.
+    case keepNothing(RequestDemand?)
     /// Past the cache, for this reason.
     case pass(CacheStatus.Forward, detail: String?)
+    /// It would have to pass, and asks that nobody be asked.
+    case refuse
 }
 
 /// Whether a request has nothing in it that matters to a cache. True of most requests, and quick to see.
@@ -50,9 +52,9 @@ private let connection = StaticName(lowercase: Array("connection".utf8))
 /// What `Connection` mostly says.
 private let usualOptions = ["keep-alive", "close"].map { StaticName(lowercase: Array($0.utf8)) }
 
-/// The fields that ``plan(method:fields:allowances:)`` looks at.
+/// The fields that ``plan(method:fields:allowances:directives:)`` and an answer look at.
 private let remarkable: [StaticName] = [
-    "range", "cookie", "expect", "upgrade", "if-match", "authorization", "if-none-match", "cache-control",
+    "range", "cookie", "expect", "pragma", "upgrade", "if-match", "authorization", "if-none-match", "cache-control",
     "content-length", "transfer-encoding", "if-modified-since", "if-unmodified-since", "x-api-key", "x-auth-token",
     "x-http-method", "x-method-override", "x-http-method-override",
 ].map { StaticName(lowercase: Array($0.utf8)) }
@@ -67,15 +69,17 @@ private struct StaticName: Sendable {
 
 /// How a request is handled that is not plain.
 ///
-/// A request marked `no-store` passes unless that was lifted: its response must not be kept. Other wishes in a request's
-/// `Cache-Control` are not granted: that a client can make the gateway ask is what it is there to prevent.
-func plan(method: HTTPMethod, fields: HeaderFields, allowances: Allowances) -> Plan {
+/// - Parameter directives: whether the request's other wishes count than `no-store` and `only-if-cached`.
+func plan(
+    method: HTTPMethod, fields: HeaderFields, allowances: Allowances, directives: ClientDirectives
+) -> Plan {
+    let demand = directives.demand(of: fields)
     switch admission(of: method.rawValue, fields: fields, allowances: allowances) {
-    case .pass(.method): .pass(.method, detail: nil)
-    case .pass(let reason): .pass(.bypass, detail: reason.rawValue)
-    case .cache where CacheControl(fields).noStore && !allowances.contains(.noStore): .pass(.request, detail: nil)
-    case .cache where fields.contains("If-None-Match") || fields.contains("If-Modified-Since"): .cacheConditionally
-    case .cache: .cache
+    case .pass(.method): return .pass(.method, detail: nil)
+    case .pass where demand?.onlyIfCached == true: return .refuse
+    case .pass(let reason): return .pass(.bypass, detail: reason.rawValue)
+    case .cache where CacheControl(fields).noStore && !allowances.contains(.noStore): return .keepNothing(demand)
+    case .cache: return .cache(demand)
     }
 }
 

@@ -29,15 +29,14 @@ struct Reply: Sendable {
 extension Reply {
     /// An answer out of the cache, or one that a fetch has just put there.
     init(_ cached: CachedResponse, _ served: Served, kind: Kind, request: ClientRequest) {
-        let isNotModified = clientHasCurrent(
-            requestFields: request.fields, storedFields: cached.fields, status: cached.status)
+        let selected = cached.selected(by: request.fields, method: request.method)
         self.kind = kind
-        status = isNotModified ? 304 : cached.status
-        head = isNotModified ? cached.notModifiedHead() : cached.head
+        status = selected.status
+        head = selected.head
         head.writeDate(of: cached, served)
         head.writeAge(served.age)
         head.writeField("Cache-Status", served.status.description)
-        body = isNotModified || request.isHead ? ByteBuffer() : cached.body
+        body = selected.body
     }
 
     /// What the origin said about not being able to answer.

@@ -11,6 +11,7 @@ internal import PerennialHTTP
 struct Responder: Sendable {
     let responses: ResponseCache
     let allowances: Allowances
+    let directives: ClientDirectives
     let originFields: HeaderFields
     let logger: Logger
 
@@ -27,7 +28,11 @@ struct Responder: Sendable {
         var request = request
         if let reply = ownAnswer(to: &request) { return await writer.finish(with: reply) }
         switch plan {
-        case .cache, .cacheConditionally: await answerFromCache(request, writer)
+        case .cache(let demand?) where demand.onlyIfCached, .keepNothing(let demand?) where demand.onlyIfCached:
+            await answerFromStored(request, demand, writer)
+        case .cache(let demand): await answerFromCache(request, demand, writer)
+        case .keepNothing: await passThrough(request, CacheStatus(forward: .request), writer)
+        case .refuse: await refuse(request, writer)
         case .pass(let forward, let detail):
             await passThrough(request, CacheStatus(forward: forward, detail: detail), writer)
         }
@@ -63,7 +68,10 @@ struct Responder: Sendable {
     }
 
     /// Follows the address's stored responses to the one that was made for this request, asking the origin on the way.
-    private func answerFromCache(_ request: ClientRequest, _ writer: ResponseWriter) async {
+    private func answerFromCache(
+        _ request: ClientRequest, _ demand: RequestDemand?, _ writer: ResponseWriter
+    ) async {
+        let wantsPart = asksForRange(method: request.method.rawValue, fields: request.fields)
         var key = request.key
         if let variant = variantBesideStored(request) { key = variant }
         // More steps than two mean that the origin names other fields in `Vary` each time.
@@ -72,15 +80,18 @@ struct Responder: Sendable {
             guard !responses.unstorable.contains(key, now: now) || cache.peek(key) != nil else {
                 return await passThrough(request, status.with(detail: "not-stored"), writer)
             }
+            // To ask for the whole, of a size nobody knows, is no answer to who wants a part of it.
+            if wantsPart, await cache.lookupStored(key, accepting: { $0.value != nil }) == nil {
+                return await passThrough(request, status.with(detail: "range"), writer)
+            }
             let handoff = Handoff()
             defer { _ = handoff.close() }
             let answer: Answer<CachedResponse>
             do {
-                let reader = OriginFetch.Reader(fields: request.fields, handoff: handoff)
-                answer = try await cache.lookup(key) { [fetch = responses.fetch] key, context in
-                    try await fetch.fetch(key, context, for: reader)
-                }
+                answer = try await lookup(key, for: request, demand, handoff)
             } catch {
+                let isDemanded = demand != nil && cache.peek(key) != nil
+                let status = isDemanded ? CacheStatus(forward: .request) : status
                 return await writer.finish(with: failure(error, status, request))
             }
             guard answer.isShared else {
@@ -103,16 +114,34 @@ struct Responder: Sendable {
         await passThrough(request, CacheStatus(forward: .varyMiss, detail: "not-stored"), writer)
     }
 
-    private func reply(
+    private func lookup(
+        _ key: String, for request: ClientRequest, _ demand: RequestDemand?, _ handoff: Handoff
+    ) async throws -> Answer<CachedResponse> {
+        let reader = OriginFetch.Reader(
+            fields: request.fields, directives: demand?.forwarded, handoff: handoff)
+        let ask: Fetch<String, CachedResponse> = { [fetch = responses.fetch] key, context in
+            try await fetch.fetch(key, context, for: reader)
+        }
+        guard let demand else { return try await cache.lookup(key, answering: ask) }
+        return try await cache.lookup(
+            key, accepting: acceptance(of: demand, for: request.fields), answering: ask)
+    }
+
+    func reply(
         _ cached: CachedResponse, _ answer: Answer<CachedResponse>, _ missStatus: CacheStatus, _ originStatus: Int?,
         _ request: ClientRequest
     ) -> Reply {
         if answer.source == .origin {
             var status = missStatus
-            if answer.state == .expired { status.forward = .stale }
+            switch answer.state {
+            case .expired: status.forward = .stale
+            // It could have been served, but was not what the request wanted.
+            case .fresh, .stale: status.forward = .request
+            case .missing: break
+            }
             status.collapsed = answer.isCollapsed
             status.stored = !answer.isCollapsed
-            if status.forward == .stale, !answer.isCollapsed { status.forwardStatus = originStatus }
+            if answer.state != .missing, !answer.isCollapsed { status.forwardStatus = originStatus }
             return Reply(cached, Served(answer, status), kind: .miss, request: request)
         }
         let status = CacheStatus(

@@ -19,7 +19,8 @@ public final class CachedResponse: Sendable {
         var description = response
         description.body = []
         self.description = description
-        head = Self.head(status: response.status, fields: response.fields, bodySize: response.body.count)
+        let fields = Self.servedFields(response)
+        head = Self.head(status: response.status, fields: fields, bodySize: response.body.count)
         var line = ByteBuffer()
         line.writeField("Date", response.fields.first("Date") ?? "")
         dateLine = line
@@ -61,7 +62,17 @@ public final class CachedResponse: Sendable {
         Self.head(status: 304, fields: notModifiedFields(of: fields), bodySize: nil)
     }
 
-    private static func head(status: Int, fields: HeaderFields, bodySize: Int?) -> ByteBuffer {
+    /// The fields of an answer with all of it.
+    var servedFields: HeaderFields { Self.servedFields(description) }
+
+    /// Parts of what is stored whole can be had here, whether or not the origin knows parts (RFC 9110 §14.3).
+    private static func servedFields(_ response: StoredResponse) -> HeaderFields {
+        var fields = response.fields
+        if response.status == 200 && !fields.contains("Accept-Ranges") { fields.add("Accept-Ranges", "bytes") }
+        return fields
+    }
+
+    static func head(status: Int, fields: HeaderFields, bodySize: Int?) -> ByteBuffer {
         var head = ByteBuffer()
         head.writeStatusLine(status)
         head.writeFields(fieldsForClients(of: fields).removing(["content-length", "date"]))

@@ -26,8 +26,12 @@ extension ConnectionHandler {
     }
 
     /// Answers with what the memory tier has, if it has what this request may get.
-    /// - Parameter fields: `nil`: the request has no conditions.
-    func answerFromMemory(_ key: String, _ head: HTTPRequestHead, fields: HeaderFields?) -> Bool {
+    /// - Parameters:
+    ///   - fields: `nil`: there is nothing in them that matters here.
+    ///   - demand: what the request may be answered with; `nil`: what the limits say.
+    func answerFromMemory(
+        _ key: String, _ head: HTTPRequestHead, fields: HeaderFields?, demand: RequestDemand?
+    ) -> Bool {
         let cache = service.responder.cache
         var key = key
         // Looks without effect first: a response made for others must neither count as a hit nor be refreshed for this one.
@@ -37,26 +41,36 @@ extension ConnectionHandler {
             guard let variant = variantKey(primary: key, varyNames: first.vary, request: request) else { return false }
             key = variant
         }
-        guard let answer = cache.lookupInMemory(key), let cached = answer.value,
+        guard let answer = lookupInMemory(key, fields, demand), let cached = answer.value,
             cached === first || cached.isSelected(by: fields ?? HeaderFields(head.headers))
         else { return false }
         write(cached, answer, head, fields: fields)
         return true
     }
 
+    private func lookupInMemory(
+        _ key: String, _ fields: HeaderFields?, _ demand: RequestDemand?
+    ) -> Answer<CachedResponse>? {
+        let responder = service.responder
+        guard let demand, let fields else { return responder.cache.lookupInMemory(key) }
+        return responder.cache.lookupInMemory(key, accepting: responder.acceptance(of: demand, for: fields))
+    }
+
     private func write(
         _ cached: CachedResponse, _ answer: Answer<CachedResponse>, _ head: HTTPRequestHead, fields: HeaderFields?
     ) {
-        let isNotModified =
-            fields.map { clientHasCurrent(requestFields: $0, storedFields: cached.fields, status: cached.status) }
-            ?? false
-        out.writeImmutableBuffer(isNotModified ? cached.notModifiedHead() : cached.head)
+        let selected = fields.map { cached.selected(by: $0, method: head.method) }
+        out.writeImmutableBuffer(selected?.head ?? cached.head)
         out.writeHitFields(cached, answer, date: loop.date)
         let keepsAlive = keepsAlive(head)
         finishHead(keepsAlive: keepsAlive, isOldVersion: head.isOldVersion)
-        if !isNotModified && head.method != .HEAD { writeBody(cached.body) }
+        if let selected {
+            writeBody(selected.body)
+        } else if head.method != .HEAD {
+            writeBody(cached.body)
+        }
         loop.counters.answered(
-            answer.state == .fresh ? .hit : .stale, status: isNotModified ? 304 : cached.status, isRead: true)
+            answer.state == .fresh ? .hit : .stale, status: selected?.status ?? cached.status, isRead: true)
         if out.readableBytes > 64 << 10 { writeOut() }
         if !keepsAlive { closeWhenWritten() }
     }

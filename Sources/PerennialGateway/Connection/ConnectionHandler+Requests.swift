@@ -19,18 +19,19 @@ extension ConnectionHandler {
             return refuse(error.kind.rawValue, error.description, detail: "bad-address", isRead: isRead)
         }
         if hasEnded && isPlain(head) {
-            if answerFromMemory(key, head, fields: nil) { return }
-            return begin(head, key: key, fields: HeaderFields(head.headers), plan: .cache, hasEnded: true)
+            if answerFromMemory(key, head, fields: nil, demand: nil) { return }
+            return begin(head, key: key, fields: HeaderFields(head.headers), plan: .cache(nil), hasEnded: true)
         }
         let fields = HeaderFields(head.headers)
-        let plan = plan(method: head.method, fields: fields, allowances: service.responder.allowances)
+        let plan = plan(
+            method: head.method, fields: fields, allowances: service.responder.allowances,
+            directives: service.responder.directives)
         switch plan {
-        case .cacheConditionally where hasEnded && answerFromMemory(key, head, fields: fields): break
-        case .cache where hasEnded && answerFromMemory(key, head, fields: nil): break
-        // The response to it must not be kept, but what is kept may answer it.
-        case .pass(.request, _) where hasEnded && answerFromMemory(key, head, fields: nil): break
-        default: begin(head, key: key, fields: fields, plan: plan, hasEnded: hasEnded)
+        case .cache(let demand), .keepNothing(let demand):
+            if hasEnded && answerFromMemory(key, head, fields: fields, demand: demand) { return }
+        case .pass, .refuse: break
         }
+        begin(head, key: key, fields: fields, plan: plan, hasEnded: hasEnded)
     }
 
     private func complaint(about head: HTTPRequestHead) -> (status: Int, text: String)? {

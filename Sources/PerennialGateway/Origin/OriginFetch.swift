@@ -9,6 +9,8 @@ struct OriginFetch: Sendable {
     struct Reader: Sendable {
         /// The request's fields as the client sent them.
         var fields: HeaderFields
+        /// `Cache-Control` to ask with, for caches before the origin.
+        var directives: String?
         var handoff: Handoff
     }
 
@@ -31,7 +33,8 @@ struct OriginFetch: Sendable {
         let previous = context.previous?.value
         let request = reader?.fields ?? previous?.requestFields ?? selectingFields(ofKey: key)
         if let previous, let validator = context.previous?.validator, previous.isSelected(by: request) {
-            let (response, times) = try await ask(key, request, conditions: conditionalFields(for: validator))
+            let conditions = conditionalFields(for: validator)
+            let (response, times) = try await ask(key, request, conditions, reader?.directives)
             guard response.status == 304 else {
                 return try await take(response, times, key: key, request: request, previous: previous, reader: reader)
             }
@@ -40,15 +43,16 @@ struct OriginFetch: Sendable {
                 return confirm(previous, by: response, times, key: key, request: request, reader: reader)
             }
         }
-        let (response, times) = try await ask(key, request, conditions: [:])
+        let (response, times) = try await ask(key, request, [:], reader?.directives)
         return try await take(response, times, key: key, request: request, previous: previous, reader: reader)
     }
 
     private func ask(
-        _ key: String, _ request: HeaderFields, conditions: HeaderFields
+        _ key: String, _ request: HeaderFields, _ conditions: HeaderFields, _ directives: String?
     ) async throws -> (OriginClient.Response, (requested: Timestamp, received: Timestamp)) {
         var fields = sharedFields(of: request, allowances: allowances, originFields: originFields)
         for condition in conditions { fields.set(condition.name, to: condition.value) }
+        if let directives { fields.set("Cache-Control", to: directives) }
         let requested = time.now
         let response = try await client.send(.GET, primaryKey(of: key), fields)
         return (response, (requested, time.now))

@@ -16,6 +16,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: Known.admin.argumentHelp) var admin: String?
     @Option(help: Known.adminToken.argumentHelp) var adminTokenFile: String?
     @Option(help: Known.softTimeout.argumentHelp) var softTimeout: String?
+    @Option(help: Known.clientDirectives.argumentHelp) var clientDirectives: String?
     @Option(help: Known.threads.argumentHelp) var threads: String?
     @Option(help: Known.memory.argumentHelp) var memory: String?
     @Flag(help: .hidden) var stopWithInput = false
@@ -31,6 +32,7 @@ struct ServeCommand: AsyncParsableCommand {
         let soft = try settings.find(Known.softTimeout, softTimeout)
         try checkOrder(soft, settings.require(Known.timeout, options.timeout))
         configuration.softTimeout = soft?.value
+        configuration.clientDirectives = try settings.find(Known.clientDirectives, clientDirectives)?.value
         if let threads = try settings.find(Known.threads, threads)?.value { configuration.threads = threads }
         configuration.memory = try settings.value(Known.memory, memory)
         let common = try options.commonSettings(settings)

@@ -99,6 +99,15 @@ enum Known {
         }
         return rule
     }
+    static let clientDirectives = Setting(
+        "client-directives", "obey|ignore", "Whether a request's Cache-Control can make the gateway ask the origin.",
+        note: "obey when the origin's headers rule, else ignore"
+    ) { text throws(Unreadable) in
+        guard let rule = ClientDirectives(rawValue: text) else {
+            throw Unreadable("“\(text)” is not what to do with clients' directives; write obey or ignore")
+        }
+        return rule
+    }
     static let allow = Setting(
         "allow", "NAME",
         "Lift a protection of shared caches: private, no-store, authorization, cookies or set-cookie. May be repeated, or a list with commas.",
@@ -138,7 +147,8 @@ enum Known {
     static let fileKeys = [
         logLevel.name, origin.name, store.name, queue.name, listen.name, admin.name, adminToken.name,
         refreshAfter.name,
-        expireAfter.name, staleIfError.name, freshness.name, allow.name, softTimeout.name, timeout.name, workers.name,
+        expireAfter.name, staleIfError.name, freshness.name, clientDirectives.name, allow.name, softTimeout.name,
+        timeout.name, workers.name,
         threads.name, memory.name, storeLimit.name, maxBody.name, rate.name, concurrency.name, grace.name,
     ]
 }

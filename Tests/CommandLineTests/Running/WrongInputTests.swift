@@ -21,6 +21,7 @@ struct WrongInputTests {
         ),
         (["serve", "--origin", "https://x", "--freshness", "none"], 64, "write origin or policy"),
         (["serve", "--origin", "https://x", "--allow", "all"], 64, "can't be allowed"),
+        (["serve", "--origin", "https://x", "--client-directives", "no"], 64, "write obey or ignore"),
         (
             ["serve", "--origin", "https://x", "--store", "redis:"], 64,
             "write sqlite:PATH, redis://…, postgres://…, mongodb://… or memory:"
