@@ -102,7 +102,7 @@ final class TestClient: Sendable {
                 return (inbox.isClosed, inbox.bytes)
             }
             if isClosed { return bytes }
-            await change()
+            await change(since: bytes.count)
         }
     }
 
@@ -137,22 +137,22 @@ final class TestClient: Sendable {
     /// Takes as many bytes off the front as `length` says, once it says so.
     private func take(_ length: ([UInt8]) -> Int?) async throws -> [UInt8] {
         while true {
-            let (taken, isClosed) = inbox.withLockedValue { inbox -> ([UInt8]?, Bool) in
-                guard let count = length(inbox.bytes) else { return (nil, inbox.isClosed) }
+            let (taken, isClosed, seen) = inbox.withLockedValue { inbox -> ([UInt8]?, Bool, Int) in
+                guard let count = length(inbox.bytes) else { return (nil, inbox.isClosed, inbox.bytes.count) }
                 defer { inbox.bytes.removeFirst(count) }
-                return (Array(inbox.bytes.prefix(count)), inbox.isClosed)
+                return (Array(inbox.bytes.prefix(count)), inbox.isClosed, 0)
             }
             if let taken { return taken }
             if isClosed { throw Closed() }
-            await change()
+            await change(since: seen)
         }
     }
 
-    private func change() async {
-        let before = inbox.withLockedValue { ($0.bytes.count, $0.isClosed) }
+    /// Returns when more has come than had when this was `seen`, or the end.
+    private func change(since seen: Int) async {
         await withCheckedContinuation { continuation in
             let isNow = inbox.withLockedValue { inbox in
-                if inbox.isClosed || inbox.bytes.count != before.0 { return true }
+                if inbox.isClosed || inbox.bytes.count != seen { return true }
                 inbox.waiter = continuation
                 return false
             }
