@@ -2,6 +2,7 @@ public import Logging
 internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import NIOPosix
+internal import NIOSSL
 public import Perennial
 internal import PerennialHTTP
 
@@ -24,6 +25,7 @@ public final class Gateway: Sendable {
     private let service: GatewayService
     private let loops: [(eventLoop: any EventLoop, counters: LoopCounters, state: NIOLoopBoundBox<LoopState>)]
     private let listener = NIOLockedValueBox<(any Channel)?>(nil)
+    private let certificateWatch = NIOLockedValueBox<CertificateWatch?>(nil)
     private let ending = NIOLockedValueBox<Task<Void, Never>?>(nil)
 
     /// - Parameters:
@@ -53,7 +55,8 @@ public final class Gateway: Sendable {
                 responses: responses, allowances: configuration.allowances,
                 directives: configuration.effectiveClientDirectives, originFields: configuration.originFields,
                 logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }),
-            idleTimeout: TimeAmount(configuration.idleTimeout))
+            idleTimeout: TimeAmount(configuration.idleTimeout),
+            limits: HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields))
         loops = group.makeIterator().map { eventLoop in
             let counters = LoopCounters()
             let state = NIOLoopBoundBox.makeBoxSendingValue(
@@ -66,24 +69,35 @@ public final class Gateway: Sendable {
     /// - Returns: the address, with the port that was picked if none was named.
     /// - Throws: the system's error when the address can't be listened on; ``shutdown(deadline:)`` is due then too.
     public func start() async throws -> ListenAddress {
-        let limits = HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields)
         let stateByLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0.state) })
-        let channel = try await ServerBootstrap(group: group)
+        let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelInitializer { [service, limits] channel in
+            .childChannelInitializer { [service, certificate = configuration.certificate] channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let state = stateByLoop[ObjectIdentifier(channel.eventLoop)] else { return }
                     let pipeline = channel.pipeline.syncOperations
-                    let connection = ConnectionHandler(service: service, loop: state.value)
-                    try pipeline.addHandler(RequestDecoder(limits: limits, connection: connection))
-                    try pipeline.addHandler(connection)
+                    if let certificate { try pipeline.addHandler(NIOSSLServerHandler(context: certificate.context)) }
+                    try pipeline.addHandler(
+                        ProtocolDetector(service: service, loop: state.value, isSecure: certificate != nil))
                 }
             }
-            .bind(host: configuration.host, port: configuration.port).get()
+        let channel: any Channel
+        if let path = configuration.socketPath {
+            channel = try await bootstrap.withBoundSocket(try listeningSocket(path: path)).get()
+        } else {
+            channel = try await bootstrap.bind(host: configuration.host, port: configuration.port).get()
+        }
         listener.withLockedValue { $0 = channel }
+        if let certificate = configuration.certificate {
+            let watch = CertificateWatch(
+                certificate, every: TimeAmount(configuration.certificateInterval), on: group.next(),
+                logger: service.responder.logger)
+            certificateWatch.withLockedValue { $0 = watch }
+        }
+        if let path = configuration.socketPath { return ListenAddress(socketPath: path) }
         return ListenAddress(host: configuration.host, port: channel.localAddress?.port ?? configuration.port)
     }
 
@@ -108,7 +122,11 @@ public final class Gateway: Sendable {
 
     private func end(deadline: Duration) async {
         let began = ContinuousClock.now
-        if let channel = listener.withLockedValue({ $0.take() }) { try? await channel.close() }
+        certificateWatch.withLockedValue { $0.take() }?.stop()
+        if let channel = listener.withLockedValue({ $0.take() }) {
+            try? await channel.close()
+            if let path = configuration.socketPath { removeSocket(path: path) }
+        }
         let cut = loops.map { loop in
             loop.eventLoop.scheduleTask(in: TimeAmount(deadline)) { loop.state.value.closeAll() }
         }
@@ -123,24 +141,11 @@ public final class Gateway: Sendable {
     }
 }
 
-/// Where a gateway listens.
-public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
-    public var host: String
-    public var port: Int
-
-    public init(host: String, port: Int) {
-        self.host = host
-        self.port = port
-    }
-
-    /// For example `127.0.0.1:8080` or `[::1]:8080`.
-    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-}
-
 /// What all connections of a gateway share.
 struct GatewayService: Sendable {
     let responder: Responder
     let idleTimeout: TimeAmount
+    let limits: HeadLimits
 
     var keys: AddressKeys { responder.responses.keys }
 }

@@ -9,11 +9,19 @@ public struct GatewayConfiguration: Sendable {
     /// Fields sent with every request to the origin, in place of the client's fields of those names. This is where the
     /// origin's credentials belong: they are neither stored nor logged. Default: none.
     public var originFields: HeaderFields = [:]
+    /// Who may have signed the certificate of an `https` origin, and nobody else. Default: those whom the system trusts.
+    public var originAuthorities: TrustedAuthorities?
 
     /// The address to listen on. Default: `127.0.0.1`.
     public var host = "127.0.0.1"
     /// The port to listen on; 0 picks one. Default: 8080.
     public var port = 8080
+    /// The path of a Unix socket to listen on in place of `host` and `port`. Only this user may connect to it. Default: none.
+    public var socketPath: String?
+    /// With one, the listener speaks TLS, and HTTP/2 with who wants it. Default: none.
+    public var certificate: ServerCertificate?
+    /// How often to look whether the certificate's files have changed. Default: every 2 seconds.
+    public var certificateInterval = Duration.seconds(2)
     /// Event loops, each a thread. Default: one a core.
     public var threads = System.coreCount
 

@@ -23,6 +23,8 @@ public struct GatewayMetrics: Sendable, Hashable {
     /// Bytes of heads and bodies given to the network.
     public var bytesOut = 0
     public var openConnections = 0
+    /// Connections that ended before TLS was agreed upon.
+    public var failedHandshakes = 0
 
     public init() {}
 
@@ -37,7 +39,7 @@ final class LoopCounters: Sendable {
     private let hits = Atomic(0), staleHits = Atomic(0), misses = Atomic(0), passed = Atomic(0), errors = Atomic(0)
     private let answers2xx = Atomic(0), answers3xx = Atomic(0), answers4xx = Atomic(0), answers5xx = Atomic(0)
     private let reads = Atomic(0), writes = Atomic(0)
-    private let bytesOut = Atomic(0), openConnections = Atomic(0)
+    private let bytesOut = Atomic(0), openConnections = Atomic(0), failedHandshakes = Atomic(0)
 
     func answered(_ kind: Reply.Kind, status: Int, isRead: Bool) {
         switch kind {
@@ -57,6 +59,7 @@ final class LoopCounters: Sendable {
     }
 
     func sent(_ bytes: Int) { bytesOut.add(bytes) }
+    func handshakeFailed() { failedHandshakes.add(1) }
     func opened() { openConnections.add(1) }
     func closed() { openConnections.add(-1) }
 
@@ -74,6 +77,7 @@ final class LoopCounters: Sendable {
         metrics.writes += writes.value
         metrics.bytesOut += bytesOut.value
         metrics.openConnections += openConnections.value
+        metrics.failedHandshakes += failedHandshakes.value
     }
 }
 

@@ -14,7 +14,7 @@ struct ClientRequest: Sendable {
     var fields: HeaderFields
     /// `nil`: the request has none.
     var body: RequestBody?
-    /// HTTP/1.0 and older: knows no chunks.
+    /// HTTP/1.0 and older: knows no chunks. So is HTTP/2, which needs none.
     var isOldVersion: Bool
 
     var isHead: Bool { method == .HEAD }

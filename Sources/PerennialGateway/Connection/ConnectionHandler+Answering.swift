@@ -9,7 +9,8 @@ extension ConnectionHandler {
     /// Answers a plain request at once, if it is its turn and the memory tier has one response for all who ask.
     /// - Parameter bytes: begin with the head.
     func answerAtOnce(_ head: RequestHead, _ bytes: ByteBuffer) -> Bool {
-        guard exchange == nil, self.head == nil, waiting.isEmpty, !isClosing, isWritable, !loop.isDraining,
+        guard exchange == nil, self.head == nil, waiting.isEmpty, !isClosing, isWritable, !isSendingPieces,
+            unsent.readableBytes == 0, !loop.isDraining,
             let key = service.keys.key(forPlainTarget: head.target, in: bytes.readableBytesUInt8Span)
         else { return false }
         let cache = service.responder.cache

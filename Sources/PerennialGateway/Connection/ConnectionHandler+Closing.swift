@@ -7,6 +7,8 @@ extension ConnectionHandler {
     func drain() {
         if exchange != nil {
             exchange?.keepsAlive = false
+        } else if unsent.readableBytes > 0 {
+            closesWhenSent = true
         } else if head == nil && waiting.isEmpty {
             abort()
         }
@@ -37,7 +39,15 @@ extension ConnectionHandler {
     /// first, and the rest of what the client sends is read and dropped for a while (RFC 9112 §9.6).
     func closeWhenWritten() {
         guard !isClosing, let context else { return }
+        if isSendingPieces || unsent.readableBytes > 0 {
+            closesWhenSent = true
+            return
+        }
         isClosing = true
+        if isStream {
+            writeOut()
+            return context.close(mode: .output, promise: nil)
+        }
         loop.counters.sent(out.readableBytes)
         let last = context.eventLoop.makePromise(of: Void.self)
         context.writeAndFlush(wrapOutboundOut(out), promise: last)

@@ -29,7 +29,7 @@ extension ConnectionHandler {
     /// Whether the next thing that came can be looked at: nothing is being answered, or it belongs to that; and the client
     /// takes what it gets.
     private var canTake: Bool {
-        if isClosing { return false }
+        if isClosing || isSendingPieces || unsent.readableBytes > 0 { return false }
         if let exchange { return !exchange.requestHasEnded }
         return context?.channel.isWritable ?? false
     }

@@ -50,7 +50,7 @@ extension ConnectionHandler {
             isRead: head.method == .GET || head.method == .HEAD, isOldVersion: head.isOldVersion,
             keepsAlive: keepsAlive(head), requestHasEnded: hasEnded)
         var request = ClientRequest(
-            method: head.methodAsSent, key: key, fields: fields, isOldVersion: exchange.isOldVersion)
+            method: head.methodAsSent, key: key, fields: fields, isOldVersion: exchange.isOldVersion || isStream)
         if !hasEnded {
             let (body, source) = RequestBody.make(
                 length: head.headers.first(name: "Content-Length").flatMap { bodyLength($0) },
@@ -72,7 +72,7 @@ extension ConnectionHandler {
 
     /// Whether the connection may stay open behind this request.
     func keepsAlive(_ head: HTTPRequestHead) -> Bool {
-        head.isKeepAlive && !loop.isDraining
+        head.isKeepAlive && !loop.isDraining && !isStream
     }
 
     /// The exchange has been answered: on to the next one.

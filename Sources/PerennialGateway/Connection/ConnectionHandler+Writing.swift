@@ -83,12 +83,26 @@ extension ConnectionHandler {
             out.writeImmutableBuffer(body)
             return
         }
-        var rest = body
         writeOut()
-        while let piece = rest.readSlice(length: min(rest.readableBytes, pieceOfBody)), piece.readableBytes > 0 {
+        unsent = body
+        sendPieces()
+    }
+
+    /// Gives pieces of what is unsent to the channel as long as the client takes them: behind TLS and in HTTP/2 each is copied.
+    func sendPieces() {
+        guard unsent.readableBytes > 0, !isSendingPieces else { return }
+        isSendingPieces = true
+        while let context, context.channel.isWritable, unsent.readableBytes > 0,
+            let piece = unsent.readSlice(length: min(unsent.readableBytes, pieceOfBody))
+        {
             write(piece, promise: nil)
+            context.flush()
         }
-        context?.flush()
+        isSendingPieces = false
+        guard unsent.readableBytes == 0 else { return }
+        // The body belongs to the cache, which may want to let go of it.
+        unsent = ByteBuffer()
+        if closesWhenSent { closeWhenWritten() }
     }
 
     /// Gives a piece of a body to the channel and notes when the client has taken it.

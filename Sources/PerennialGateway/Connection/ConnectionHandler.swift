@@ -8,7 +8,9 @@ internal import PerennialHTTP
 /// What the memory tier has is answered here, on the event loop that read the request. Everything else goes to a task
 /// (``Responder``), which writes back through ``ResponseWriter``. While a task is at it, nothing more is read than was read
 /// already, so a client that sends faster than it is answered is slowed down by its own socket.
-final class ConnectionHandler: ChannelDuplexHandler {
+///
+/// A stream of HTTP/2 is taken for a connection that is closed behind its only answer; ``HTTP2Stream`` translates.
+final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -36,9 +38,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     let service: GatewayService
     let loop: LoopState
+    let isStream: Bool
     var context: ChannelHandlerContext?
     /// Answers not yet given to the channel.
     var out = ByteBuffer()
+    /// What is left of a large body: it is given to the channel in pieces, as the client takes them.
+    var unsent = ByteBuffer()
+    var isSendingPieces = false
+    var closesWhenSent = false
     var exchange: Exchange?
     var isClosing = false
     var inputIsClosed = false
@@ -58,16 +65,27 @@ final class ConnectionHandler: ChannelDuplexHandler {
     var bodyIsFull = false
     var idleTimer: Scheduled<Void>?
 
-    init(service: GatewayService, loop: LoopState) {
+    init(service: GatewayService, loop: LoopState, isStream: Bool = false) {
         self.service = service
         self.loop = loop
+        self.isStream = isStream
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        // Mostly it comes when it is known what the client speaks.
+        if context.channel.isActive { begin(context) }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        self.context = context
-        loop.add(self)
-        startIdleTimer(in: service.idleTimeout)
+        if self.context == nil { begin(context) }
         context.fireChannelActive()
+    }
+
+    private func begin(_ context: ChannelHandlerContext) {
+        self.context = context
+        isWritable = context.channel.isWritable
+        if !isStream { loop.add(self) }
+        startIdleTimer(in: service.idleTimeout)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -78,7 +96,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
         exchange?.task?.cancel()
         exchange = nil
         waiting.removeAll()
-        loop.remove(self)
+        unsent = ByteBuffer()
+        if !isStream { loop.remove(self) }
         self.context = nil
         context.fireChannelInactive()
     }
@@ -136,6 +155,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         lastProgress = .now()
         isWritable = context.channel.isWritable
+        sendPieces()
         if exchange == nil && !waiting.isEmpty && context.channel.isWritable { takeWaiting() }
         context.fireChannelWritabilityChanged()
     }

@@ -7,7 +7,7 @@ final class LoopState {
     let eventLoop: any EventLoop
     let counters: LoopCounters
     private(set) var isDraining = false
-    private var connections: [ObjectIdentifier: ConnectionHandler] = [:]
+    private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     private var drained: [EventLoopPromise<Void>] = []
     private var dates: [(second: Int64, text: String)] = Array(repeating: (.min, ""), count: 64)
 
@@ -16,12 +16,14 @@ final class LoopState {
         self.counters = counters
     }
 
-    func add(_ connection: ConnectionHandler) {
+    func add(_ connection: any ClientConnection) {
         connections[ObjectIdentifier(connection)] = connection
         counters.opened()
+        // It came while the gateway was being stopped.
+        if isDraining { connection.drain() }
     }
 
-    func remove(_ connection: ConnectionHandler) {
+    func remove(_ connection: any ClientConnection) {
         guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
         counters.closed()
         if isDraining && connections.isEmpty { succeedDrained() }

@@ -1,6 +1,7 @@
 internal import AsyncHTTPClient
 internal import NIOCore
 internal import NIOHTTP1
+internal import NIOSSL
 internal import PerennialHTTP
 
 /// Sends requests to the origin. Bytes go through as they are: redirects aren't followed, nothing is decompressed.
@@ -28,6 +29,11 @@ struct OriginClient: Sendable {
         // A dead origin is an answer too: the old response is served, and the guard decides when to ask again.
         settings.connectionPool.retryConnectionEstablishment = false
         settings.http1_1ConnectionDebugInitializer = { OriginAnswerGuard.add(to: $0) }
+        if let authorities = configuration.originAuthorities {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.trustRoots = .certificates(authorities.certificates)
+            settings.tlsConfiguration = tls
+        }
         client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: settings)
         self.timeout = timeout
     }

@@ -27,6 +27,9 @@ extension MetricFamily {
             MetricFamily(
                 "perennial_gateway_connections", .gauge, help: "Open connections from clients.",
                 value: metrics.openConnections),
+            MetricFamily(
+                "perennial_gateway_failed_handshakes_total", .counter,
+                help: "Connections that ended before TLS was agreed upon.", value: metrics.failedHandshakes),
         ]
     }
 }

@@ -8,6 +8,7 @@ import PerennialHTTP
 /// What `serve` and `worker` both take: the origin, the store, and how to ask and keep.
 struct GatewayOptions: ParsableArguments {
     @Option(help: Known.origin.argumentHelp) var origin: String?
+    @Option(name: .customLong("origin-ca"), help: Known.originCA.argumentHelp) var originCA: String?
     @Option(help: Known.store.argumentHelp) var store: String?
     @Option(help: Known.queue.argumentHelp) var queue: String?
     @Option(help: Known.refreshAfter.argumentHelp) var refreshAfter: String?
@@ -27,6 +28,7 @@ struct GatewayOptions: ParsableArguments {
 
     func gatewayConfiguration(_ settings: Settings) throws(Failure) -> GatewayConfiguration {
         var gateway = GatewayConfiguration(origin: try settings.require(Known.origin, origin).value)
+        if let file = try settings.find(Known.originCA, originCA) { gateway.originAuthorities = try authorities(file) }
         gateway.freshness = try freshnessMode(
             rule: settings.find(Known.freshness, freshness)?.value,
             refreshAfter: settings.find(Known.refreshAfter, refreshAfter),

@@ -20,10 +20,12 @@ struct RunningGateway {
     private let gateway: Gateway
     private let origin: OriginURL
     private let address: ListenAddress
+    private let isSecure: Bool
 
     /// Begins to listen.
-    init(_ gateway: Gateway, at address: ListenAddress, origin: OriginURL) async throws {
+    init(_ gateway: Gateway, at address: ListenAddress, isSecure: Bool, origin: OriginURL) async throws {
         self.gateway = gateway
+        self.isSecure = isSecure
         self.origin = origin
         do {
             self.address = try await gateway.start()
@@ -33,6 +35,12 @@ struct RunningGateway {
         }
     }
 
+    /// As it is said when it is ready.
+    private var place: String {
+        if address.socketPath != nil { return isSecure ? "\(address) with TLS" : "\(address)" }
+        return "\(isSecure ? "https" : "http")://\(address)"
+    }
+
     /// Serves until a signal, then stops within `grace`.
     /// - Parameter close: closes the store, last of all.
     func run(
@@ -40,7 +48,7 @@ struct RunningGateway {
         logger: Logger,
         close: @escaping @Sendable () async -> Void
     ) async throws {
-        let ready = "perennial: serving \(origin) on http://\(address)"
+        let ready = "perennial: serving \(origin) on \(place)"
         var services: [any Service] = [
             UntilStopped(stop: close),
             UntilStopped(announcing: admin == nil ? ready : nil) { [gateway] in await gateway.shutdown(deadline: grace)
@@ -150,6 +158,8 @@ private func listenFailure(_ error: any Error, at address: ListenAddress, option
     switch (error as? IOError)?.errnoCode {
     case EADDRINUSE: reason = "it is in use; stop what listens there, or choose another with \(option)"
     case EADDRNOTAVAIL: reason = "it is no address of this machine; choose another with \(option)"
+    case EEXIST: reason = "there is a file that is no socket; choose another path with \(option)"
+    case _ where address.socketPath != nil: reason = "\(error)"
     case EACCES: return Failure(.noPermission, "may not listen on \(address); choose a port above 1023 with \(option)")
     default: reason = "\(error)"
     }

@@ -13,6 +13,8 @@ struct ServeCommand: AsyncParsableCommand {
 
     @OptionGroup var options: GatewayOptions
     @Option(help: Known.listen.argumentHelp) var listen: String?
+    @Option(help: Known.tlsCert.argumentHelp) var tlsCert: String?
+    @Option(help: Known.tlsKey.argumentHelp) var tlsKey: String?
     @Option(help: Known.admin.argumentHelp) var admin: String?
     @Option(help: Known.adminToken.argumentHelp) var adminTokenFile: String?
     @Option(help: Known.softTimeout.argumentHelp) var softTimeout: String?
@@ -29,6 +31,9 @@ struct ServeCommand: AsyncParsableCommand {
         var configuration = try options.gatewayConfiguration(settings)
         configuration.host = listen.host
         configuration.port = listen.port
+        configuration.socketPath = listen.socketPath
+        configuration.certificate = try serverCertificate(
+            settings.find(Known.tlsCert, tlsCert), key: settings.find(Known.tlsKey, tlsKey))
         let soft = try settings.find(Known.softTimeout, softTimeout)
         try checkOrder(soft, settings.require(Known.timeout, options.timeout))
         configuration.softTimeout = soft?.value
@@ -41,7 +46,8 @@ struct ServeCommand: AsyncParsableCommand {
         let open = try openBackend(
             store: common.store, queue: common.queue, limit: common.storeLimit, logger: logger)
         let gateway = try Gateway(configuration: configuration, backend: open.backend, logger: logger)
-        let running = try await RunningGateway(gateway, at: listen, origin: configuration.origin)
+        let running = try await RunningGateway(
+            gateway, at: listen, isSecure: configuration.certificate != nil, origin: configuration.origin)
         let administration = Administration(
             store: open.backend.store, queue: open.backend.queue, origin: configuration.origin)
         try await running.run(

@@ -4,9 +4,16 @@ import PerennialEngines
 import PerennialGateway
 import PerennialHTTP
 
-/// Reads `127.0.0.1:8080`, `[::1]:8080` or `localhost:0`; port 0 picks one.
+/// Reads `127.0.0.1:8080`, `[::1]:8080`, `localhost:0` (port 0 picks one) or `unix:/run/perennial.sock`.
 func listenAddress(_ text: String) throws(Unreadable) -> ListenAddress {
     let complaint = "“\(text)” is not an address to listen on; write HOST:PORT, like 127.0.0.1:8080"
+    if let path = text.hasPrefix("unix:") ? String(text.dropFirst("unix:".count)) : nil {
+        // What fits into a socket's address on every system.
+        guard !path.isEmpty, path.utf8.count <= 103 else {
+            throw Unreadable("“\(text)” is no Unix socket; write unix:PATH, with a path of at most 103 bytes")
+        }
+        return ListenAddress(socketPath: path)
+    }
     guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
         throw Unreadable(complaint)
     }
@@ -22,7 +29,12 @@ func listenAddress(_ text: String) throws(Unreadable) -> ListenAddress {
 
 /// Reads an address to listen on, or `none`.
 func optionalListenAddress(_ text: String) throws(Unreadable) -> ListenAddress? {
-    text == "none" ? nil : try listenAddress(text)
+    if text == "none" { return nil }
+    let address = try listenAddress(text)
+    if address.socketPath != nil {
+        throw Unreadable("“\(text)” is a Unix socket, which is for --listen; write HOST:PORT, like 127.0.0.1:8081")
+    }
+    return address
 }
 
 /// Reads an origin, like `https://api.example.com`.

@@ -71,7 +71,16 @@ enum Known {
         read: engineAddress)
 
     static let listen = Setting(
-        "listen", "HOST:PORT", "Where to serve; port 0 picks one.", default: "127.0.0.1:8080", read: listenAddress)
+        "listen", "HOST:PORT|unix:PATH", "Where to serve; port 0 picks one.", default: "127.0.0.1:8080",
+        read: listenAddress)
+    static let tlsCert = Setting(
+        "tls-cert", "FILE", "Serve https and HTTP/2 with this certificate and its chain (PEM).", note: "none"
+    ) { $0 }
+    static let tlsKey = Setting("tls-key", "FILE", "The certificate's private key (PEM).", note: "none") { $0 }
+    static let originCA = Setting(
+        "origin-ca", "FILE", "Believe an https origin whose certificate comes from these (PEM), and no other.",
+        note: "those the system trusts"
+    ) { $0 }
     static let admin = Setting(
         "admin", "HOST:PORT|none", "Where to serve health, metrics and the API; keep it private.",
         default: "127.0.0.1:8081", read: optionalListenAddress)
@@ -145,7 +154,8 @@ enum Known {
 
     /// The names that the file may have.
     static let fileKeys = [
-        logLevel.name, origin.name, store.name, queue.name, listen.name, admin.name, adminToken.name,
+        logLevel.name, origin.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, originCA.name,
+        admin.name, adminToken.name,
         refreshAfter.name,
         expireAfter.name, staleIfError.name, freshness.name, clientDirectives.name, allow.name, softTimeout.name,
         timeout.name, workers.name,

@@ -114,6 +114,38 @@ struct ServeTests {
         await upstream.stop()
     }
 
+    @Test func `with a certificate it serves https, and says so`() async throws {
+        let openssl = Process()
+        openssl.executableURL = URL(filePath: "/usr/bin/env")
+        openssl.arguments = [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+            "2",
+            "-subj", "/CN=localhost", "-keyout", folder.path("key.pem"), "-out", folder.path("cert.pem"),
+        ]
+        openssl.standardError = FileHandle.nullDevice
+        try openssl.run()
+        openssl.waitUntilExit()
+        let gateway = try await serve(["--tls-cert", folder.path("cert.pem"), "--tls-key", folder.path("key.pem")])
+        #expect(gateway.addresses[1].hasPrefix("https://127.0.0.1:"))
+        let mixed = try await Program.run(
+            ["serve", "--origin", upstream.url, "--tls-cert", "cert.pem", "--tls-key", "cert.pem"], in: folder)
+        #expect(mixed.code == 65)
+        #expect(mixed.errors.hasPrefix("perennial: --tls-key: cert.pem has no private key in PEM form"))
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `a Unix socket may be named, and is removed at the end`() async throws {
+        let gateway = try await RunningProgram(
+            ["serve", "--origin", upstream.url, "--listen", "unix:p.sock", "--admin", "none", "--store", "memory:"],
+            in: folder)
+        #expect(gateway.readyLine == "perennial: serving \(upstream.url) on unix:p.sock")
+        #expect(FileManager.default.fileExists(atPath: folder.path("p.sock")))
+        #expect(await gateway.stop(SIGTERM) == 0)
+        #expect(!FileManager.default.fileExists(atPath: folder.path("p.sock")))
+        await upstream.stop()
+    }
+
     @Test func `an address that is taken is one line and a code`() async throws {
         let gateway = try await serve()
         let taken = String(gateway.addresses[1].dropFirst("http://".count))

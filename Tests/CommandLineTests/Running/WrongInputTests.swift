@@ -29,6 +29,26 @@ struct WrongInputTests {
         (["serve", "--origin", "https://x", "--store", "mysql://u:secret@h"], 64, "“mysql” is no engine"),
         (["serve", "--origin", "https://x", "--admin-token-file", "none"], 64, "can't read none"),
         (["serve", "--origin", "https://x", "--admin-token-file", "wrong.yaml"], 64, "and no spaces"),
+        (["serve", "--origin", "https://x", "--tls-cert", "a.crt"], 64, "--tls-cert needs the certificate's key"),
+        (["serve", "--origin", "https://x", "--tls-key", "a.key"], 64, "--tls-key needs the key's certificate"),
+        (
+            ["serve", "--origin", "https://x", "--tls-cert", "a.crt", "--tls-key", "a.key"], 66,
+            "--tls-cert: can't read a.crt: No such file"
+        ),
+        (
+            ["serve", "--origin", "https://x", "--tls-cert", "wrong.yaml", "--tls-key", "a.key"], 65,
+            "--tls-cert: wrong.yaml has no certificate in PEM form"
+        ),
+        (["serve", "--origin", "https://x", "--origin-ca", "a.crt"], 66, "--origin-ca: can't read a.crt"),
+        (["serve", "--origin", "https://x", "--listen", "unix:"], 64, "--listen: “unix:” is no Unix socket"),
+        (["serve", "--origin", "https://x", "--admin", "unix:/a"], 64, "--admin: “unix:/a” is a Unix socket"),
+        (
+            [
+                "serve", "--origin", "https://x", "--store", "memory:", "--listen", "unix:wrong.yaml", "--log-level",
+                "error",
+            ],
+            69, "can't listen on unix:wrong.yaml: there is a file that is no socket"
+        ),
         (["serve", "--origin", "https://x", "--log-level", "loud"], 64, "is not a log level"),
         (
             ["serve", "--origin", "https://x", "--refresh-after", "2h", "--expire-after", "1h"], 64,

@@ -23,6 +23,15 @@ struct AddressesTests {
     @Test func `the admin address may be none`() throws {
         #expect(try optionalListenAddress("none") == nil)
         #expect(try optionalListenAddress("127.0.0.1:1")?.port == 1)
+        #expect(throws: Unreadable.self) { try optionalListenAddress("unix:/run/p.sock") }
+    }
+
+    @Test func `a Unix socket is an address to listen on, if its path is short enough`() throws {
+        #expect(try listenAddress("unix:/run/p.sock") == ListenAddress(socketPath: "/run/p.sock"))
+        #expect("\(try listenAddress("unix:p.sock"))" == "unix:p.sock")
+        for path in ["", String(repeating: "a", count: 104)] {
+            #expect(throws: Unreadable.self) { try listenAddress("unix:\(path)") }
+        }
     }
 
     @Test func `a store is a SQLite file, a server or memory`() throws {

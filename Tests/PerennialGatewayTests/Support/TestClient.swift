@@ -54,6 +54,10 @@ final class TestClient: Sendable {
         try await channel.writeAndFlush(ByteBuffer(string: text))
     }
 
+    func send(bytes: [UInt8]) async throws {
+        try await channel.writeAndFlush(ByteBuffer(bytes: bytes))
+    }
+
     /// A request with the fields a client must send.
     func send(_ method: String, _ target: String, _ fields: KeyValuePairs<String, String> = [:]) async throws {
         let lines = fields.map { "\($0): \($1)\r\n" }.joined()

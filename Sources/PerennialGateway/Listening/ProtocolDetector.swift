@@ -1,0 +1,108 @@
+internal import NIOCore
+internal import NIOHTTP2
+internal import NIOTLS
+
+/// What every client's connection can be told, whatever it speaks.
+protocol ClientConnection: AnyObject {
+    /// No more requests: closes behind what is being answered.
+    func drain()
+    /// Closes at once.
+    func abort()
+}
+
+/// The beginning of a connection: finds out what the client speaks, sets up the handlers for that, and goes.
+///
+/// Behind TLS the handshake says it. Without, the first bytes do: HTTP/2 begins with a fixed line that no request of HTTP/1.1
+/// has (RFC 9113 §3.4).
+final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, ClientConnection {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+
+    private let service: GatewayService
+    private let loop: LoopState
+    private let isSecure: Bool
+    private var isDone = false
+    private var received = ByteBuffer()
+    private var context: ChannelHandlerContext?
+    private var idleTimer: Scheduled<Void>?
+
+    init(service: GatewayService, loop: LoopState, isSecure: Bool) {
+        self.service = service
+        self.loop = loop
+        self.isSecure = isSecure
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        loop.add(self)
+        idleTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: service.idleTimeout) { self.abort() }
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if isSecure && !isDone { loop.counters.handshakeFailed() }
+        leave()
+        context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .some(.handshakeCompleted(let negotiated)) = event as? TLSUserEvent {
+            setUp(negotiated == "h2" ? addHTTP2 : addHTTP1, context)
+        } else if case .some(ChannelEvent.inputClosed) = event as? ChannelEvent, !isDone {
+            abort()
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if isSecure || isDone { return context.fireChannelRead(data) }
+        var bytes = unwrapInboundIn(data)
+        received.writeBuffer(&bytes)
+        let start = received.readableBytesView.prefix(Self.preface.count)
+        guard Self.preface.starts(with: start) else { return setUp(addHTTP1, context) }
+        if start.count == Self.preface.count { setUp(addHTTP2, context) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        abort()
+    }
+
+    func drain() { abort() }
+
+    func abort() {
+        context?.close(promise: nil)
+    }
+
+    /// Adds the handlers, hands on what was read, and leaves.
+    private func setUp(_ add: (ChannelHandlerContext) throws -> Void, _ context: ChannelHandlerContext) {
+        guard !isDone, self.context != nil else { return }
+        isDone = true
+        do {
+            try add(context)
+        } catch {
+            return abort()
+        }
+        leave()
+        if received.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(received)) }
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+    }
+
+    private func leave() {
+        idleTimer?.cancel()
+        loop.remove(self)
+        context = nil
+    }
+
+    private func addHTTP1(_ context: ChannelHandlerContext) throws {
+        let pipeline = context.pipeline.syncOperations
+        let connection = ConnectionHandler(service: service, loop: loop)
+        try pipeline.addHandler(RequestDecoder(limits: service.limits, connection: connection))
+        try pipeline.addHandler(connection)
+    }
+
+    private func addHTTP2(_ context: ChannelHandlerContext) throws {
+        try HTTP2Connection.add(to: context.channel, service: service, loop: loop)
+    }
+}

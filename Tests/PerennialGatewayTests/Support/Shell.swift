@@ -1,0 +1,84 @@
+import Foundation
+import Testing
+
+/// Runs other people's programs: openssl and curl.
+enum Shell {
+    struct Failed: Error {
+        var command: String
+        var code: Int32
+        var output: String
+    }
+
+    /// Runs a command to its end.
+    /// - Returns: what it wrote to its output.
+    /// - Throws: ``Failed`` when its exit code is not 0.
+    @discardableResult
+    static func run(_ command: String...) async throws -> String { try await run(command) }
+
+    @discardableResult
+    static func run(_ command: [String]) async throws -> String {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = command
+        process.standardInput = FileHandle.nullDevice
+        let path = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path
+        try Data().write(to: URL(filePath: path))
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let file = try FileHandle(forWritingTo: URL(filePath: path))
+        process.standardOutput = file
+        process.standardError = FileHandle.nullDevice
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            process.terminationHandler = { _ in continuation.resume() }
+            do { try process.run() } catch { continuation.resume(throwing: error) }
+        }
+        let output = String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self)
+        guard process.terminationStatus == 0 else {
+            throw Failed(
+                command: command.joined(separator: " "), code: process.terminationStatus, output: output)
+        }
+        return output
+    }
+}
+
+/// Asks again and again until it is so: for what happens in its own time.
+func eventually(_ condition: () async throws -> Bool?) async throws {
+    let deadline = ContinuousClock.now + .seconds(30)
+    while try await condition() != true {
+        try #require(ContinuousClock.now < deadline, "it did not come about within 30 s")
+        await Task.yield()
+    }
+}
+
+/// Certificates that openssl makes, in a folder that is gone with the value.
+final class Certificates: Sendable {
+    let folder: String
+
+    init() async throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "perennial-tls-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try await make("server")
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    func path(_ name: String) -> String { "\(folder)/\(name)" }
+
+    /// A certificate for localhost that signs itself, `NAME.crt`, and its key, `NAME.key`.
+    func make(_ name: String) async throws {
+        try await Shell.run(
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+            "2",
+            "-subj", "/CN=\(name)", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout",
+            path("\(name).key"),
+            "-out", path("\(name).crt"))
+    }
+
+    /// Puts one file in another's place, as renewals do.
+    func replace(_ name: String, by other: String) throws {
+        let new = path("new-\(UUID().uuidString)")
+        try FileManager.default.copyItem(atPath: path(other), toPath: new)
+        guard rename(new, path(name)) == 0 else { throw CocoaError(.fileWriteUnknown) }
+    }
+}
