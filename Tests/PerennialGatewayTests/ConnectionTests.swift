@@ -129,6 +129,25 @@ import Testing
         }
     }
 
+    @Test func `a pipelined request behind a large answer is answered behind it`() async throws {
+        let large = String(repeating: "x", count: 15 << 20)
+        try await withRig(origin: { request in
+            .ok(request.target == "/large" ? large : "small", ["Cache-Control": "max-age=60"])
+        }) { rig in
+            for target in ["/large", "/small"] { _ = try await rig.get(target) }
+            let client = try await rig.client()
+            try await client.setReading(false)
+            for target in ["/large", "/small", "/large"] { try await client.send("GET", target) }
+            try await client.send("GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            try await client.setReading(true)
+            for size in [large.utf8.count, 5, large.utf8.count, 5] {
+                let answer = try await client.response()
+                #expect(answer.body.utf8.count == size && answer.cacheStatus.hasPrefix("perennial; hit"))
+            }
+            #expect(await client.rest().isEmpty)
+        }
+    }
+
     @Test func `shutting down finishes what is being answered and closes what is idle`() async throws {
         let gate = Gate()
         try await withRig(origin: { _ in
