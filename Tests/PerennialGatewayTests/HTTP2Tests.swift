@@ -238,7 +238,7 @@ struct HTTP2Tests {
     {
         let size = 12 << 20
         try await withRig(
-            { $0.idleTimeout = .milliseconds(300) },
+            { $0.idleTimeout = .seconds(2) },
             origin: { _ in .ok(String(repeating: "x", count: size), ["Cache-Control": "max-age=60"]) }
         ) { rig in
             _ = try await rig.get("/")
@@ -255,7 +255,7 @@ struct HTTP2Tests {
     }
 
     @Test func `an idle connection is told so and closed`() async throws {
-        try await withRig({ $0.idleTimeout = .milliseconds(100) }, origin: { _ in .ok("") }) { rig in
+        try await withRig({ $0.idleTimeout = .seconds(2) }, origin: { _ in .ok("") }) { rig in
             let client = try await HTTP2Client(port: rig.port)
             try await client.take { if case .goAway = $0.payload { true } else { false } }
             await client.waitForEnd()
