@@ -221,7 +221,7 @@ struct HTTP2Tests {
     }
 
     @Test func `the preface may come byte by byte, and what only begins like it is HTTP 1_1`() async throws {
-        try await withRig({ $0.idleTimeout = .seconds(2) }, origin: { _ in .ok("") }) { rig in
+        try await withRig({ $0.idleTimeout = .seconds(5) }, origin: { _ in .ok("") }) { rig in
             let client = try await rig.client()
             for character in "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" { try await client.send(String(character)) }
             try await client.send(bytes: [0, 0, 0, 4, 0, 0, 0, 0, 0])
