@@ -139,7 +139,7 @@ final class TestClient: Sendable {
     }
 
     /// Takes as many bytes off the front as `length` says, once it says so.
-    private func take(_ length: ([UInt8]) -> Int?) async throws -> [UInt8] {
+    func take(_ length: ([UInt8]) -> Int?) async throws -> [UInt8] {
         while true {
             let (taken, isClosed, seen) = inbox.withLockedValue { inbox -> ([UInt8]?, Bool, Int) in
                 guard let count = length(inbox.bytes) else { return (nil, inbox.isClosed, inbox.bytes.count) }
