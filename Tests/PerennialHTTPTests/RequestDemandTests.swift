@@ -78,6 +78,8 @@ struct RequestDemandTests {
             #expect(!permitsStale(["Cache-Control": "max-age=60, \(closed)"]))
         }
         #expect(permitsStale(["Cache-Control": "no-cache=\"x\""]))
+        #expect(!permitsStale(["Cache-Control": "max-age=60", "CDN-Cache-Control": "max-age=60, must-revalidate"]))
+        #expect(permitsStale(["Cache-Control": "no-cache", "Perennial-Cache-Control": "max-age=60"]))
     }
 
     @Test(

@@ -115,9 +115,9 @@ extension RequestDemand {
 }
 
 /// Whether a response lets caches serve it stale where a client wants that: not with `no-cache`, `must-revalidate`,
-/// `proxy-revalidate` or `s-maxage` (RFC 9111 §4.2.4).
+/// `proxy-revalidate` or `s-maxage` (RFC 9111 §4.2.4) among the directives that rule it here (RFC 9213 §2.2).
 public func permitsStale(_ fields: HeaderFields) -> Bool {
-    let directives = CacheControl(fields)
+    let directives = RulingDirectives(of: fields).directives
     return directives.noCache != .everything && !directives.mustRevalidate && !directives.proxyRevalidate
         && directives.sharedMaxAge == nil
 }
