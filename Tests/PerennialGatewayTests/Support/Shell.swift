@@ -21,15 +21,22 @@ enum Shell {
         let quoted = command.map { "'" + $0.replacing("'", with: "'\\''") + "'" }.joined(separator: " ")
         // Not Foundation's Process, which watches its children with select: that knows no more than 1,024 open files, and all
         // tests together have more.
-        let (status, output) = await withCheckedContinuation { continuation in
+        let (status, output) = await withCheckedContinuation {
+            (continuation: CheckedContinuation<(Int32, String), Never>) in
             DispatchQueue.global().async {
                 guard let pipe = popen(quoted + " </dev/null 2>/dev/null", "r") else {
-                    return continuation.resume(returning: (-1, ""))
+                    continuation.resume(returning: (-1, ""))
+                    return
                 }
                 var output: [UInt8] = []
                 var piece = [UInt8](repeating: 0, count: 64 << 10)
-                while case let count = fread(&piece, 1, piece.count, pipe), count > 0 { output += piece[..<count] }
-                continuation.resume(returning: (pclose(pipe), String(decoding: output, as: UTF8.self)))
+                var count = fread(&piece, 1, 64 << 10, pipe)
+                while count > 0 {
+                    output += piece[..<count]
+                    count = fread(&piece, 1, 64 << 10, pipe)
+                }
+                let status = pclose(pipe)
+                continuation.resume(returning: (status, String(decoding: output, as: UTF8.self)))
             }
         }
         guard status == 0 else { throw Failed(command: quoted, code: status >> 8 & 0xFF, output: output) }
