@@ -159,7 +159,10 @@ import Testing
             await gate.waitForArrivals()
             async let down: Void = rig.gateway.shutdown(deadline: .seconds(20))
             _ = await idle.rest()
-            await #expect(throws: (any Error).self) { try await TestClient(port: rig.port) }
+            // Refused, unless a server of another test has got the port meanwhile.
+            let late = try? await TestClient(port: rig.port)
+            #expect(rig.gateway.metrics.openConnections == 1)
+            await late?.close()
             gate.open()
             let last = try await busy.response()
             #expect(last.body == "finished")
