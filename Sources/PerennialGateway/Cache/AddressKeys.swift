@@ -41,9 +41,7 @@ struct AddressKeys: Sendable {
 private func isNormalPath(_ target: String) -> Bool {
     var before: UInt8 = 0
     for byte in target.utf8 {
-        if before == 0 && byte != UInt8(ascii: "/") { return false }
-        if byte < 0x21 || byte > 0x7E || byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
-        if byte == UInt8(ascii: ".") && before == UInt8(ascii: "/") { return false }
+        if !isNormal(byte, after: before) { return false }
         before = byte
     }
     return before != 0
@@ -52,11 +50,15 @@ private func isNormalPath(_ target: String) -> Bool {
 private func isNormalPath(_ bytes: Span<UInt8>, at target: Range<Int>) -> Bool {
     var before: UInt8 = 0
     for index in target {
-        let byte = bytes[index]
-        if before == 0 && byte != UInt8(ascii: "/") { return false }
-        if byte < 0x21 || byte > 0x7E || byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
-        if byte == UInt8(ascii: ".") && before == UInt8(ascii: "/") { return false }
-        before = byte
+        if !isNormal(bytes[index], after: before) { return false }
+        before = bytes[index]
     }
     return before != 0
+}
+
+/// - Parameter before: 0 at the beginning.
+private func isNormal(_ byte: UInt8, after before: UInt8) -> Bool {
+    if before == 0 && byte != UInt8(ascii: "/") { return false }
+    if byte < 0x21 || byte > 0x7E || byte == UInt8(ascii: "%") || byte == UInt8(ascii: "#") { return false }
+    return byte != UInt8(ascii: ".") || before != UInt8(ascii: "/")
 }

@@ -73,7 +73,7 @@ package final class RequestDecoder: ChannelInboundHandler {
             guard let piece = takePiece(atMost: left) else { return false }
             state = .body(left: left - Int64(piece.readableBytes))
             context.fireChannelRead(wrapInboundOut(.body(piece)))
-            if case .body(left: 0) = state { endMessage(context, trailers: nil) }
+            if case .body(left: 0) = state { endMessage(context) }
             return true
         case .chunkSize:
             guard let chunk = try buffer.chunkSize() else { return false }
@@ -119,7 +119,7 @@ package final class RequestDecoder: ChannelInboundHandler {
         case .chunked: state = .chunkSize
         }
         context.fireChannelRead(wrapInboundOut(.head(request)))
-        if head.framing == .none { endMessage(context, trailers: nil) }
+        if head.framing == .none { endMessage(context) }
         return true
     }
 
@@ -146,7 +146,7 @@ package final class RequestDecoder: ChannelInboundHandler {
             throw RequestSyntaxError(431, "There are more fields behind the request's body than this gateway takes.")
         case .end:
             buffer.moveReaderIndex(forwardBy: 2)
-            endMessage(context, trailers: nil)
+            endMessage(context)
             return true
         }
     }
@@ -156,11 +156,11 @@ package final class RequestDecoder: ChannelInboundHandler {
         return size > 0 ? buffer.readSlice(length: size) : nil
     }
 
-    private func endMessage(_ context: ChannelHandlerContext, trailers: HTTPHeaders?) {
+    private func endMessage(_ context: ChannelHandlerContext) {
         // The connection may have closed behind what it got.
         if case .ended = state { return }
         state = .head
-        context.fireChannelRead(wrapInboundOut(.end(trailers)))
+        context.fireChannelRead(wrapInboundOut(.end(nil)))
     }
 }
 

@@ -32,7 +32,7 @@ extension HTTPRequestHead {
             // Clients may send each cookie by itself (RFC 9113 §8.2.3).
             case "cookie": cookie = cookie.map { "\($0); \(value)" } ?? value
             default:
-                if !value.isFieldValue { throw Self.controls }
+                if !value.utf8.allSatisfy(\.isFieldByte) { throw Self.controls }
                 if name == "content-length" {
                     guard !hasLength, bodyLength(value) != nil else {
                         throw RequestSyntaxError(400, "The request's Content-Length is not one number of bytes.")
@@ -44,7 +44,7 @@ extension HTTPRequestHead {
         }
         guard method.isToken else { throw RequestSyntaxError(400, "The request's method is not a token.") }
         if let cookie {
-            if !cookie.isFieldValue { throw Self.controls }
+            if !cookie.utf8.allSatisfy(\.isFieldByte) { throw Self.controls }
             headers.add(name: "cookie", value: cookie)
         }
         if let authority {
@@ -67,24 +67,4 @@ extension HTTPRequestHead {
 
     private static let controls = RequestSyntaxError(
         400, "A value of the request's fields has control characters in it.")
-}
-
-extension String {
-    /// RFC 9110 §5.6.2.
-    fileprivate var isToken: Bool {
-        !isEmpty
-            && utf8.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                    UInt8(ascii: "0")...UInt8(ascii: "9"):
-                    true
-                default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
-                }
-            }
-    }
-
-    /// Whether there are no control characters in it but tabs (RFC 9110 §5.5).
-    fileprivate var isFieldValue: Bool {
-        utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }
-    }
 }

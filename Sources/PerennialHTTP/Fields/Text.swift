@@ -14,7 +14,7 @@ extension StringProtocol {
     }
 
     /// Whether this is a token (RFC 9110 §5.6.2), as every field name and directive name is.
-    var isToken: Bool {
+    package var isToken: Bool {
         !isEmpty && utf8.allSatisfy(\.isTokenCharacter)
     }
 }
