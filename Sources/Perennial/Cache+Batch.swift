@@ -1,6 +1,7 @@
 extension Cache {
     /// The values of several keys: what is fresh or stale at once, the stale ones refreshed behind; for all that is missing
-    /// or expired the origin is asked once, if the cache has a `batch` fetch, else once a key.
+    /// or expired the origin is asked once, if the cache has a `batch` fetch, else once a key. A batch goes by the cache's own policy
+    /// and origin guard.
     /// - Returns: a value for each key that has one; absent keys are left out.
     /// - Throws: ``PartialFailure`` when some keys failed: it carries the values of the others. `CancellationError`.
     public func values(for keys: some Sequence<Key>) async throws -> [Key: Value] {
@@ -102,7 +103,7 @@ extension Cache {
         // One token holds the leases of all keys; the heartbeat counts them by the names of their keys.
         for (key, _, ticket) in asked where ticket.fence != nil { leases.hold(entryKey(key), ticket.token) }
         count { $0.fetches += 1 }
-        let timers = asked.map { startSoftTimer($0.flight, $0.ticket.known) }
+        let timers = asked.map { startSoftTimer($0.flight, $0.ticket.known, policy) }
         defer { for timer in timers { timer?.cancel() } }
         do {
             let fetched = try await withTimeout(policy.timeout, time) { [origin] in

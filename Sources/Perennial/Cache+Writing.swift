@@ -31,7 +31,7 @@ extension Cache {
         case .notModified, .notStored: throw OriginFailure("only a value, or that there is none, can be saved by hand")
         }
         let bytes = try value.map { try codec.encode($0) } ?? []
-        var metadata = metadata(entryKey(key), fetched, isAbsent: value == nil)
+        var metadata = metadata(key, fetched, isAbsent: value == nil)
         let outcome = try await backend.store.save(
             StoredEntry(metadata: metadata, bytes: bytes), fence: fence, releasing: releasing)
         guard case .saved(let generation) = outcome else { return nil }

@@ -31,6 +31,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     let codec: Codec<Value>
     let migrate: Migrate<Value>?
     let origin: OriginGuard
+    let termsOfKey: (@Sendable (Key) -> OriginTerms)?
     let random: any Randomness
     let logger: Logger
     let fetch: Fetch<Key, Value>
@@ -61,6 +62,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     ///   - migrate: rescues stored bytes which the codec does not read.
     ///   - memory: the size of the memory tier. Default: 64 MiB.
     ///   - origin: limits on asking the origin; share one between caches of one origin.
+    ///   - terms: how the origin is asked for a key, where keys differ in that. Default: `policy` and `origin` for all.
     ///   - workers: how many refreshes this process does at a time; 0: other processes do them. Default: 2. While the queue
     ///     can't be reached, it does as many, and at least 4.
     ///   - time: the clock.
@@ -77,6 +79,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         migrate: Migrate<Value>? = nil,
         memory: MemoryLimits = .standard,
         origin: OriginGuard = OriginGuard(),
+        terms: (@Sendable (Key) -> OriginTerms)? = nil,
         workers: Int = 2,
         time: any TimeSource = SystemTime(),
         random: any Randomness = SystemRandomness(),
@@ -94,6 +97,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         self.migrate = migrate
         self.memory = MemoryTier(maximumBytes: memory.bytes, maximumCount: memory.count, seed: random.next())
         self.origin = origin
+        termsOfKey = terms
         self.time = time
         self.random = random
         self.logger = logger
@@ -211,6 +215,9 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     @usableFromInline
     func absent(_ key: Key) -> Absent { Absent(key: entryKey(key)) }
 
+    /// How the origin is asked for a key.
+    func terms(of key: Key) -> OriginTerms { termsOfKey?(key) ?? OriginTerms(policy: policy, origin: origin) }
+
     func entryKey(_ key: Key) -> EntryKey { EntryKey(cache: name, key: key.description) }
 
     func count(_ change: (inout CacheStatistics) -> Void) {
@@ -232,4 +239,17 @@ public struct MemoryLimits: Sendable, Hashable {
 
     /// 64 MiB, any number of entries.
     public static let standard = MemoryLimits(bytes: 64 << 20)
+}
+
+/// How a cache asks the origin for one key, for caches whose keys come from several origins.
+public struct OriginTerms: Sendable {
+    /// Limits, time-outs, retries. The length of leases is the same for all keys of a cache: the cache's own.
+    public var policy: Policy
+    /// Limits on asking this key's origin.
+    public var origin: OriginGuard
+
+    public init(policy: Policy = .standard, origin: OriginGuard) {
+        self.policy = policy
+        self.origin = origin
+    }
 }

@@ -83,6 +83,7 @@ extension Cache {
         var known = known
         var token = random.token()
         if case .refresh(let delivery) = purpose { token = delivery.job.leaseToken }
+        let terms = terms(of: key).policy
         let began = time.now
         var pause = Duration.milliseconds(5)
         while true {
@@ -112,11 +113,11 @@ extension Cache {
                 }
             }
             // Another machine is asking: what it brings is for us too.
-            if now >= began + policy.timeout {
-                return .landed(fallBack(known, FetchTimeout(timeout: policy.timeout), now))
+            if now >= began + terms.timeout {
+                return .landed(fallBack(known, FetchTimeout(timeout: terms.timeout), now))
             }
-            var wait = min(pause, began + policy.timeout - now)
-            if let soft = policy.softTimeout, let known {
+            var wait = min(pause, began + terms.timeout - now)
+            if let soft = terms.softTimeout, let known {
                 if now >= began + soft { serveSlow(flight, known) } else { wait = min(wait, began + soft - now) }
             }
             // The store says when it is there. One who fails says nothing, so look now and then.
@@ -159,15 +160,16 @@ extension Cache {
         _ ticket: Ticket
     ) async -> Flight<Value>.Landing {
         let began = time.now
+        let terms = terms(of: key)
         let (reason, rank, fetch) = question(purpose, ticket.known)
         if ticket.fence != nil { leases.hold(entryKey, ticket.token) }
-        let context = FetchContext(reason: reason, previous: ticket.known, deadline: began + policy.timeout)
-        let softTimer = startSoftTimer(flight, ticket.known)
+        let context = FetchContext(reason: reason, previous: ticket.known, deadline: began + terms.policy.timeout)
+        let softTimer = startSoftTimer(flight, ticket.known, terms.policy)
         defer { softTimer?.cancel() }
         serveJoined(flight, ticket.known, purpose, at: began)
         do {
-            let fetched = try await withTimeout(policy.timeout, time) { [origin] in
-                try await origin.withPermit(rank) { try await fetch(key, context) }
+            let fetched = try await withTimeout(terms.policy.timeout, time) {
+                try await terms.origin.withPermit(rank) { try await fetch(key, context) }
             }
             // Saving ends the lease: the heartbeat must not bring it back.
             leases.letGo(entryKey, ticket.token)
@@ -195,7 +197,7 @@ extension Cache {
         let entryKey = entryKey(key)
         observer?(.fetchFailed(key: entryKey.key, error))
         await release(entryKey, ticket)
-        await retryLater(entryKey, ticket.known, error)
+        await retryLater(key, ticket.known, error)
         return fallBack(ticket.known, error, time.now)
     }
 
@@ -233,7 +235,9 @@ extension Cache {
     }
 
     /// At the soft time-out everybody who waits gets the old value; the flight goes on.
-    func startSoftTimer(_ flight: Flight<Value>, _ known: Entry<Value>?) -> Task<Void, Never>? {
+    func startSoftTimer(
+        _ flight: Flight<Value>, _ known: Entry<Value>?, _ policy: Policy
+    ) -> Task<Void, Never>? {
         guard let soft = policy.softTimeout, let known else { return nil }
         return Task { [time] in
             if (try? await time.sleep(for: soft)) != nil { self.serveSlow(flight, known) }
@@ -260,20 +264,20 @@ extension Cache {
         switch fetched.kind {
         case .notStored(let value):
             await forget(key, entryKey, flight, ticket)
-            let metadata = self.metadata(entryKey, fetched, isAbsent: false)
+            let metadata = self.metadata(key, fetched, isAbsent: false)
             return .notStored(value.map { Entry(value: $0, metadata: metadata) })
         case .value(let new):
             bytes = try codec.encode(new)
             value = new
-            metadata = self.metadata(entryKey, fetched, isAbsent: false)
+            metadata = self.metadata(key, fetched, isAbsent: false)
         case .absent:
-            metadata = self.metadata(entryKey, fetched, isAbsent: true)
+            metadata = self.metadata(key, fetched, isAbsent: true)
         case .notModified:
             guard let known = ticket.known else {
                 throw OriginFailure("the origin answered \"not modified\" though nothing was there to be modified")
             }
             value = known.value
-            metadata = self.metadata(entryKey, fetched, confirming: known)
+            metadata = self.metadata(key, fetched, confirming: known)
             // What only this process has is saved whole: the store has no bytes, or older ones, that could be confirmed.
             isConfirmation = known.generation != .zero
             if !isConfirmation, let value { bytes = try codec.encode(value) }
@@ -313,18 +317,20 @@ extension Cache {
         return .entry(entry, source: .origin, found: found, note: nil)
     }
 
-    func metadata(_ key: EntryKey, _ fetched: Fetched<Value>, isAbsent: Bool) -> EntryMetadata {
+    func metadata(_ key: Key, _ fetched: Fetched<Value>, isAbsent: Bool) -> EntryMetadata {
+        let policy = terms(of: key).policy
         let limits = fetched.limits ?? (isAbsent ? policy.absentLimits : policy.limits)
         return newMetadata(
-            key, limits: limits, tags: fetched.tags ?? [], validator: fetched.validator, age: fetched.age,
+            key, policy, limits: limits, tags: fetched.tags ?? [], validator: fetched.validator, age: fetched.age,
             isAbsent: isAbsent)
     }
 
     private func metadata(
-        _ key: EntryKey, _ fetched: Fetched<Value>, confirming known: Entry<Value>
+        _ key: Key, _ fetched: Fetched<Value>, confirming known: Entry<Value>
     ) -> EntryMetadata {
+        let policy = terms(of: key).policy
         var metadata = newMetadata(
-            key, limits: fetched.limits ?? (known.value == nil ? policy.absentLimits : policy.limits),
+            key, policy, limits: fetched.limits ?? (known.value == nil ? policy.absentLimits : policy.limits),
             tags: fetched.tags ?? known.tags, validator: fetched.validator ?? known.validator, age: fetched.age,
             isAbsent: known.value == nil)
         metadata.savedAt = known.savedAt
@@ -332,12 +338,14 @@ extension Cache {
     }
 
     /// The metadata of an entry that the origin confirmed `age` ago, its `refreshAfter` jittered.
-    func newMetadata(
-        _ key: EntryKey, limits: Limits, tags: [String], validator: Validator?, age: Duration, isAbsent: Bool
+    private func newMetadata(
+        _ key: Key, _ policy: Policy, limits: Limits, tags: [String], validator: Validator?, age: Duration,
+        isAbsent: Bool
     ) -> EntryMetadata {
         let now = time.now
         return EntryMetadata(
-            key: key, isAbsent: isAbsent, format: codec.format, savedAt: now, confirmedAt: now - max(.zero, age),
+            key: entryKey(key), isAbsent: isAbsent, format: codec.format, savedAt: now,
+            confirmedAt: now - max(.zero, age),
             limits: limits.jittered(by: policy.jitter, random: random.fraction()), validator: validator,
             tags: Array(Set(tags)).sorted())
     }

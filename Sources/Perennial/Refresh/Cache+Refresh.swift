@@ -47,7 +47,8 @@ extension Cache: Refreshable {
         defer { refreshesHere.leave() }
         let delivery = Delivery(id: "", job: job, attempt: 1, receipt: "", isRedelivery: false)
         if case .done = await refresh(delivery) { return }
-        entry.setClaimed(until: time.now + policy.retry.pause(afterFailures: 1, random: random.fraction()))
+        let retry = terms(of: key).policy.retry
+        entry.setClaimed(until: time.now + retry.pause(afterFailures: 1, random: random.fraction()))
     }
 
     /// Does one attempt at a job: looks in the store first, asks the origin, saves.
@@ -91,6 +92,7 @@ extension Cache: Refreshable {
 
     private func failed(_ key: Key, _ delivery: Delivery, _ error: any Error) async -> RefreshOutcome {
         let now = time.now
+        let policy = terms(of: key).policy
         if error is CancellationError { return .notNow(until: now) }
         if let unavailable = error as? OriginUnavailable {
             // Spread out, so that the first moment of its return is not the worst.
@@ -137,21 +139,22 @@ extension Cache: Refreshable {
 
     /// A reader's fetch failed and it got the old value: a refresh is queued for later, and until then readers get the old
     /// value at once.
-    func retryLater(_ key: EntryKey, _ known: Entry<Value>?, _ error: any Error) async {
+    func retryLater(_ key: Key, _ known: Entry<Value>?, _ error: any Error) async {
         let now = time.now
         // An entry that has not expired is refreshed when a reader finds it stale, and not before.
         guard let known, known.freshness.state(at: now) == .expired, known.freshness.isUsableOnError(at: now) else {
             return
         }
-        let pause = policy.retry.pause(
+        let pause = terms(of: key).policy.retry.pause(
             afterFailures: 1, retryAfter: (error as? any OriginError)?.retryAfter, random: random.fraction())
         let until = max(now + pause, (error as? OriginUnavailable)?.retryAt ?? now)
         known.setFailing(until: until)
         guard known.generation != .zero else { return }
-        let job = RefreshJob(key: key, generation: known.generation, leaseToken: random.token(), queuedAt: now)
+        let job = RefreshJob(
+            key: entryKey(key), generation: known.generation, leaseToken: random.token(), queuedAt: now)
         if await queueCalls.attempt({ try await backend.queue.enqueue(job, notBefore: until, now: now) }) == true {
             count { $0.refreshesQueued += 1 }
-            observer?(.refreshQueued(key: key.key))
+            observer?(.refreshQueued(key: job.key.key))
         }
     }
 }
