@@ -68,17 +68,26 @@ extension MetricFamily {
                 values: [
                     "store_reads": health.storeReads == nil ? 1 : 0, "store_writes": health.storeWrites == nil ? 1 : 0,
                     "queue": health.queue == nil ? 1 : 0,
-                ]),
-            MetricFamily(
-                "perennial_origin_running", .gauge, help: "Questions to the origin in progress.",
-                value: health.origin.running),
-            MetricFamily(
-                "perennial_origin_waiting", .gauge, help: "Questions that wait for their turn.",
-                value: health.origin.waiting),
-            MetricFamily(
-                "perennial_origin_closed", .gauge,
-                help: "1 while the origin is not asked: it failed too often, or asked for a pause.",
-                value: health.origin.closedUntil == nil ? 0 : 1),
+                ])
+        ]
+    }
+
+    /// What the guards before origins are doing.
+    /// - Parameter origins: by the origins' addresses.
+    public static func families(ofOrigins origins: [String: OriginGuard.Status]) -> [MetricFamily] {
+        func family(_ name: String, help: String, _ value: (OriginGuard.Status) -> Int) -> MetricFamily {
+            let samples = origins.sorted { $0.key < $1.key }.map { origin, status in
+                MetricFamily.Sample(Double(value(status)), labels: [MetricFamily.Label("origin", origin)])
+            }
+            return MetricFamily(name, .gauge, help: help, samples: samples)
+        }
+        return [
+            family("perennial_origin_running", help: "Questions to the origin in progress.") { $0.running },
+            family("perennial_origin_waiting", help: "Questions that wait for their turn.") { $0.waiting },
+            family(
+                "perennial_origin_closed",
+                help: "1 while the origin is not asked: it failed too often, or asked for a pause."
+            ) { $0.closedUntil == nil ? 0 : 1 },
         ]
     }
 }

@@ -31,14 +31,14 @@ public final class Gateway: Sendable {
     /// - Parameters:
     ///   - backend: where responses and refresh jobs are kept. Default: in memory.
     ///   - observer: is told what the cache does; must be quick.
-    /// - Throws: ``Perennial/PolicyError`` when settings contradict each other.
+    /// - Throws: ``RoutingError`` and ``Perennial/PolicyError`` when settings contradict each other.
     public init(
         configuration: GatewayConfiguration,
         backend: any Backend = InMemoryBackend(),
         time: any TimeSource = SystemTime(),
         logger: Logger? = nil,
         observer: (@Sendable (CacheEvent) -> Void)? = nil
-    ) throws(PolicyError) {
+    ) throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threads))
         do {
             responses = try ResponseCache(
@@ -52,15 +52,15 @@ public final class Gateway: Sendable {
         self.group = group
         service = GatewayService(
             responder: Responder(
-                responses: responses, allowances: configuration.allowances,
-                directives: configuration.effectiveClientDirectives, originFields: configuration.originFields,
+                responses: responses,
                 logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }),
             idleTimeout: TimeAmount(configuration.idleTimeout),
             limits: HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields))
+        let routes = responses.routing.now
         loops = group.makeIterator().map { eventLoop in
             let counters = LoopCounters()
             let state = NIOLoopBoundBox.makeBoxSendingValue(
-                LoopState(eventLoop: eventLoop, counters: counters), eventLoop: eventLoop)
+                LoopState(eventLoop: eventLoop, counters: counters, routes: routes), eventLoop: eventLoop)
             return (eventLoop, counters, state)
         }
     }
@@ -99,6 +99,15 @@ public final class Gateway: Sendable {
         }
         if let path = configuration.socketPath { return ListenAddress(socketPath: path) }
         return ListenAddress(host: configuration.host, port: channel.localAddress?.port ?? configuration.port)
+    }
+
+    /// Other routes from now on. What is being answered goes on by the old ones; no connection is closed.
+    /// - Throws: as ``init(configuration:backend:time:logger:observer:)``; then nothing has changed.
+    public func reload(_ routes: [Route]) async throws {
+        let table = try responses.use(routes)
+        for loop in loops {
+            try? await loop.eventLoop.submit { loop.state.value.routes = table }.get()
+        }
     }
 
     /// What the gateway has done so far.
@@ -146,6 +155,4 @@ struct GatewayService: Sendable {
     let responder: Responder
     let idleTimeout: TimeAmount
     let limits: HeadLimits
-
-    var keys: AddressKeys { responder.responses.keys }
 }

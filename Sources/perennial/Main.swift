@@ -66,7 +66,8 @@ struct PerennialCommand: ParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            ServeCommand.self, WorkerCommand.self, ListCommand.self, InspectCommand.self, ExpireCommand.self,
+            ServeCommand.self, WorkerCommand.self, CheckCommand.self, ListCommand.self, InspectCommand.self,
+            ExpireCommand.self,
             RemoveCommand.self, JobsCommand.self, StatisticsCommand.self, CopyCommand.self, DemoCommand.self,
             DemoOriginCommand.self,
         ])

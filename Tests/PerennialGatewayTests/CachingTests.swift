@@ -178,7 +178,7 @@ import Testing
 
     @Test func `404 is remembered for a shorter time than the operator's limits`() async throws {
         try await withRig(
-            { $0.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7))) },
+            { $0.routes[0].rules.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7))) },
             origin: { .status($0.target == "/here" ? 200 : 404, "\($0.number)") }
         ) { rig in
             let missing = try await rig.get("/gone")

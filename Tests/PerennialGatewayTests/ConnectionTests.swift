@@ -220,8 +220,8 @@ import Testing
     ])
     func `the quick way to a key gives the key of the slow one`(target: String) throws {
         for origin in ["http://x", "https://x:1234/base"] {
-            let keys = AddressKeys(origin: try OriginURL(origin), limit: 100)
-            let slow = Result { () throws(AddressError) in try keys.origin.key(forTarget: target, limit: 100) }
+            let keys = AddressKeys(address: RouteAddress(origin: try OriginURL(origin)), limit: 100)
+            let slow = Result { () throws(AddressError) in try keys.address.origin.key(forTarget: target, limit: 100) }
             let quick = Result { () throws(AddressError) in try keys.key(forTarget: target) }
             #expect(quick == slow)
         }

@@ -241,7 +241,7 @@ import Testing
 
     @Test func `where the operator's limits rule, a client can't make the gateway ask`() async throws {
         try await withRig(
-            { $0.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7))) },
+            { $0.routes[0].rules.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7))) },
             origin: { .ok("\($0.number)") }
         ) { rig in
             let client = try await rig.client()
@@ -260,8 +260,8 @@ import Testing
     @Test func `the operator may choose otherwise, both ways`() async throws {
         try await withRig(
             {
-                $0.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7)))
-                $0.clientDirectives = .obey
+                $0.routes[0].rules.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7)))
+                $0.routes[0].rules.clientDirectives = .obey
             }, origin: { .ok("\($0.number)") }
         ) { rig in
             _ = try await rig.get("/")
@@ -271,7 +271,8 @@ import Testing
             #expect(try await rig.get("/", ["Cache-Control": "max-stale"]).body == "3")
         }
         try await withRig(
-            { $0.clientDirectives = .ignore }, origin: { .ok("\($0.number)", ["Cache-Control": "max-age=60"]) }
+            { $0.routes[0].rules.clientDirectives = .ignore },
+            origin: { .ok("\($0.number)", ["Cache-Control": "max-age=60"]) }
         ) { rig in
             _ = try await rig.get("/")
             #expect(try await rig.get("/", ["Cache-Control": "no-cache"]).body == "1")

@@ -82,7 +82,7 @@ import Testing
     @Test func `an origin that does not answer in time is a 504`() async throws {
         let gate = Gate()
         try await withRig(
-            { $0.timeout = .milliseconds(200) },
+            { $0.routes[0].origin.timeout = .milliseconds(200) },
             origin: { _ in
                 await gate.pass()
                 return .ok("too late")

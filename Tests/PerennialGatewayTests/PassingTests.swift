@@ -74,7 +74,7 @@ import Testing
     @Test func `requests with Authorization share answers once that is allowed, and refreshes carry none`() async throws
     {
         try await withRig(
-            { $0.allowances = [.authorization] },
+            { $0.routes[0].rules.allowances = [.authorization] },
             origin: { .ok("\($0.number)", ["Cache-Control": "max-age=60, stale-while-revalidate=600"]) }
         ) { rig in
             #expect(try await rig.get("/", ["Authorization": "Bearer a"]).body == "1")
@@ -89,7 +89,8 @@ import Testing
 
     @Test func `the origin's own credentials come from the configuration, in place of the client's`() async throws {
         try await withRig(
-            { $0.originFields = ["X-Api-Key": "ours"] }, origin: { _ in .ok("", ["Cache-Control": "max-age=60"]) }
+            { $0.routes[0].origin.fields = ["X-Api-Key": "ours"] },
+            origin: { _ in .ok("", ["Cache-Control": "max-age=60"]) }
         ) { rig in
             _ = try await rig.get("/", ["X-Api-Key": "theirs"])
             #expect(rig.origin.requests[0].fields["X-Api-Key"] == ["ours"])
@@ -127,7 +128,7 @@ import Testing
         let taken = NIOLockedValueBox(0)
         let (pieces, size) = (512, 64 << 10)
         try await withRig(
-            { $0.maxBody = 100_000 },
+            { $0.routes[0].rules.maxBody = 100_000 },
             origin: { _ in
                 .pieces(
                     head: "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: \(pieces * size)\r\n\r\n",
@@ -178,7 +179,7 @@ import Testing
 
     @Test func `a body over the limit whose size nobody announced streams through whole`() async throws {
         try await withRig(
-            { $0.maxBody = 100_000 },
+            { $0.routes[0].rules.maxBody = 100_000 },
             origin: { _ in
                 .raw(
                     "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n"

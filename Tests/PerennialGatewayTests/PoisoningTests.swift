@@ -146,7 +146,12 @@ import Testing
     func `an error that a request's fields brought about is not kept for others`(status: Int) async throws {
         for isByPolicy in [false, true] {
             try await withRig(
-                { if isByPolicy { $0.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7))) } },
+                {
+                    if isByPolicy {
+                        $0.routes[0].rules.freshness = .policy(
+                            try .init(refreshAfter: .hours(1), expireAfter: .days(7)))
+                    }
+                },
                 origin: { request in
                     let isTooMuch = request.fields.contains { $0.value.utf8.count > 8000 || $0.name == "X-Metachar" }
                     return .status(

@@ -7,6 +7,8 @@ struct ClientRequest: Sendable {
     /// The target of an OPTIONS request that asks about the server as a whole (RFC 9112 §3.2.4); its `key`, too.
     static let serverItself = "*"
 
+    /// Whose rules hold.
+    var route: ActiveRoute
     var method: HTTPMethod
     /// The key of the address asked for.
     var key: String
@@ -52,7 +54,7 @@ private let connection = StaticName(lowercase: Array("connection".utf8))
 /// What `Connection` mostly says.
 private let usualOptions = ["keep-alive", "close"].map { StaticName(lowercase: Array($0.utf8)) }
 
-/// The fields that ``plan(method:fields:allowances:directives:)`` and an answer look at.
+/// The fields that ``plan(method:fields:rules:)`` and an answer look at.
 private let remarkable: [StaticName] = [
     "range", "cookie", "expect", "pragma", "upgrade", "if-match", "authorization", "if-none-match", "cache-control",
     "content-length", "transfer-encoding", "if-modified-since", "if-unmodified-since", "x-api-key", "x-auth-token",
@@ -68,12 +70,11 @@ private struct StaticName: Sendable {
 }
 
 /// How a request is handled that is not plain.
-///
-/// - Parameter directives: whether the request's other wishes count than `no-store` and `only-if-cached`.
 func plan(
-    method: HTTPMethod, fields: HeaderFields, allowances: Allowances, directives: ClientDirectives
+    method: HTTPMethod, fields: HeaderFields, rules: ResponseRules
 ) -> Plan {
-    let demand = directives.demand(of: fields)
+    let allowances = rules.allowances
+    let demand = rules.effectiveClientDirectives.demand(of: fields)
     switch admission(of: method.rawValue, fields: fields, allowances: allowances) {
     case .pass(.method): return .pass(.method, detail: nil)
     case .pass where demand?.onlyIfCached == true: return .refuse

@@ -5,9 +5,11 @@ internal import PerennialHTTP
 
 extension Responder {
     /// Whether what is stored may answer a request with this demand.
-    func acceptance(of demand: RequestDemand, for fields: HeaderFields) -> Acceptance<CachedResponse> {
+    func acceptance(
+        of demand: RequestDemand, for fields: HeaderFields, _ rules: ResponseRules
+    ) -> Acceptance<CachedResponse> {
         // The operator's limits hold for all clients.
-        let originRules = if case .origin = responses.fetch.mode { true } else { false }
+        let originRules = if case .origin = rules.freshness { true } else { false }
         return { answer in
             guard let cached = answer.value, let freshness = answer.freshness else { return false }
             // Made for other requests, it does but show by what fields to look on.
@@ -23,7 +25,7 @@ extension Responder {
 
     /// Answers with what is stored, or not at all (RFC 9111 §5.2.1.7).
     func answerFromStored(_ request: ClientRequest, _ demand: RequestDemand, _ writer: ResponseWriter) async {
-        let accepts = acceptance(of: demand, for: request.fields)
+        let accepts = acceptance(of: demand, for: request.fields, request.route.rules)
         var key = request.key
         for _ in 0..<4 {
             guard let answer = await cache.lookupStored(key, accepting: accepts), let cached = answer.value else {

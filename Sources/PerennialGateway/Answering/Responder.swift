@@ -10,9 +10,6 @@ internal import PerennialHTTP
 /// mostly follows, find it.
 struct Responder: Sendable {
     let responses: ResponseCache
-    let allowances: Allowances
-    let directives: ClientDirectives
-    let originFields: HeaderFields
     let logger: Logger
 
     var cache: Cache<String, CachedResponse> { responses.cache }
@@ -119,12 +116,12 @@ struct Responder: Sendable {
     ) async throws -> Answer<CachedResponse> {
         let reader = OriginFetch.Reader(
             fields: request.fields, directives: demand?.forwarded, handoff: handoff)
-        let ask: Fetch<String, CachedResponse> = { [fetch = responses.fetch] key, context in
-            try await fetch.fetch(key, context, for: reader)
+        let ask: Fetch<String, CachedResponse> = { [route = request.route] key, context in
+            try await route.fetch.fetch(key, context, for: reader)
         }
         guard let demand else { return try await cache.lookup(key, answering: ask) }
         return try await cache.lookup(
-            key, accepting: acceptance(of: demand, for: request.fields), answering: ask)
+            key, accepting: acceptance(of: demand, for: request.fields, request.route.rules), answering: ask)
     }
 
     func reply(

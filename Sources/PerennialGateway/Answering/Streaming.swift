@@ -16,10 +16,10 @@ extension Responder {
                 HTTPClientRequest.Body.stream(
                     body, length: body.length.map { .known($0) } ?? .unknown)
             }
-            response = try await responses.client.send(
+            response = try await request.route.origin.client.send(
                 request.method, request.key,
                 passedFields(
-                    of: request.fields, originFields: originFields,
+                    of: request.fields, originFields: request.route.route.origin.fields,
                     receivedVersion: request.isOldVersion ? "1.0" : "1.1"),
                 body: body)
         } catch {
@@ -27,7 +27,7 @@ extension Responder {
         }
         let invalidation = Invalidation(
             method: request.method.rawValue, key: request.key, status: response.status, fields: response.fields,
-            origin: responses.origin)
+            origin: request.route.route.origin.url)
         if let invalidation { await remove(invalidation) }
         var status = status
         status.forwardStatus = response.status

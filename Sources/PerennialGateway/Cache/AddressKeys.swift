@@ -1,30 +1,45 @@
 internal import PerennialHTTP
 
-/// Makes keys from the targets of requests.
+/// Makes keys from the targets of requests for one route.
 struct AddressKeys: Sendable {
-    let origin: OriginURL
+    let address: RouteAddress
+    let query: QueryRules
     let limit: Int
     private let prefix: String
+    private let strippedBytes: Int
 
-    init(origin: OriginURL, limit: Int) {
-        self.origin = origin
+    init(address: RouteAddress, query: QueryRules = .everything, limit: Int) {
+        self.address = address
+        self.query = query
         self.limit = limit
-        prefix = origin.description
+        prefix = address.origin.description
+        strippedBytes = address.strippedBytes
     }
 
     /// The key for a request's target: its absolute address at the origin, in normal form.
     ///
     /// Most targets are in normal form already; those cost one look at each byte.
     func key(forTarget target: String) throws(AddressError) -> String {
-        if target.utf8.count <= limit && isNormalPath(target) { return prefix + target }
-        return try origin.key(forTarget: target, limit: limit)
+        if target.utf8.count <= limit && isNormalPath(target) { return key(forPath: target) }
+        let wanted = try RequestTarget(target, limit: limit)
+        if wanted.host == nil { return key(forPath: wanted.path) }
+        return query.applied(to: try address.origin.key(forTarget: target, limit: limit))
+    }
+
+    /// The key for a path in normal form that this route is for.
+    func key(forPath path: String) -> String {
+        if strippedBytes == 0 && query == .everything { return prefix + path }
+        return query.applied(to: address.key(forPath: path))
     }
 
     /// The key for a target that is in normal form; `nil`: it may not be.
     func key(forPlainTarget target: Range<Int>, in bytes: Span<UInt8>) -> String? {
         guard target.count <= limit, isNormalPath(bytes, at: target) else { return nil }
+        let target = target.dropFirst(strippedBytes)
+        // Without what was stripped, a path may have to get its slash.
+        guard strippedBytes == 0 || target.first.map({ bytes[$0] == UInt8(ascii: "/") }) == true else { return nil }
         let size = prefix.utf8.count + target.count
-        return String(unsafeUninitializedCapacity: size) { place in
+        let key = String(unsafeUninitializedCapacity: size) { place in
             var prefix = prefix
             _ = prefix.withUTF8 { place.update(fromContentsOf: $0) }
             var index = prefix.utf8.count
@@ -34,6 +49,7 @@ struct AddressKeys: Sendable {
             }
             return size
         }
+        return query == .everything ? key : query.applied(to: key)
     }
 }
 
@@ -47,7 +63,7 @@ private func isNormalPath(_ target: String) -> Bool {
     return before != 0
 }
 
-private func isNormalPath(_ bytes: Span<UInt8>, at target: Range<Int>) -> Bool {
+func isNormalPath(_ bytes: Span<UInt8>, at target: Range<Int>) -> Bool {
     var before: UInt8 = 0
     for index in target {
         if !isNormal(bytes[index], after: before) { return false }

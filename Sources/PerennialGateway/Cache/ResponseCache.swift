@@ -4,7 +4,7 @@ internal import NIOPosix
 public import Perennial
 public import PerennialHTTP
 
-/// The gateway's cache of one origin's responses: an engine's cache named `http`, whose fetch speaks HTTP.
+/// The gateway's cache of its origins' responses: an engine's cache named `http`, whose fetch speaks HTTP.
 ///
 /// A gateway answers from it. A worker process has one without a gateway: its refresh workers do what gateways on the same
 /// backend have queued.
@@ -12,18 +12,17 @@ public final class ResponseCache: Sendable {
     /// Entries and jobs carry this name in the backend.
     public static let name = "http"
 
-    public let origin: OriginURL
     public let cache: Cache<String, CachedResponse>
-    let keys: AddressKeys
-    let fetch: OriginFetch
+    let routing: Routing
     let unstorable: UnstorableKeys
-    let client: OriginClient
     let time: any TimeSource
+    private let connect: @Sendable (Origin) -> OriginClient
+    private let endings = Endings()
 
     /// - Parameters:
-    ///   - group: the event loops for connections to the origin. Default: the process's own.
+    ///   - group: the event loops for connections to the origins. Default: the process's own.
     ///   - observer: is told what the cache does; must be quick.
-    /// - Throws: ``Perennial/PolicyError`` when settings contradict each other.
+    /// - Throws: ``RoutingError`` and ``Perennial/PolicyError`` when settings contradict each other.
     public init(
         configuration: GatewayConfiguration,
         backend: any Backend = InMemoryBackend(),
@@ -31,35 +30,61 @@ public final class ResponseCache: Sendable {
         time: any TimeSource = SystemTime(),
         logger: Logger? = nil,
         observer: (@Sendable (CacheEvent) -> Void)? = nil
-    ) throws(PolicyError) {
-        // First what can fail: a client that was made must be shut down.
-        let policy = try configuration.policy()
-        let rate = try configuration.rate()
-        origin = configuration.origin
-        keys = AddressKeys(origin: origin, limit: configuration.maxTarget)
-        client = OriginClient(configuration: configuration, group: group ?? MultiThreadedEventLoopGroup.singleton)
+    ) throws {
         unstorable = UnstorableKeys(duration: configuration.unstorableMemory)
         self.time = time
-        let fetch = OriginFetch(
-            origin: origin, client: client, mode: configuration.effectiveFreshness,
-            allowances: configuration.allowances,
-            originFields: configuration.originFields, maxBody: configuration.maxBody, unstorable: unstorable,
-            time: time)
-        self.fetch = fetch
+        connect = { [endings, idleTimeout = configuration.idleTimeout] origin in
+            OriginClient(
+                origin, idleTimeout: idleTimeout, group: group ?? MultiThreadedEventLoopGroup.singleton,
+                endings: endings)
+        }
+        let routing = Routing(
+            try RouteTable(
+                configuration.routes, previous: nil, limit: configuration.maxTarget, unstorable: unstorable,
+                time: time, connect: connect))
+        self.routing = routing
+        let noRoute = OriginTerms(origin: OriginGuard(time: time))
         cache = Cache(
-            Self.name, policy: policy, backend: backend, codec: .cachedResponse,
-            memory: MemoryLimits(bytes: configuration.memory),
-            origin: OriginGuard(concurrency: configuration.originConcurrency, rate: rate, time: time),
+            Self.name, backend: backend, codec: .cachedResponse, memory: MemoryLimits(bytes: configuration.memory),
+            terms: { routing.now.route(ofKey: $0)?.terms ?? noRoute },
             workers: configuration.workers, time: time, logger: logger, observer: observer
         ) { key, context in
-            try await fetch.fetch(key, context, for: nil)
+            guard let route = routing.now.route(ofKey: key) else { throw NoRoute(key: key) }
+            return try await route.fetch.fetch(key, context, for: nil)
         }
     }
 
-    /// The key of an address as a person writes it: a URL at the origin, or a path alone.
+    /// The origins that there are routes to.
+    public var origins: [OriginURL] { routing.now.origins.map(\.origin.url) }
+
+    /// What the guards before the origins are doing.
+    /// By the origins' addresses.
+    public var originStatuses: [String: OriginGuard.Status] {
+        Dictionary(routing.now.origins.map { ($0.origin.url.description, $0.limits.status) }) { first, _ in first }
+    }
+
+    /// Other routes from now on, for refreshes and what is asked of ``cache``. A gateway has to know, too: ``Gateway/reload(_:)``.
+    /// - Throws: as ``init(configuration:backend:group:time:logger:observer:)``; then nothing has changed.
+    public func reload(_ routes: [Route]) throws {
+        _ = try use(routes)
+    }
+
+    func use(_ routes: [Route]) throws -> RouteTable {
+        let before = routing.now
+        let table = try RouteTable(
+            routes, previous: before, limit: before.limit, unstorable: unstorable, time: time, connect: connect)
+        routing.now = table
+        return table
+    }
+
+    /// The key of an address as a person writes it: a URL at an origin, or with one origin a path alone.
     /// - Throws: ``PerennialHTTP/AddressError``, in one line for whoever wrote it.
     public func key(for input: String) throws(AddressError) -> String {
-        try origin.key(forInput: input, limit: keys.limit)
+        let table = routing.now
+        let origins = origins
+        let fitting = origins.first { origin in (try? origin.key(forInput: input, limit: table.limit)) != nil }
+        return try (input.contains("://") ? fitting ?? origins[0] : origins[0])
+            .key(forInput: input, limit: table.limit)
     }
 
     /// Marks every response stored for an address stale (soft purge).
@@ -103,20 +128,22 @@ public final class ResponseCache: Sendable {
     public func accept(
         _ key: String, status: Int, fields: HeaderFields, body: [UInt8], fence: Generation?, lease: LeaseToken?
     ) async throws -> Generation? {
-        guard origin.target(ofKey: primaryKey(of: key)) != nil else {
-            throw NotAccepted(reason: "\(primaryKey(of: key)) is not at the origin \(origin)")
+        guard let route = routing.now.route(ofKey: key) else {
+            let origins = origins.map(\.description).joined(separator: ", ")
+            throw NotAccepted(reason: "no route leads to \(primaryKey(of: key)); the origins are \(origins)")
         }
         let now = time.now
         let response = OriginResponse(status: status, fields: fields, requestedAt: now, receivedAt: now)
         let request = cache.peek(key)?.value?.requestFields ?? selectingFields(ofKey: key)
-        let fetched = try fetch.accept(response, body, key: key, request: request).get()
+        let fetched = try route.fetch.accept(response, body, key: key, request: request).get()
         return try await cache.accept(fetched, for: key, fence: fence, releasing: lease)
     }
 
-    /// Stops the workers, which finish or hand back what they do, and closes the connections to the origin.
+    /// Stops the workers, which finish or hand back what they do, and closes the connections to the origins.
     public func shutdown(deadline: Duration = .seconds(10)) async {
         await cache.shutdown(deadline: deadline)
-        await client.shutdown()
+        for origin in routing.now.origins { await origin.client.shutdown() }
+        await endings.wait()
     }
 }
 

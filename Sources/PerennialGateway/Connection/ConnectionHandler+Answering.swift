@@ -11,7 +11,7 @@ extension ConnectionHandler {
     func answerAtOnce(_ head: RequestHead, _ bytes: ByteBuffer) -> Bool {
         guard exchange == nil, self.head == nil, waiting.isEmpty, !isClosing, isWritable, !isSendingPieces,
             unsent.readableBytes == 0, !loop.isDraining,
-            let key = service.keys.key(forPlainTarget: head.target, in: bytes.readableBytesUInt8Span)
+            let (_, key) = loop.routes.find(head, in: bytes.readableBytesUInt8Span)
         else { return false }
         let cache = service.responder.cache
         guard cache.peek(key)?.value?.vary.isEmpty == true, let answer = cache.lookupInMemory(key),
@@ -31,7 +31,7 @@ extension ConnectionHandler {
     ///   - fields: `nil`: there is nothing in them that matters here.
     ///   - demand: what the request may be answered with; `nil`: what the limits say.
     func answerFromMemory(
-        _ key: String, _ head: HTTPRequestHead, fields: HeaderFields?, demand: RequestDemand?
+        _ key: String, _ head: HTTPRequestHead, _ route: ActiveRoute, fields: HeaderFields?, demand: RequestDemand?
     ) -> Bool {
         let cache = service.responder.cache
         var key = key
@@ -42,7 +42,7 @@ extension ConnectionHandler {
             guard let variant = variantKey(primary: key, varyNames: first.vary, request: request) else { return false }
             key = variant
         }
-        guard let answer = lookupInMemory(key, fields, demand), let cached = answer.value,
+        guard let answer = lookupInMemory(key, route, fields, demand), let cached = answer.value,
             cached === first || cached.isSelected(by: fields ?? HeaderFields(head.headers))
         else { return false }
         write(cached, answer, head, fields: fields)
@@ -50,11 +50,12 @@ extension ConnectionHandler {
     }
 
     private func lookupInMemory(
-        _ key: String, _ fields: HeaderFields?, _ demand: RequestDemand?
+        _ key: String, _ route: ActiveRoute, _ fields: HeaderFields?, _ demand: RequestDemand?
     ) -> Answer<CachedResponse>? {
         let responder = service.responder
         guard let demand, let fields else { return responder.cache.lookupInMemory(key) }
-        return responder.cache.lookupInMemory(key, accepting: responder.acceptance(of: demand, for: fields))
+        return responder.cache.lookupInMemory(
+            key, accepting: responder.acceptance(of: demand, for: fields, route.rules))
     }
 
     private func write(

@@ -11,27 +11,32 @@ extension ConnectionHandler {
         if let complaint = complaint(about: head) {
             return refuse(complaint.status, complaint.text, detail: "bad-request", isRead: isRead)
         }
+        let route: ActiveRoute
         let key: String
         do {
-            let isAboutServer = head.method == .OPTIONS && head.uri == ClientRequest.serverItself
-            key = try isAboutServer ? head.uri : service.keys.key(forTarget: head.uri)
+            if head.method == .OPTIONS && head.uri == ClientRequest.serverItself {
+                (route, key) = (loop.routes.routes[0], head.uri)
+            } else {
+                (route, key) = try loop.routes.find(target: head.uri, host: head.headers.first(name: "Host") ?? "")
+            }
         } catch {
-            return refuse(error.kind.rawValue, error.description, detail: "bad-address", isRead: isRead)
+            let detail = error.kind == .noRoute ? "no-route" : "bad-address"
+            return refuse(error.kind.rawValue, error.description, detail: detail, isRead: isRead)
         }
         if hasEnded && isPlain(head) {
-            if answerFromMemory(key, head, fields: nil, demand: nil) { return }
-            return begin(head, key: key, fields: HeaderFields(head.headers), plan: .cache(nil), hasEnded: true)
+            if answerFromMemory(key, head, route, fields: nil, demand: nil) { return }
+            let fields = HeaderFields(head.headers)
+            return begin(head, route, key: key, fields: fields, plan: .cache(nil), hasEnded: true)
         }
         let fields = HeaderFields(head.headers)
         let plan = plan(
-            method: head.method, fields: fields, allowances: service.responder.allowances,
-            directives: service.responder.directives)
+            method: head.method, fields: fields, rules: route.rules)
         switch plan {
         case .cache(let demand), .keepNothing(let demand):
-            if hasEnded && answerFromMemory(key, head, fields: fields, demand: demand) { return }
+            if hasEnded && answerFromMemory(key, head, route, fields: fields, demand: demand) { return }
         case .pass, .refuse: break
         }
-        begin(head, key: key, fields: fields, plan: plan, hasEnded: hasEnded)
+        begin(head, route, key: key, fields: fields, plan: plan, hasEnded: hasEnded)
     }
 
     private func complaint(about head: HTTPRequestHead) -> (status: Int, text: String)? {
@@ -43,14 +48,17 @@ extension ConnectionHandler {
     }
 
     /// Hands the request to a task.
-    private func begin(_ head: HTTPRequestHead, key: String, fields: HeaderFields, plan: Plan, hasEnded: Bool) {
+    private func begin(
+        _ head: HTTPRequestHead, _ route: ActiveRoute, key: String, fields: HeaderFields, plan: Plan, hasEnded: Bool
+    ) {
         guard context != nil else { return }
         let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
         var exchange = Exchange(
             isRead: head.method == .GET || head.method == .HEAD, isOldVersion: head.isOldVersion,
             keepsAlive: keepsAlive(head), requestHasEnded: hasEnded)
         var request = ClientRequest(
-            method: head.methodAsSent, key: key, fields: fields, isOldVersion: exchange.isOldVersion || isStream)
+            route: route, method: head.methodAsSent, key: key, fields: fields,
+            isOldVersion: exchange.isOldVersion || isStream)
         if !hasEnded {
             let (body, source) = RequestBody.make(
                 length: head.headers.first(name: "Content-Length").flatMap { bodyLength($0) },

@@ -6,13 +6,16 @@ internal import PerennialHTTP
 final class LoopState {
     let eventLoop: any EventLoop
     let counters: LoopCounters
+    /// The routes for requests from now on.
+    var routes: RouteTable
     private(set) var isDraining = false
     private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     private var drained: [EventLoopPromise<Void>] = []
     private var dates: [(second: Int64, text: String)] = Array(repeating: (.min, ""), count: 64)
 
-    init(eventLoop: any EventLoop, counters: LoopCounters) {
+    init(eventLoop: any EventLoop, counters: LoopCounters, routes: RouteTable) {
         self.eventLoop = eventLoop
+        self.routes = routes
         self.counters = counters
     }
 

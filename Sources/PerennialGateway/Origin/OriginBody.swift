@@ -9,9 +9,12 @@ internal import NIOCore
 /// over, and ``Handoff`` gives it to one taker.
 final class OriginBody: @unchecked Sendable {
     private var iterator: HTTPClientResponse.Body.AsyncIterator
+    /// Held: its connections close when nobody has it any more.
+    private let client: OriginClient
     private var readAhead: [ByteBuffer] = []
 
-    init(_ body: HTTPClientResponse.Body) {
+    init(_ body: HTTPClientResponse.Body, of client: OriginClient) {
+        self.client = client
         iterator = body.makeAsyncIterator()
     }
 

@@ -1,11 +1,14 @@
 internal import AsyncHTTPClient
+internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOSSL
 internal import PerennialHTTP
 
-/// Sends requests to the origin. Bytes go through as they are: redirects aren't followed, nothing is decompressed.
-struct OriginClient: Sendable {
+/// Sends requests to an origin. Bytes go through as they are: redirects aren't followed, nothing is decompressed.
+///
+/// Its connections close when nobody has it any more.
+final class OriginClient: Sendable {
     /// What came back, its body still on the way.
     struct Response: Sendable {
         var status: Int
@@ -15,27 +18,30 @@ struct OriginClient: Sendable {
 
     private let client: HTTPClient
     private let timeout: TimeAmount
+    private let endings: Endings
 
-    init(configuration: GatewayConfiguration, group: any EventLoopGroup) {
-        let timeout = TimeAmount(configuration.timeout)
+    /// - Parameter endings: is told of the connections' end.
+    init(_ origin: Origin, idleTimeout: Duration, group: any EventLoopGroup, endings: Endings) {
+        let timeout = TimeAmount(origin.timeout)
         var settings = HTTPClient.Configuration(
             redirectConfiguration: .disallow,
             timeout: .init(
-                connect: TimeAmount(min(configuration.connectTimeout, configuration.timeout)), read: timeout,
-                write: max(timeout, TimeAmount(configuration.idleTimeout))),
+                connect: TimeAmount(min(origin.connectTimeout, origin.timeout)), read: timeout,
+                write: max(timeout, TimeAmount(idleTimeout))),
             decompression: .disabled)
         // Streams that pass through hold their connections for long; they must not make fetches wait.
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 1024
         // A dead origin is an answer too: the old response is served, and the guard decides when to ask again.
         settings.connectionPool.retryConnectionEstablishment = false
         settings.http1_1ConnectionDebugInitializer = { OriginAnswerGuard.add(to: $0) }
-        if let authorities = configuration.originAuthorities {
+        if let authorities = origin.authorities {
             var tls = TLSConfiguration.makeClientConfiguration()
             tls.trustRoots = .certificates(authorities.certificates)
             settings.tlsConfiguration = tls
         }
         client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: settings)
         self.timeout = timeout
+        self.endings = endings
     }
 
     /// Asks and waits for the head of the response.
@@ -69,11 +75,29 @@ struct OriginClient: Sendable {
         let (status, fields) = (Int(response.status.code), HeaderFields(response.headers))
         let isOldVersion = response.version.major == 1 && response.version.minor == 0
         if let problem = responseProblem(status: status, fields: fields, isOldVersion: isOldVersion) { throw problem }
-        return Response(status: status, fields: fields, body: OriginBody(response.body))
+        return Response(status: status, fields: fields, body: OriginBody(response.body, of: self))
     }
 
     func shutdown() async {
+        // It may have been: that is all the same.
         try? await client.shutdown()
+    }
+
+    deinit {
+        endings.begin { [client] in try? await client.shutdown() }
+    }
+}
+
+/// What is being ended and nobody waits for but the end of everything.
+final class Endings: Sendable {
+    private let tasks = NIOLockedValueBox<[Task<Void, Never>]>([])
+
+    func begin(_ end: @escaping @Sendable () async -> Void) {
+        tasks.withLockedValue { $0.append(Task { await end() }) }
+    }
+
+    func wait() async {
+        for task in tasks.withLockedValue({ $0 }) { await task.value }
     }
 }
 

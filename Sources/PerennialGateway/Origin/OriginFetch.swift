@@ -14,17 +14,15 @@ struct OriginFetch: Sendable {
         var handoff: Handoff
     }
 
-    let origin: OriginURL
+    let origin: Origin
+    let rules: ResponseRules
     let client: OriginClient
-    let mode: FreshnessMode
-    let allowances: Allowances
-    let originFields: HeaderFields
-    let maxBody: Int
     let unstorable: UnstorableKeys
     let time: any TimeSource
 
     /// No origin explains a failure at greater length.
-    private var maxRefusal: Int { min(maxBody, 1 << 20) }
+    private var maxRefusal: Int { min(rules.maxBody, 1 << 20) }
+    private var mode: FreshnessMode { rules.effectiveFreshness }
 
     /// - Parameter reader: `nil`: repeats what the stored response was chosen by, or what the key says.
     func fetch(
@@ -50,11 +48,13 @@ struct OriginFetch: Sendable {
     private func ask(
         _ key: String, _ request: HeaderFields, _ conditions: HeaderFields, _ directives: String?
     ) async throws -> (OriginClient.Response, (requested: Timestamp, received: Timestamp)) {
-        var fields = sharedFields(of: request, allowances: allowances, originFields: originFields)
+        var fields = sharedFields(
+            of: request.removing(rules.vary.ignored), allowances: rules.allowances, originFields: origin.fields)
         for condition in conditions { fields.set(condition.name, to: condition.value) }
         if let directives { fields.set("Cache-Control", to: directives) }
         let requested = time.now
-        let response = try await client.send(.GET, primaryKey(of: key), fields)
+        var response = try await client.send(.GET, primaryKey(of: key), fields)
+        response.fields = rules.vary.applied(to: response.fields)
         return (response, (requested, time.now))
     }
 
@@ -64,7 +64,7 @@ struct OriginFetch: Sendable {
         _ times: (requested: Timestamp, received: Timestamp), key: String, request: HeaderFields, reader: Reader?
     ) -> Fetched<CachedResponse> {
         let merged = mergeNotModified(
-            stored: previous.fields, from304: response.fields, receivedAt: times.received, allowances: allowances)
+            stored: previous.fields, from304: response.fields, receivedAt: times.received, allowances: rules.allowances)
         var described = merged
         described["Age"] = response.fields["Age"]
         let origin = OriginResponse(
@@ -112,7 +112,7 @@ struct OriginFetch: Sendable {
         }
         if case .doNotStore(let reason) = decision { return unshared(reason.rawValue) }
         let announced = response.fields.first("Content-Length").flatMap { Int($0) } ?? 0
-        guard announced <= maxBody, let body = try await response.body.collect(limit: maxBody) else {
+        guard announced <= rules.maxBody, let body = try await response.body.collect(limit: rules.maxBody) else {
             return unshared("too-large")
         }
         return keep(origin, body, key: key, request: request)
@@ -124,6 +124,8 @@ struct OriginFetch: Sendable {
     func accept(
         _ response: OriginResponse, _ body: [UInt8], key: String, request: HeaderFields
     ) -> Result<Fetched<CachedResponse>, NotAccepted> {
+        var response = response
+        response.fields = rules.vary.applied(to: response.fields)
         if isFailure(response.status) {
             return .failure(NotAccepted(reason: "a status of \(response.status) is a failure, and replaces nothing"))
         }
@@ -148,7 +150,7 @@ struct OriginFetch: Sendable {
 
     private func storability(of response: OriginResponse, _ request: HeaderFields) -> Storability {
         PerennialHTTP.storability(
-            of: response, method: "GET", requestFields: request, mode: mode, allowances: allowances)
+            of: response, method: "GET", requestFields: request, mode: mode, allowances: rules.allowances)
     }
 
     private func refusal(_ response: OriginClient.Response, now: Timestamp) async throws -> OriginRefusal {
@@ -170,7 +172,7 @@ struct OriginFetch: Sendable {
     /// - Parameter fields: as they are stored.
     private func tags(ofKey key: String, _ fields: HeaderFields) -> [String] {
         let primary = primaryKey(of: key)
-        return (primary == key ? [] : [primary]) + responseTags(of: fields, origin: origin)
+        return (primary == key ? [] : [primary]) + responseTags(of: fields, origin: origin.url)
     }
 }
 

@@ -1,7 +1,7 @@
 internal import NIOSSL
 
 /// Certificates that an origin's certificate must come from: those of a private authority, or the origin's own.
-public struct TrustedAuthorities: Sendable {
+public struct TrustedAuthorities: Hashable, Sendable {
     let certificates: [NIOSSLCertificate]
 
     /// - Parameter file: one or more certificates in PEM form.

@@ -8,6 +8,8 @@ public struct AddressError: Error, Hashable, CustomStringConvertible {
         case tooLong = 414
         /// It is an address, but not at this origin.
         case elsewhere = 421
+        /// No route is for it.
+        case noRoute = 404
     }
 
     public let kind: Kind
@@ -17,6 +19,11 @@ public struct AddressError: Error, Hashable, CustomStringConvertible {
     init(_ kind: Kind, _ description: String) {
         self.kind = kind
         self.description = description
+    }
+
+    /// - Parameters: what a request names.
+    public static func noRoute(host: String, path: String) -> AddressError {
+        AddressError(.noRoute, "no route is for \(shown(path)) at \(shown(host))")
     }
 
     init(_ description: String) {

@@ -10,28 +10,15 @@ extension OriginURL {
     /// - Throws: ``AddressError`` when it is something else, too long, has a fragment (RFC 9112 §3.2 knows none), or has a space,
     ///   a control or a non-ASCII character.
     public func key(forTarget target: String, limit: Int = 8192) throws(AddressError) -> String {
-        guard target.utf8.count <= limit else {
-            throw AddressError(.tooLong, "the address has \(target.utf8.count) bytes; at most \(limit) are accepted")
-        }
-        guard target.utf8.allSatisfy(\.isVisible) else {
-            throw AddressError(
-                "address \(shown(target)) has a space, control or non-ASCII character; percent-encode it")
-        }
-        guard !target.utf8.contains(UInt8(ascii: "#")) else {
-            throw AddressError("address \(shown(target)) has a fragment; leave out what follows the #")
-        }
-        if target.utf8.first == UInt8(ascii: "/") {
-            return description + (isNormal(target) ? target : normalPath(target[...]))
-        }
-        let (scheme, rest) = try splitScheme(target, what: "address \(shown(target))")
-        let end = rest.firstIndex { "/?".contains($0) } ?? rest.endIndex
-        let other = try Authority(rest[..<end], scheme: scheme, what: "address \(shown(target))")
+        let wanted = try RequestTarget(target, limit: limit)
+        guard let scheme = wanted.scheme, let other = wanted.authority else { return description + wanted.path }
         guard scheme == self.scheme, other.host == host, other.port == port else {
             throw AddressError(.elsewhere, "\(shown(target)) is not at the origin \(self)")
         }
-        let path = normalPath(rest[end...])
-        guard isBelowBase(path) else { throw AddressError(.elsewhere, "\(shown(target)) is not below \(self)") }
-        return "\(scheme)://\(authority)\(path)"
+        guard isBelowBase(wanted.path) else {
+            throw AddressError(.elsewhere, "\(shown(target)) is not below \(self)")
+        }
+        return "\(scheme)://\(authority)\(wanted.path)"
     }
 
     /// The key of what somebody typed: a full address at this origin, or a path alone. A fragment is left out.
@@ -58,29 +45,4 @@ extension OriginURL {
         let next = path.dropFirst(basePath.count).first
         return basePath.isEmpty || next == nil || next == "/" || next == "?"
     }
-}
-
-/// Whether a path surely is in normal form already, as nearly all are: it has nothing encoded, and no segment that begins with
-/// a dot.
-private func isNormal(_ path: String) -> Bool {
-    var before: UInt8 = 0
-    for byte in path.utf8 {
-        if byte == UInt8(ascii: "%") { return false }
-        if byte == UInt8(ascii: ".") && before == UInt8(ascii: "/") { return false }
-        before = byte
-    }
-    return true
-}
-
-/// The path and query in normal form; an empty path is `/`.
-private func normalPath(_ target: Substring) -> String {
-    let mark = target.firstIndex(of: "?") ?? target.endIndex
-    let path = removingDotSegments(normalisingPercentEncoding(target[..<mark].utf8))
-    let query = normalisingPercentEncoding(target[mark...].utf8)
-    return String(decoding: path + query, as: UTF8.self)
-}
-
-/// The key of a client's target at the origin whose address is given: ``OriginURL/key(forTarget:limit:)``.
-public func cacheKey(origin: OriginURL, target: String, limit: Int = 8192) throws(AddressError) -> String {
-    try origin.key(forTarget: target, limit: limit)
 }

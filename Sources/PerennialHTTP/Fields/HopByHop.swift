@@ -25,7 +25,7 @@ extension HeaderFields {
 let unhideableNames: Set<String> = ["cache-control", "cdn-cache-control", ownTargetedField.lowercasedASCII, "vary"]
 
 /// `Proxy-Status` is not among them: it is for the end of the chain (RFC 9209 §2).
-private let hopByHopNames: Set<String> = [
+let hopByHopNames: Set<String> = [
     "connection", "keep-alive", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization",
     "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings",
 ]

@@ -13,6 +13,8 @@ package struct RequestHead: Hashable, Sendable {
 
     package var method: Range<Int>
     package var target: Range<Int>
+    /// The value of the last `Host`; empty when there is none.
+    package var host = 0..<0
     /// HTTP/1.0. Later versions than 1.1 count as 1.1 (RFC 9110 §2.5).
     package var isOldVersion: Bool
     /// The field lines, without the empty line behind them.
@@ -128,6 +130,7 @@ extension RequestHead {
                 index = line.end
             case .end:
                 head.fieldLines = head.fieldLines.lowerBound..<index
+                head.host = facts.host
                 head.framing = try facts.framing(isOldVersion: head.isOldVersion)
                 head.isHead = bytes.holds("HEAD", at: head.method)
                 head.isPlain =
@@ -147,6 +150,7 @@ extension RequestHead {
     /// What the fields say about the message itself.
     private struct Facts {
         var hosts = 0
+        var host = 0..<0
         /// A field that ``isPlain`` excludes.
         var isRemarkable = false
         var length: Int64?
@@ -159,6 +163,7 @@ extension RequestHead {
             case 4:
                 if bytes.holds("host", at: line.name, ignoringCase: true) {
                     hosts += 1
+                    host = line.value
                     for index in line.value where !bytes[index].isHostByte { isRemarkable = true }
                 }
             case 5, 6, 7, 8, 9, 12, 13, 19, 22: isRemarkable = isRemarkable || isOneOf(Self.remarkable, line, bytes)

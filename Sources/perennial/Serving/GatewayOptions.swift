@@ -2,8 +2,6 @@ import ArgumentParser
 import Logging
 import Perennial
 import PerennialEngines
-import PerennialGateway
-import PerennialHTTP
 
 /// What `serve` and `worker` both take: the origin, the store, and how to ask and keep.
 struct GatewayOptions: ParsableArguments {
@@ -26,42 +24,30 @@ struct GatewayOptions: ParsableArguments {
     @Option(help: Known.config.argumentHelp) var config: String?
     @Option(help: Known.logLevel.argumentHelp) var logLevel: String?
 
-    func gatewayConfiguration(_ settings: Settings) throws(Failure) -> GatewayConfiguration {
-        var gateway = GatewayConfiguration(origin: try settings.require(Known.origin, origin).value)
-        if let file = try settings.find(Known.originCA, originCA) { gateway.originAuthorities = try authorities(file) }
-        gateway.freshness = try freshnessMode(
-            rule: settings.find(Known.freshness, freshness)?.value,
-            refreshAfter: settings.find(Known.refreshAfter, refreshAfter),
-            expireAfter: settings.find(Known.expireAfter, expireAfter),
-            staleIfError: settings.find(Known.staleIfError, staleIfError))
-        gateway.allowances =
-            try settings.find(Known.allow, allow.isEmpty ? nil : allow.joined(separator: ","))?.value ?? []
-        gateway.timeout = try settings.value(Known.timeout, timeout)
-        if let found = try settings.find(Known.timeout, timeout), found.value <= .zero {
-            throw Failure(found.place.code, "\(found.name): it must be more than zero, like 30s")
-        }
-        if let perSecond = try settings.find(Known.rate, rate)?.value {
-            gateway.originRate = (perSecond, max(1, Int(perSecond)))
-        }
-        gateway.originConcurrency = try settings.find(Known.concurrency, concurrency)?.value
-        gateway.workers = try settings.value(Known.workers, workers)
-        gateway.maxBody = try settings.value(Known.maxBody, maxBody)
-        return gateway
+    /// What is said here of how to ask and keep.
+    var given: GivenRules {
+        GivenRules(
+            origin: origin, originCA: originCA, refreshAfter: refreshAfter, expireAfter: expireAfter,
+            staleIfError: staleIfError, freshness: freshness,
+            allow: allow.isEmpty ? nil : allow.joined(separator: ","), timeout: timeout, rate: rate,
+            concurrency: concurrency, maxBody: maxBody)
     }
 
     func commonSettings(_ settings: Settings) throws(Failure) -> CommonSettings {
         CommonSettings(
             store: try settings.require(Known.store, store), queue: try settings.find(Known.queue, queue),
-            storeLimit: try settings.value(Known.storeLimit, storeLimit), grace: try settings.value(Known.grace, grace),
+            storeLimit: try settings.value(Known.storeLimit, storeLimit),
+            workers: try settings.require(Known.workers, workers), grace: try settings.value(Known.grace, grace),
             logLevel: try settings.value(Known.logLevel, logLevel))
     }
 }
 
-/// What `serve` and `worker` need besides the gateway's own configuration.
+/// What `serve` and `worker` need besides the routes.
 struct CommonSettings {
     var store: Found<EngineAddress>
     var queue: Found<EngineAddress>?
     var storeLimit: Int
+    var workers: Found<Int>
     var grace: Duration
     var logLevel: Logger.Level
 }

@@ -3,7 +3,6 @@ import NIOCore
 import Perennial
 import PerennialConsole
 import PerennialGateway
-import PerennialHTTP
 import ServiceLifecycle
 import UnixSignals
 
@@ -18,15 +17,15 @@ import UnixSignals
 /// A gateway that listens, and what runs beside it until somebody asks it to stop.
 struct RunningGateway {
     private let gateway: Gateway
-    private let origin: OriginURL
     private let address: ListenAddress
     private let isSecure: Bool
+    private let destination: String
 
     /// Begins to listen.
-    init(_ gateway: Gateway, at address: ListenAddress, isSecure: Bool, origin: OriginURL) async throws {
+    init(_ gateway: Gateway, at address: ListenAddress, isSecure: Bool, destination: String) async throws {
         self.gateway = gateway
         self.isSecure = isSecure
-        self.origin = origin
+        self.destination = destination
         do {
             self.address = try await gateway.start()
         } catch {
@@ -45,12 +44,13 @@ struct RunningGateway {
     /// - Parameter close: closes the store, last of all.
     func run(
         admin: ListenAddress?, token: String?, administration: Administration, grace: Duration, stopWithInput: Bool,
-        logger: Logger,
+        reloading: Reloading, logger: Logger,
         close: @escaping @Sendable () async -> Void
     ) async throws {
-        let ready = "perennial: serving \(origin) on \(place)"
+        let ready = "perennial: serving \(destination) on \(place)"
         var services: [any Service] = [
             UntilStopped(stop: close),
+            reloading,
             UntilStopped(announcing: admin == nil ? ready : nil) { [gateway] in await gateway.shutdown(deadline: grace)
             },
         ]
@@ -62,6 +62,8 @@ struct RunningGateway {
                     MetricFamily.families(of: gateway.metrics)
                         + MetricFamily.families(of: gateway.responses.cache.statistics)
                         + MetricFamily.families(of: gateway.responses.cache.health)
+                        + MetricFamily.families(ofOrigins: gateway.responses.originStatuses)
+                        + reloading.metrics
                 },
                 token: token,
                 accept: { [gateway] in try await gateway.responses.accept($0) })

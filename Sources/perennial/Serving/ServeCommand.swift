@@ -4,12 +4,16 @@ import Perennial
 import PerennialConsole
 import PerennialEngines
 import PerennialGateway
+import PerennialHTTP
 
 /// `perennial serve`: the gateway, its admin address and, unless told otherwise, refresh workers.
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve", abstract: "Put the cache in front of an HTTP API.",
-        discussion: "Prints one line with the real addresses when it is ready; logs go to standard error.")
+        discussion: """
+            Prints one line with the real addresses when it is ready; logs go to standard error. Origins and routes of the \
+            configuration file are read again when it changes, and at SIGHUP.
+            """)
 
     @OptionGroup var options: GatewayOptions
     @Option(help: Known.listen.argumentHelp) var listen: String?
@@ -25,35 +29,72 @@ struct ServeCommand: AsyncParsableCommand {
 
     mutating func run() async throws {
         let settings = try Settings(config: options.config)
-        let listen = try settings.value(Known.listen, listen)
-        let admin = try settings.value(Known.admin, admin)
-        let token = try settings.find(Known.adminToken, adminTokenFile)?.value
-        var configuration = try options.gatewayConfiguration(settings)
-        configuration.host = listen.host
-        configuration.port = listen.port
-        configuration.socketPath = listen.socketPath
-        configuration.certificate = try serverCertificate(
-            settings.find(Known.tlsCert, tlsCert), key: settings.find(Known.tlsKey, tlsKey))
-        let soft = try settings.find(Known.softTimeout, softTimeout)
-        try checkOrder(soft, settings.require(Known.timeout, options.timeout))
-        configuration.softTimeout = soft?.value
-        configuration.clientDirectives = try settings.find(Known.clientDirectives, clientDirectives)?.value
-        if let threads = try settings.find(Known.threads, threads)?.value { configuration.threads = threads }
-        configuration.memory = try settings.value(Known.memory, memory)
-        let common = try options.commonSettings(settings)
-
-        let logger = makeLogger(common.logLevel)
+        let plan = try plan(settings)
+        let logger = makeLogger(plan.common.logLevel)
         let open = try openBackend(
-            store: common.store, queue: common.queue, limit: common.storeLimit, logger: logger)
-        let gateway = try Gateway(configuration: configuration, backend: open.backend, logger: logger)
+            store: plan.common.store, queue: plan.common.queue, limit: plan.common.storeLimit, logger: logger)
+        let gateway = try Gateway(configuration: plan.gateway, backend: open.backend, logger: logger)
         let running = try await RunningGateway(
-            gateway, at: listen, isSecure: configuration.certificate != nil, origin: configuration.origin)
-        let administration = Administration(
-            store: open.backend.store, queue: open.backend.queue, origin: configuration.origin)
+            gateway, at: plan.listen, isSecure: plan.gateway.certificate != nil,
+            destination: plan.gateway.routes.destination)
+        let reloading = Reloading(since: settings, given: given, logger: logger) { try await gateway.reload($0) }
         try await running.run(
-            admin: admin, token: token, administration: administration, grace: common.grace,
-            stopWithInput: stopWithInput,
-            logger: logger, close: open.close)
+            admin: plan.admin, token: plan.token,
+            administration: Administration(
+                store: open.backend.store, queue: open.backend.queue, origin: plan.onlyOrigin),
+            grace: plan.common.grace, stopWithInput: stopWithInput, reloading: reloading, logger: logger,
+            close: open.close)
+    }
+
+    private var given: GivenRules {
+        var given = options.given
+        given.softTimeout = softTimeout
+        given.clientDirectives = clientDirectives
+        return given
+    }
+
+    /// All that was set, read and found to fit together.
+    func plan(_ settings: Settings) throws(Failure) -> ServingPlan {
+        let listen = try settings.value(Known.listen, listen)
+        var gateway = GatewayConfiguration(routes: try given.routes(settings))
+        gateway.host = listen.host
+        gateway.port = listen.port
+        gateway.socketPath = listen.socketPath
+        gateway.certificate = try serverCertificate(
+            settings.find(Known.tlsCert, tlsCert), key: settings.find(Known.tlsKey, tlsKey))
+        if let threads = try settings.find(Known.threads, threads)?.value { gateway.threads = threads }
+        gateway.memory = try settings.value(Known.memory, memory)
+        let common = try options.commonSettings(settings)
+        gateway.workers = common.workers.value
+        return ServingPlan(
+            gateway: gateway, listen: listen, admin: try settings.value(Known.admin, admin),
+            token: try settings.find(Known.adminToken, adminTokenFile)?.value, common: common)
+    }
+}
+
+/// What a gateway is to be like.
+struct ServingPlan {
+    var gateway: GatewayConfiguration
+    var listen: ListenAddress
+    var admin: ListenAddress?
+    var token: String?
+    var common: CommonSettings
+
+    /// The origin, if there is but one: a path alone is an address at it.
+    var onlyOrigin: OriginURL? { gateway.routes.onlyOrigin }
+}
+
+extension [Route] {
+    var onlyOrigin: OriginURL? {
+        let origins = Set(map(\.origin.url))
+        return origins.count == 1 ? origins.first : nil
+    }
+
+    /// Where the routes lead, for people.
+    var destination: String {
+        if let onlyOrigin, count == 1 { return "\(onlyOrigin)" }
+        let origins = Set(map(\.origin.url)).count
+        return "\(count) routes to \(origins) origin\(origins == 1 ? "" : "s")"
     }
 }
 
@@ -61,19 +102,20 @@ struct ServeCommand: AsyncParsableCommand {
 struct WorkerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "worker", abstract: "Do the refreshes that gateways on the same store have queued.",
-        discussion: "Give it the limits that the gateways have. Prints one line when it is ready.")
+        discussion: "Give it the limits, origins and routes that the gateways have. Prints one line when it is ready.")
 
     @OptionGroup var options: GatewayOptions
     @Flag(help: .hidden) var stopWithInput = false
 
     mutating func run() async throws {
         let settings = try Settings(config: options.config)
-        let configuration = try options.gatewayConfiguration(settings)
-        let workers = try settings.require(Known.workers, options.workers)
+        let common = try options.commonSettings(settings)
+        let workers = common.workers
+        var configuration = GatewayConfiguration(routes: try options.given.routes(settings))
+        configuration.workers = workers.value
         guard workers.value > 0 else {
             throw Failure(workers.place.code, "\(workers.name) is 0; a worker needs at least 1")
         }
-        let common = try options.commonSettings(settings)
         guard common.store.value != .memory, common.queue?.value != .memory else {
             throw Failure(
                 .usage, "a worker can't share what is in memory: with a gateway; name a sqlite: file or a server")
@@ -84,11 +126,13 @@ struct WorkerCommand: AsyncParsableCommand {
             store: common.store, queue: common.queue, limit: common.storeLimit, logger: logger)
         let responses = try ResponseCache(configuration: configuration, backend: open.backend, logger: logger)
         let ready =
-            "perennial: refreshing \(configuration.origin) with \(workers.value) workers"
+            "perennial: refreshing \(configuration.routes.destination) with \(workers.value) workers"
             + " from \((common.queue ?? common.store).value)"
+        let reloading = Reloading(since: settings, given: options.given, logger: logger) { try responses.reload($0) }
         try await runServices(
             [
                 UntilStopped(stop: open.close),
+                reloading,
                 UntilStopped(announcing: ready) { await responses.shutdown(deadline: common.grace) },
             ], grace: common.grace, stopWithInput: stopWithInput, logger: logger)
     }

@@ -144,7 +144,16 @@ enum Known {
     static let storeLimit = Setting("store-limit", "SIZE", "The store's limit.", default: "10GB", read: size)
     static let maxBody = Setting(
         "max-body", "SIZE", "Answers with a longer body pass through and are not saved.", default: "16MB", read: size)
-    static let rate = Setting("rate", "N/s", "Ask the origin at most so often.", note: "no limit", read: perennial.rate)
+    static let rate = Setting(
+        "rate", "N/s", "Ask the origin at most so often.", note: "no limit"
+    ) { text throws(Unreadable) in
+        let perSecond = try perennial.rate(text)
+        do throws(PolicyError) {
+            return try OriginGuard.Rate(perSecond: perSecond, burst: max(1, perSecond.rounded(.down)))
+        } catch {
+            throw Unreadable("\(error)")
+        }
+    }
     static let concurrency = Setting(
         "concurrency", "N", "Ask the origin at most so many things at a time.", note: "no limit"
     ) { text throws(Unreadable) in try count(text, atLeast: 1) }
@@ -152,13 +161,17 @@ enum Known {
         "grace", "D", "How long a stop may take; refreshes that are not done by then are handed back.", default: "10s",
         read: duration)
 
-    /// The names that the file may have.
-    static let fileKeys = [
-        logLevel.name, origin.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, originCA.name,
-        admin.name, adminToken.name,
-        refreshAfter.name,
-        expireAfter.name, staleIfError.name, freshness.name, clientDirectives.name, allow.name, softTimeout.name,
-        timeout.name, workers.name,
-        threads.name, memory.name, storeLimit.name, maxBody.name, rate.name, concurrency.name, grace.name,
+    /// What the file may set for a gateway or worker as a whole; a change needs a restart.
+    static let fixedKeys = [
+        logLevel.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, admin.name, adminToken.name,
+        workers.name, threads.name, memory.name, storeLimit.name, grace.name,
     ]
+
+    /// The names that the file may have.
+    static let fileKeys =
+        fixedKeys + [
+            origin.name, originCA.name, refreshAfter.name, expireAfter.name, staleIfError.name, freshness.name,
+            clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
+            concurrency.name,
+        ]
 }

@@ -9,8 +9,9 @@ import Configuration
 /// Finds a setting's value: on the command line, else in the environment, else in the file, else its default.
 struct Settings: Sendable {
     private let environment: EnvironmentVariablesProvider
-    private let file: InMemoryProvider?
+    private let file: OptionFile?
     private let filePath: String
+    private let variables: [String: String]
 
     /// - Parameters:
     ///   - config: `--config`, if given; else the environment's `PERENNIAL_CONFIG` names the file, if there is one.
@@ -18,6 +19,7 @@ struct Settings: Sendable {
         config: String?, environment variables: [String: String] = ProcessInfo.processInfo.environment
     ) throws(Failure) {
         environment = EnvironmentVariablesProvider(environmentVariables: variables)
+        self.variables = variables
         guard let path = config ?? Self.text("perennial.config", in: environment) else {
             file = nil
             filePath = ""
@@ -30,7 +32,7 @@ struct Settings: Sendable {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
             throw Failure(.configuration, "the configuration file \(path) is not UTF-8 text")
         }
-        file = try OptionFile.read(text, path: path, known: Known.fileKeys)
+        file = try OptionFile(text, path: path, known: Known.fileKeys)
     }
 
     /// The value and where it came from; `nil` when it is nowhere and has no default.
@@ -42,7 +44,7 @@ struct Settings: Sendable {
             (place, text) = (.commandLine, given)
         } else if let variable = Self.text("perennial.\(setting.name)", in: environment) {
             (place, text) = (.environment, variable)
-        } else if let file, let line = Self.text(setting.name, in: file) {
+        } else if let file, let line = Self.text(setting.name, in: file.options) {
             (place, text) = (.file(filePath), line)
         } else if let fallback = setting.fallback {
             (place, text) = (.fallback, fallback)
@@ -54,6 +56,35 @@ struct Settings: Sendable {
         } catch {
             throw Failure(place.code, "\(place.name(of: setting)): \(error)")
         }
+    }
+
+    /// The value in a section of the file, else as ``find(_:_:)``.
+    func find<Value>(
+        _ setting: Setting<Value>, _ given: String?, in section: FileSection?
+    ) throws(Failure) -> Found<Value>? {
+        if let found = try section?.find(setting) { return found }
+        return try find(setting, given)
+    }
+
+    /// The configuration file's sections of a kind, `origins` or `routes`.
+    func sections(_ kind: String) -> [FileSection] { file?.section.sections[kind] ?? [] }
+
+    /// The path of the configuration file; `nil`: there is none.
+    var path: String? { file == nil ? nil : filePath }
+
+    /// What the environment says; `nil`: nothing, or empty text.
+    func environmentVariable(_ name: String) -> String? {
+        variables[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// The same with the file as it is now. The command line and the environment of a process don't change.
+    func readAgain() throws(Failure) -> Settings {
+        try Settings(config: path, environment: variables)
+    }
+
+    /// Which of these settings the file has otherwise than another time.
+    func differing(from other: Settings, in names: [String]) -> [String] {
+        names.filter { file?.section.texts[$0]?.text != other.file?.section.texts[$0]?.text }
     }
 
     /// The value of a setting that has a default.

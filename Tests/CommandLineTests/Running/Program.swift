@@ -73,6 +73,7 @@ final class Folder: Sendable {
 /// `perennial serve` or `worker`, running.
 final class RunningProgram {
     private let process: Process
+    private let log: String
     private let ended: AsyncStream<Int32>
     /// What it said when it was ready.
     private(set) var readyLine = ""
@@ -82,7 +83,7 @@ final class RunningProgram {
         process = Program.make(arguments, environment: environment, in: folder)
         let pipe = Pipe()
         process.standardOutput = pipe
-        let log = folder.path("\(UUID().uuidString).log")
+        log = folder.path("\(UUID().uuidString).log")
         process.standardError = try Program.newFile(log)
         let (ended, continuation) = AsyncStream.makeStream(of: Int32.self)
         self.ended = ended
@@ -113,6 +114,13 @@ final class RunningProgram {
 
     deinit {
         if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    }
+
+    /// What it has said on standard error.
+    var errors: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+
+    func send(_ signal: Int32) {
+        kill(process.processIdentifier, signal)
     }
 
     var pid: Int32 { process.processIdentifier }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import PerennialGateway
 import Testing
 import Yams
 
@@ -35,7 +36,7 @@ import Yams
         let known: [String: Set<String>] = [
             "Unit": ["Description", "Documentation", "After", "Wants"],
             "Service": [
-                "Type", "User", "EnvironmentFile", "ExecStart", "Restart", "RestartSec", "TimeoutStopSec",
+                "Type", "User", "EnvironmentFile", "ExecStart", "ExecReload", "Restart", "RestartSec", "TimeoutStopSec",
                 "NoNewPrivileges",
                 "ProtectSystem", "ProtectHome", "PrivateTmp", "StateDirectory", "WorkingDirectory",
             ],
@@ -48,7 +49,13 @@ import Yams
     }
 
     @Test func `the configuration file has only settings that there are`() throws {
-        _ = try OptionFile.read(text("gateway.yaml"), path: "gateway.yaml", known: Known.fileKeys)
+        _ = try OptionFile(text("gateway.yaml"), path: "gateway.yaml", known: Known.fileKeys)
+    }
+
+    @Test func `the file with routes is one that can be served`() throws {
+        let path = Self.folder.appending(path: "routes.yaml").path
+        let settings = try Settings(config: path, environment: ["GITHUB_TOKEN": "x"])
+        #expect(try GivenRules().routes(settings).map(\.name) == ["github", "forecasts", "everything else"])
     }
 
     @Test func `the compose file is YAML, and its commands are such that there are`() throws {

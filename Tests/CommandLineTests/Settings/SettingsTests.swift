@@ -62,7 +62,8 @@ struct SettingsTests {
         #expect(
             throws: Failure(
                 .configuration,
-                "unknown key “colour” in p.yaml:1; the keys are the names of the options of perennial serve")
+                "unknown key “colour” in p.yaml:1; the keys are the names of the options of perennial serve, “origins” and “routes”"
+            )
         ) {
             try read("colour: red\n")
         }
@@ -103,7 +104,7 @@ struct SettingsTests {
     }
 
     private func read(_ text: String) throws -> InMemoryProvider {
-        try OptionFile.read(text, path: "p.yaml", known: Known.fileKeys)
+        try OptionFile(text, path: "p.yaml", known: Known.fileKeys).options
     }
 }
 

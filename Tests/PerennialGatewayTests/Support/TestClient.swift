@@ -61,7 +61,8 @@ final class TestClient: Sendable {
     /// A request with the fields a client must send.
     func send(_ method: String, _ target: String, _ fields: KeyValuePairs<String, String> = [:]) async throws {
         let lines = fields.map { "\($0): \($1)\r\n" }.joined()
-        try await send("\(method) \(target) HTTP/1.1\r\nHost: gateway\r\n\(lines)\r\n")
+        let host = fields.contains { $0.key == "Host" } ? "" : "Host: gateway\r\n"
+        try await send("\(method) \(target) HTTP/1.1\r\n\(host)\(lines)\r\n")
     }
 
     /// Stops or goes on reading from the socket.

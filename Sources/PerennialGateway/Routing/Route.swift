@@ -1,0 +1,133 @@
+public import Perennial
+public import PerennialHTTP
+
+/// A server behind the gateway, and how it is asked.
+public struct Origin: Hashable, Sendable {
+    public var url: OriginURL
+    /// Fields sent with every request to it, in place of the client's fields of those names. This is where credentials for the
+    /// origin belong: they are neither stored nor logged. Default: none.
+    public var fields: HeaderFields = [:]
+    /// Who may have signed the certificate of an `https` origin, and nobody else. Default: those whom the system trusts.
+    public var authorities: TrustedAuthorities?
+    /// How long it may take to answer; in a passed-through body, how long it may pause. Default: 30 seconds.
+    public var timeout = Duration.seconds(30)
+    /// How long connecting to it may take, at most `timeout`. Default: 10 seconds.
+    public var connectTimeout = Duration.seconds(10)
+    /// Fetches and refreshes running at the same time; requests that pass through don't count. Default: no limit.
+    public var concurrency: Int?
+    /// Fetches and refreshes a second, and how many may come at once. Default: no limit.
+    public var rate: OriginGuard.Rate?
+
+    public init(_ url: OriginURL) {
+        self.url = url
+    }
+}
+
+/// What holds for the responses of a route.
+public struct ResponseRules: Hashable, Sendable {
+    /// Who says how long responses are fresh. Default: the origin.
+    public var freshness = FreshnessMode.origin()
+    /// Whether a request's `Cache-Control` is obeyed. Default: it is where the origin says how long responses are fresh, and not
+    /// where the operator does.
+    public var clientDirectives: ClientDirectives?
+    /// Protections of a shared cache that are lifted. Default: none.
+    public var allowances: Allowances = []
+    /// How long a reader of an expired response that is usable on error waits for the origin. Default: until the origin's time-out.
+    public var softTimeout: Duration?
+    /// The largest body that is stored, in bytes; larger ones stream through. Default: 16 MiB.
+    public var maxBody = 16 << 20
+    /// Which parameters of a query count. Default: all, in their order.
+    public var query = QueryRules.everything
+    /// Which request fields choose a response. Default: those that its `Vary` names.
+    public var vary = VaryRules.none
+
+    public init() {}
+
+    /// Whether clients' directives count.
+    public var effectiveClientDirectives: ClientDirectives { clientDirectives ?? ClientDirectives(for: freshness) }
+
+    /// The freshness mode with limits for "no such thing" filled in: never longer than ``Perennial/Limits/absent``
+    /// unless given.
+    var effectiveFreshness: FreshnessMode {
+        guard case .policy(let limits, clientErrors: nil) = freshness else { return freshness }
+        let shorter = Limits(
+            raising: min(limits.refreshAfter, Limits.absent.refreshAfter),
+            min(limits.expireAfter, Limits.absent.expireAfter),
+            min(limits.staleIfError, Limits.absent.staleIfError))
+        return .policy(limits, clientErrors: shorter)
+    }
+
+    /// The engine's policy. Limits always come with the response; these are for what has none.
+    func policy(timeout: Duration) throws(PolicyError) -> Policy {
+        guard case .policy(let limits, _) = freshness else {
+            // What the origin said about its own response is kept to the second.
+            return try Policy(jitter: 0, softTimeout: softTimeout, timeout: timeout)
+        }
+        return try Policy(limits: limits, softTimeout: softTimeout, timeout: timeout)
+    }
+}
+
+/// Takes some requests to an origin, and says what holds for the responses.
+public struct Route: Hashable, Sendable {
+    /// For people: in messages and metrics.
+    public var name: String
+    public var address: RouteAddress
+    public var origin: Origin { didSet { address.origin = origin.url } }
+    public var rules = ResponseRules()
+
+    /// Takes every request to an origin.
+    public init(name: String = "default", origin: Origin) {
+        self.name = name
+        self.origin = origin
+        address = RouteAddress(origin: origin.url)
+    }
+
+    /// - Parameters:
+    ///   - hosts: empty: any.
+    ///   - stripsPath: whether `path` is left out at the origin.
+    /// - Throws: ``PerennialHTTP/AddressError`` when a path with asterisks is to be left out.
+    public init(
+        name: String, hosts: [HostPattern] = [], path: PathPattern = .all, stripsPath: Bool = false, origin: Origin,
+        rules: ResponseRules = ResponseRules()
+    ) throws(AddressError) {
+        self.name = name
+        self.origin = origin
+        self.rules = rules
+        address = try RouteAddress(hosts: hosts, path: path, stripsPath: stripsPath, origin: origin.url)
+    }
+}
+
+/// Routes that don't go together.
+public struct RoutingError: Error, Hashable, CustomStringConvertible {
+    /// What is wrong and what to do, in one line.
+    public let description: String
+}
+
+/// Sees that a request's route can be told from its key: a refresh, which has nothing but the key, must ask as its route says.
+///
+/// Each request goes to the first route that is for it.
+/// - Throws: ``RoutingError`` for none at all, for two of one name, for one that gets no requests, and for two with different
+///   rules for the same addresses.
+public func check(_ routes: [Route]) throws(RoutingError) {
+    if routes.isEmpty { throw RoutingError(description: "there is no route; name an origin") }
+    for (index, later) in routes.enumerated() {
+        for earlier in routes[..<index] {
+            let names = "routes “\(earlier.name)” and “\(later.name)”"
+            if earlier.name == later.name {
+                throw RoutingError(description: "two routes have the name “\(later.name)”; give one of them another")
+            }
+            if earlier.address.takesAll(of: later.address) {
+                throw RoutingError(
+                    description: "no request gets to route “\(later.name)”: all of its requests go to "
+                        + "“\(earlier.name)”, which comes before it; put “\(later.name)” first")
+            }
+            if earlier.origin == later.origin && earlier.rules == later.rules { continue }
+            if earlier.address.mayShareKeys(with: later.address) && !earlier.address.goesBefore(later.address) {
+                throw RoutingError(
+                    description: "\(names) lead to the same addresses at \(later.origin.url), with different rules: "
+                        + "nobody could tell whose rules hold for a response; give them the same rules, or paths that have nothing in common"
+                )
+            }
+        }
+    }
+}

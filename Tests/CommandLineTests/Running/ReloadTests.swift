@@ -1,0 +1,94 @@
+import Foundation
+import NIOHTTP1
+import Testing
+
+/// Origins and routes of a configuration file, checked and changed while a gateway runs.
+struct ReloadTests {
+    let folder: Folder
+    let first: Upstream
+    let second: Upstream
+
+    init() async throws {
+        folder = try Folder()
+        first = try await Upstream()
+        second = try await Upstream()
+    }
+
+    @Test func `a changed file is read again, a wrong one changes nothing, and SIGHUP reads at once`() async throws {
+        try write("origin: \(first.url)\nlisten: 127.0.0.1:0\nadmin: 127.0.0.1:0\n")
+        let gateway = try await RunningProgram(["serve", "--config", "gateway.yaml"], in: folder)
+        let (url, admin) = (gateway.addresses[1], gateway.addresses[2])
+        #expect(try await get("\(url)/a").status == 200)
+        #expect(first.asked == 1)
+
+        try write(
+            "routes: [{origin: '\(second.url)', path: /a}]\norigin: \(first.url)\nlisten: 127.0.0.1:0\nthreads: 1\n")
+        try await eventually { try await reloads(admin, "taken") == 1 }
+        #expect(try await get("\(url)/a").status == 200)
+        #expect(try await get("\(url)/b").status == 200)
+        #expect(first.asked == 2)
+        #expect(second.asked == 1)
+
+        try write("origin: nonsense")
+        try await eventually { try await reloads(admin, "refused") == 1 }
+        #expect(try await get("\(url)/a").headers.first(name: "Cache-Status")?.contains("hit") == true)
+
+        gateway.send(SIGHUP)
+        try await eventually { try await reloads(admin, "refused") == 2 }
+        #expect(await gateway.stop(SIGTERM) == 0)
+        let errors = gateway.errors
+        #expect(errors.contains("“origin” in gateway.yaml"))
+        #expect(errors.contains("needs a restart"))
+        await first.stop()
+        await second.stop()
+    }
+
+    @Test func `check says what a file would do`() async throws {
+        try write(
+            """
+            origins:
+              users:
+                url: https://users.example/v1
+                fields: {Authorization: "Bearer ${TOKEN}"}
+                rate: 50/s
+            routes:
+              - name: users
+                host: api.example.com
+                path: /users
+                origin: users
+                refresh-after: 1h
+                query: {drop: [utm_*]}
+            """)
+        let asked = ["https://api.example.com/users/1?utm_source=x&a=b", "/elsewhere"]
+        let result = try await Program.run(
+            ["check", "gateway.yaml"] + asked, environment: ["TOKEN": "s3cret"], in: folder)
+        #expect(result.code == 0)
+        #expect(result.output.contains("gateway.yaml: 1 route, no mistakes found"))
+        #expect(result.output.contains("https://users.example/v1/users/1?a=b\n"))
+        #expect(result.output.contains("refreshed after 1h, expired after 7d"))
+        #expect(result.output.contains("50 a second"))
+        #expect(result.output.contains("no route is for it: the answer is a 404"))
+        #expect(!result.output.contains("s3cret"))
+
+        let json = try await Program.run(
+            ["check", "gateway.yaml", "--json"] + asked, environment: ["TOKEN": "s3cret"], in: folder)
+        let answers = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [[String: Any]]
+        let route = answers?.first?["route"] as? [String: Any]
+        #expect(route?["key"] as? String == "https://users.example/v1/users/1?a=b")
+        #expect(answers?.last?["route"] == nil)
+
+        let wrong = try await Program.run(["check", "gateway.yaml"], in: folder)
+        #expect(wrong.code == 78)
+        #expect(wrong.errors.contains("gateway.yaml:4: it needs TOKEN in the environment, which is not set"))
+    }
+
+    private func write(_ text: String) throws {
+        try text.write(toFile: folder.path("gateway.yaml"), atomically: true, encoding: .utf8)
+    }
+
+    private func reloads(_ admin: String, _ outcome: String) async throws -> Int? {
+        try await get("\(admin)/metrics").body.split(separator: "\n")
+            .first { $0.hasPrefix("perennial_gateway_reloads_total{outcome=\"\(outcome)\"}") }
+            .flatMap { Int($0.split(separator: " ")[1]) }
+    }
+}

@@ -1,0 +1,145 @@
+import Perennial
+import PerennialGateway
+import PerennialHTTP
+import Testing
+
+@testable import perennial
+
+/// Origins and routes of the configuration file.
+struct RouteSettingsTests {
+    @Test func `origins and routes are read, with secrets from the environment`() throws {
+        let routes = try routes(
+            """
+            refresh-after: 1h
+            expire-after: 7d
+            timeout: 20s
+            origin: https://rest.example
+            origins:
+              github:
+                url: https://api.github.com
+                fields:
+                  Authorization: Bearer ${GITHUB_TOKEN}
+                  X-Two: ${A}-${B}
+                rate: 5000/h
+                concurrency: 8
+                timeout: 10s
+              plain: {url: "http://plain.example/base"}
+            routes:
+              - name: github
+                host: [api.example.com, "*.example.net"]
+                path: /github
+                strip-path: true
+                origin: github
+                refresh-after: 10m
+                soft-timeout: 2s
+                allow: [cookies, private]
+                query: {drop: [utm_*, fbclid], sort: true}
+                vary:
+                  add: Accept-Language
+                  ignore: [User-Agent]
+              - host: plain.example.com
+                origin: plain
+                freshness: origin
+                client-directives: ignore
+                max-body: 1MB
+                query:
+                  keep: page, q
+              - path: /other
+                origin: https://other.example
+            """, ["GITHUB_TOKEN": "s3cret", "A": "1", "B": "2"])
+        #expect(routes.map(\.name) == ["github", "route 2", "route 3", "default"])
+        let github = routes[0]
+        #expect(github.origin.url.description == "https://api.github.com")
+        #expect(github.origin.fields == ["Authorization": "Bearer s3cret", "X-Two": "1-2"])
+        #expect(github.origin.concurrency == 8)
+        #expect(github.origin.rate.map { ($0.perSecond * 3600).rounded() } == 5000)
+        #expect(github.origin.timeout == .seconds(10))
+        #expect(github.address.hosts.map(\.description) == ["api.example.com", "*.example.net"])
+        #expect(github.address.stripsPath)
+        #expect(try github.rules.freshness == .policy(.init(refreshAfter: .minutes(10), expireAfter: .days(7))))
+        #expect(github.rules.softTimeout == .seconds(2))
+        #expect(github.rules.allowances == [.cookies, .onlyPrivate])
+        #expect(github.rules.query == QueryRules(dropped: [Wildcard("utm_*"), Wildcard("fbclid")], isSorted: true))
+        #expect(github.rules.vary == VaryRules(added: ["accept-language"], ignored: ["user-agent"]))
+        #expect(routes[1].rules.freshness == .origin())
+        #expect(routes[1].rules.clientDirectives == .ignore)
+        #expect(routes[1].rules.maxBody == 1_000_000)
+        #expect(routes[1].rules.query == QueryRules(kept: [Wildcard("page"), Wildcard("q")]))
+        #expect(routes[1].origin.timeout == .seconds(20))
+        #expect(routes[2].origin.url.description == "https://other.example")
+        #expect(routes[3].address.isForAll)
+        #expect(try routes[3].rules.freshness == .policy(.init(refreshAfter: .hours(1), expireAfter: .days(7))))
+    }
+
+    @Test func `limits of a route's own hold although the origin's rule elsewhere`() throws {
+        let routes = try routes(
+            """
+            freshness: origin
+            routes: [{origin: "https://a.example", refresh-after: 1m}]
+            """)
+        #expect(try routes[0].rules.freshness == .policy(.init(refreshAfter: .minutes(1), expireAfter: .days(7))))
+    }
+
+    @Test(arguments: [
+        ("routes: 5", "“routes” in p.yaml:1 must be a mapping"),
+        ("routes: [5]", "“routes” in p.yaml:1 must be a mapping"),
+        ("routes: [{}]", "route “route 1” in p.yaml:1 has no origin"),
+        ("routes: [{origin: nowhere}]", "there is no origin “nowhere”"),
+        ("origins: {github: {url: 'https://a'}}\nroutes: [{origin: gihub}]", "did you mean “github”?"),
+        ("origins: [{a: 1}]\nroutes: [{origin: a}]", "“a” of “origins” in p.yaml:1 must be a mapping"),
+        ("origins: {a: {}}\nroutes: [{origin: a}]", "origin “a” in p.yaml:1 has no url"),
+        (
+            "origins: {a: {url: 'https://a', rat: 1/s}}\nroutes: [{origin: a}]",
+            "unknown key “rat” in p.yaml:1; did you mean “rate”?"
+        ),
+        ("origins: {a: {url: ftp://a}}\nroutes: [{origin: a}]", "“url” of origin “a” in p.yaml:1: origin \"ftp://a\""),
+        (
+            "origins:\n  a:\n    url: https://a\n    fields:\n      X-Key: ${NOT_THERE}\nroutes: [{origin: a}]",
+            "“X-Key” of fields of origin “a” in p.yaml:5: it needs NOT_THERE in the environment"
+        ),
+        ("origins: {a: {url: 'https://a', fields: {X: '${A'}}}\nroutes: [{origin: a}]", "no “}” ends it"),
+        ("origins: {a: {url: 'https://a', fields: {Connection: x}}}\nroutes: [{origin: a}]", "how messages are sent"),
+        (
+            "origins: {a: {url: 'https://a', fields: 5}}\nroutes: [{origin: a}]",
+            "“fields” of origin “a” in p.yaml:1 must be a mapping"
+        ),
+        ("routes: [{origin: 'https://a', host: 'a b'}]", "“host” of route “route 1” in p.yaml:1: host \"a b\""),
+        ("routes: [{origin: 'https://a', path: users}]", "doesn't begin with a slash"),
+        ("routes: [{origin: 'https://a', path: '/*', strip-path: yes}]", "can't be stripped"),
+        ("routes: [{origin: 'https://a', strip-path: maybe}]", "neither true nor false"),
+        (
+            "routes: [{origin: 'https://a', refresh-after: 2h, expire-after: 1h}]",
+            "“expire-after” of route “route 1” in p.yaml:1 (1h) is shorter than “refresh-after” of route “route 1” in p.yaml:1 (2h)"
+        ),
+        ("routes: [{origin: 'https://a', soft-timeout: 1m}]", "is longer than the origin's time-out (30s)"),
+        ("routes: [{origin: 'https://a', query: {kept: a}}]", "unknown key “kept”"),
+        ("routes: [{origin: 'https://a', query: {keep: {a: b}}}]", "must be one value"),
+        ("routes: [{origin: 'https://a', vary: {add: Cookie}}]", "credentials, which don't belong in keys"),
+        ("routes: [{origin: 'https://a', listen: 'x:1'}]", "unknown key “listen” in p.yaml:1"),
+        (
+            "routes: [{origin: 'https://a'}, {origin: 'https://b', path: /x}]",
+            "p.yaml: no request gets to route “route 2”"
+        ),
+        (
+            "routes: [{origin: 'https://a', name: x, host: a.b}, {origin: 'https://b', name: x}]",
+            "two routes have the name “x”"
+        ),
+    ])
+    func `a mistake is told with its place`(text: String, expected: String) {
+        let failure = #expect(throws: Failure.self) { try routes(text) }
+        #expect(failure?.code == .configuration)
+        #expect(failure?.description.contains(expected) == true, "\(failure?.description ?? "")")
+    }
+
+    private func routes(_ text: String, _ environment: [String: String] = [:]) throws -> [Route] {
+        var routes: [Route] = []
+        try withFile(text) { path in
+            do {
+                routes = try GivenRules().routes(Settings(config: path, environment: environment))
+            } catch let failure as Failure {
+                throw Failure(failure.code, failure.description.replacing(path, with: "p.yaml"))
+            }
+        }
+        return routes
+    }
+}
