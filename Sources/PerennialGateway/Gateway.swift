@@ -73,7 +73,6 @@ public final class Gateway: Sendable {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { [service, certificate = configuration.certificate] channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -88,7 +87,9 @@ public final class Gateway: Sendable {
         if let path = configuration.socketPath {
             channel = try await bootstrap.withBoundSocket(try listeningSocket(path: path)).get()
         } else {
-            channel = try await bootstrap.bind(host: configuration.host, port: configuration.port).get()
+            // A Unix socket has no such option.
+            channel = try await bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .bind(host: configuration.host, port: configuration.port).get()
         }
         listener.withLockedValue { $0 = channel }
         if let certificate = configuration.certificate {

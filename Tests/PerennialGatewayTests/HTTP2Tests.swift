@@ -1,4 +1,5 @@
 import NIOHPACK
+import NIOHTTP1
 import NIOHTTP2
 import Perennial
 import PerennialTesting
@@ -65,7 +66,7 @@ struct HTTP2Tests {
         }
     }
 
-    @Test func `bodies go to the origin, with their length or without, and trailers are dropped`() async throws {
+    @Test func `bodies go to the origin, with their length or without, and trailers behind them`() async throws {
         try await withRig(origin: { request in
             .ok("\(request.field("Content-Length") ?? "-") \(String(decoding: request.body, as: UTF8.self))")
         }) { rig in
@@ -80,6 +81,26 @@ struct HTTP2Tests {
             try await client.body("abc", on: 3, isLast: false)
             try await client.send(.headers(.init(headers: ["x-sum": "1"], endStream: true)), on: 3)
             #expect(try await client.response(on: 3).body == "- abc")
+            #expect(rig.origin.requests.last?.trailers["x-sum"] == ["1"])
+        }
+    }
+
+    @Test func `hints come before the answer and trailers behind it`() async throws {
+        try await withRig(origin: { _ in
+            .raw(
+                "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+                    + "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: no-store\r\n\r\n"
+                    + "3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")
+        }) { rig in
+            let client = try await HTTP2Client(port: rig.port)
+            try await client.begin(1, "GET", "/", isWhole: true)
+            let frames = try await client.frames(on: 1)
+            let heads = frames.compactMap { frame in
+                if case .headers(let head) = frame.payload { head.headers } else { nil }
+            }
+            #expect(heads.map { $0.first(name: ":status") } == ["103", "200", nil])
+            #expect(heads[0].first(name: "link") == "</a>")
+            #expect(heads[2].first(name: "x-sum") == "1")
         }
     }
 
@@ -238,7 +259,7 @@ struct HTTP2Tests {
     {
         let size = 12 << 20
         try await withRig(
-            { $0.idleTimeout = .seconds(2) },
+            { $0.idleTimeout = .seconds(5) },
             origin: { _ in .ok(String(repeating: "x", count: size), ["Cache-Control": "max-age=60"]) }
         ) { rig in
             _ = try await rig.get("/")

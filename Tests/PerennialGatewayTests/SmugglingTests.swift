@@ -141,15 +141,16 @@ import Testing
             let client = try await rig.client()
             try await client.send(
                 "\r\nPOST /1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: ChUnKeD\r\n\r\n"
-                    + "0003;a=b;c=\"d\"\r\nabc\r\n0\r\nX-Trailer: t\r\n\r\n")
+                    + "0003;a=b;c=\"d\"\r\nabc\r\n0\r\nX-Trailer: t\r\nX-Forwarded-For: 1\r\nAuthorization: a\r\n\r\n")
             #expect(try await client.response().body == "/1 abc")
             try await client.send("POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length:  003 \r\n\r\nabc")
             #expect(try await client.response().body == "/2 abc")
             let first = try #require(rig.origin.requests.first)
             let second = try #require(rig.origin.requests.last)
             #expect(first.fields["Transfer-Encoding"] == ["chunked"] && first.fields["Content-Length"].isEmpty)
-            // Trailers are dropped (RFC 9110 §6.5.1).
-            #expect(first.fields["X-Trailer"].isEmpty)
+            // Trailers stay trailers (RFC 9110 §6.5.1).
+            #expect(first.fields["X-Trailer"].isEmpty && first.trailers["X-Trailer"] == ["t"])
+            #expect(first.trailers.count == 1)
             #expect(second.fields["Content-Length"] == ["3"] && second.fields["Transfer-Encoding"].isEmpty)
         }
     }

@@ -16,6 +16,8 @@ struct ClientRequest: Sendable {
     var fields: HeaderFields
     /// `nil`: the request has none.
     var body: RequestBody?
+    /// What comes with it and its answer beside heads and bodies.
+    var extras: MessageExtras
     /// HTTP/1.0 and older: knows no chunks. So is HTTP/2, which needs none.
     var isOldVersion: Bool
 

@@ -115,7 +115,7 @@ struct Responder: Sendable {
         _ key: String, for request: ClientRequest, _ demand: RequestDemand?, _ handoff: Handoff
     ) async throws -> Answer<CachedResponse> {
         let reader = OriginFetch.Reader(
-            fields: request.fields, directives: demand?.forwarded, handoff: handoff)
+            fields: request.fields, directives: demand?.forwarded, handoff: handoff, extras: request.extras)
         let ask: Fetch<String, CachedResponse> = { [route = request.route] key, context in
             try await route.fetch.fetch(key, context, for: reader)
         }

@@ -21,7 +21,7 @@ extension Responder {
                 passedFields(
                     of: request.fields, originFields: request.route.route.origin.fields,
                     receivedVersion: request.isOldVersion ? "1.0" : "1.1"),
-                body: body)
+                body: body, extras: request.extras)
         } catch {
             return await writer.finish(with: failure(error, status, request))
         }
@@ -85,7 +85,7 @@ extension Responder {
             while let piece = try await body.next() {
                 try await writer.write(piece)
             }
-            await writer.end()
+            await writer.end(trailers: request.extras.responseTrailers)
         } catch {
             // The head has gone: only a broken connection can tell the client that this is not all.
             await writer.abort()

@@ -50,12 +50,13 @@ extension ConnectionHandler {
         case .part(.body(let piece)):
             guard let body = exchange?.body else { return }
             if case .stopProducing = body.yield(piece) { bodyIsFull = true }
-        case .part(.end):
+        case .part(.end(let trailers)):
             if let head {
                 self.head = nil
                 dispatch(head, hasEnded: true)
             } else if exchange != nil {
                 exchange?.requestHasEnded = true
+                if let trailers { exchange?.extras.requestTrailers = passableTrailers(HeaderFields(trailers)) }
                 exchange?.body?.finish()
                 bodyIsFull = false
                 if exchange?.responseHasEnded == true { endExchange() }

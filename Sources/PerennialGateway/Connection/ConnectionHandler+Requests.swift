@@ -53,11 +53,15 @@ extension ConnectionHandler {
     ) {
         guard context != nil else { return }
         let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
+        exchanges += 1
+        let extras = MessageExtras { [loop = loop.eventLoop, number = exchanges] status, fields in
+            loop.execute { bound.value.sendInterim(status, fields, exchange: number) }
+        }
         var exchange = Exchange(
             isRead: head.method == .GET || head.method == .HEAD, isOldVersion: head.isOldVersion,
-            keepsAlive: keepsAlive(head), requestHasEnded: hasEnded)
+            keepsAlive: keepsAlive(head), requestHasEnded: hasEnded, number: exchanges, extras: extras)
         var request = ClientRequest(
-            route: route, method: head.methodAsSent, key: key, fields: fields,
+            route: route, method: head.methodAsSent, key: key, fields: fields, extras: extras,
             isOldVersion: exchange.isOldVersion || isStream)
         if !hasEnded {
             let (body, source) = RequestBody.make(

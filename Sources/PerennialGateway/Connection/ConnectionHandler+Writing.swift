@@ -1,6 +1,7 @@
 // What tasks write through ``ResponseWriter``, and how bytes get to the channel.
 
 internal import NIOCore
+internal import PerennialHTTP
 
 /// Bodies up to this size are copied behind their heads, so that an answer is one write; larger ones are written as they are.
 private let smallBody = 16 << 10
@@ -14,6 +15,19 @@ extension ConnectionHandler {
         writeBody(reply.body)
         if !isInRead { writeOut() }
         endExchange()
+    }
+
+    /// Sends an interim answer, if the answer itself has not begun (RFC 9110 §15.2). HTTP/1.0 knows none.
+    /// - Parameter exchange: the one that it belongs to; a fetch may go on when its reader has been answered.
+    func sendInterim(_ status: Int, _ fields: HeaderFields, exchange number: Int) {
+        guard let exchange, exchange.number == number, !exchange.answerHasBegun, !exchange.isOldVersion,
+            context != nil, !isClosing
+        else { return }
+        out.writeStatusLine(status)
+        out.writeFields(fieldsForClients(of: fields.removingHopByHop()).removing(["content-length"]))
+        out.writeVia()
+        out.writeLineEnd()
+        writeOut()
     }
 
     func beginStreaming(
@@ -48,12 +62,16 @@ extension ConnectionHandler {
         }
     }
 
-    func endStreaming() {
+    func endStreaming(trailers: HeaderFields) {
         guard let framing = exchange?.framing else { return }
         exchange?.framing = nil
         if framing == .chunked {
-            out.writeStaticString("0\r\n\r\n")
+            out.writeStaticString("0\r\n")
+            out.writeFields(trailers)
+            out.writeLineEnd()
             writeOut()
+        } else if isStream && !trailers.isEmpty {
+            context?.triggerUserOutboundEvent(HTTP2Stream.Trailers(fields: trailers), promise: nil)
         }
         endExchange()
     }
@@ -63,6 +81,7 @@ extension ConnectionHandler {
         guard var exchange, context != nil, !isClosing else { return nil }
         // An answer that comes before its request has ended is the last one: nobody waits for the rest of the request.
         if !exchange.requestHasEnded || inputIsClosed || loop.isDraining { exchange.keepsAlive = false }
+        exchange.answerHasBegun = true
         self.exchange = exchange
         loop.counters.answered(kind, status: status, isRead: exchange.isRead)
         out.writeImmutableBuffer(head)

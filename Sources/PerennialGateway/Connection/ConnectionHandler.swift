@@ -29,6 +29,10 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         /// Whether the connection may stay open behind it.
         var keepsAlive: Bool
         var requestHasEnded: Bool
+        /// Counts this connection's exchanges.
+        var number: Int
+        var extras: MessageExtras
+        var answerHasBegun = false
         var responseHasEnded = false
         var body: RequestBody.Producer.Source?
         var task: Task<Void, Never>?
@@ -47,6 +51,7 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     var isSendingPieces = false
     var closesWhenSent = false
     var exchange: Exchange?
+    var exchanges = 0
     var isClosing = false
     var inputIsClosed = false
     /// Whether the client takes what it gets.

@@ -27,6 +27,8 @@ package final class RequestDecoder: ChannelInboundHandler {
     private var state = State.head
     /// What has come and is not decoded.
     private var buffer = ByteBuffer()
+    /// The fields behind the body that is being decoded.
+    private var trailerFields: HTTPHeaders?
     /// How much of the buffer was looked at in vain.
     private var lookedAt = 0
 
@@ -138,7 +140,8 @@ package final class RequestDecoder: ChannelInboundHandler {
             throw RequestSyntaxError(400, "A field behind the request's body belongs before it.")
         case .more where buffer.readableBytes < limits.size: return false
         case .line(let line) where count < limits.fields && size + line.end <= limits.size:
-            // Dropped: nobody behind the gateway has said what it would do with them (RFC 9110 §6.5.1).
+            trailerFields = trailerFields ?? [:]
+            trailerFields?.add(name: buffer.text(line.name), value: buffer.text(line.value))
             buffer.moveReaderIndex(forwardBy: line.end)
             state = .trailers(count: count + 1, size: size + line.end)
             return true
@@ -160,7 +163,7 @@ package final class RequestDecoder: ChannelInboundHandler {
         // The connection may have closed behind what it got.
         if case .ended = state { return }
         state = .head
-        context.fireChannelRead(wrapInboundOut(.end(nil)))
+        context.fireChannelRead(wrapInboundOut(.end(trailerFields.take())))
     }
 }
 
@@ -193,7 +196,7 @@ extension ByteBuffer {
             uri: text(head.target), headers: headers)
     }
 
-    private func text(_ range: Range<Int>) -> String {
+    fileprivate func text(_ range: Range<Int>) -> String {
         getString(at: readerIndex + range.lowerBound, length: range.count) ?? ""
     }
 }

@@ -1,4 +1,5 @@
 internal import NIOCore
+internal import PerennialHTTP
 
 /// Writes one exchange's answer from a task: hops to the connection's event loop.
 ///
@@ -12,7 +13,7 @@ struct ResponseWriter: Sendable {
         eventLoop.execute { connection.value.finish(with: reply) }
     }
 
-    /// The head of an answer whose body follows with ``write(_:)``, until ``end()`` or ``abort()``.
+    /// The head of an answer whose body follows with ``write(_:)``, until ``end(trailers:)`` or ``abort()``.
     func begin(_ head: ByteBuffer, status: Int, kind: Reply.Kind, framing: Framing) async throws {
         try await onLoop { $0.beginStreaming(head, status: status, kind: kind, framing: framing, promise: $1) }
     }
@@ -22,8 +23,9 @@ struct ResponseWriter: Sendable {
         try await onLoop { $0.stream(piece, promise: $1) }
     }
 
-    func end() async {
-        eventLoop.execute { connection.value.endStreaming() }
+    /// - Parameter trailers: are left out where the client can't have them.
+    func end(trailers: HeaderFields) async {
+        eventLoop.execute { connection.value.endStreaming(trailers: trailers) }
     }
 
     /// Breaks the connection, for that is all that says "this was not all" once the head has gone.

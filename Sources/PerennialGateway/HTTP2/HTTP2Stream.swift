@@ -15,6 +15,11 @@ final class HTTP2Stream: ChannelDuplexHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = HTTP2Frame.FramePayload
 
+    /// What is to be sent behind the body of an answer without a length.
+    struct Trailers {
+        var fields: HeaderFields
+    }
+
     private enum Request {
         case none, begun, ended
         /// Refused: what still comes of it is dropped.
@@ -33,6 +38,7 @@ final class HTTP2Stream: ChannelDuplexHandler {
     private var isHead = false
     private var request = Request.none
     private var answer = Answer.none
+    private var trailers: HeaderFields = [:]
 
     init(of connection: HTTP2Connection, limits: HeadLimits) {
         self.connection = connection
@@ -55,8 +61,7 @@ final class HTTP2Stream: ChannelDuplexHandler {
             if request == .none {
                 begin(frame, context)
             } else if frame.endStream {
-                // Trailers are dropped, as those of HTTP/1.1 are.
-                endRequest(context)
+                endRequest(context, trailers: HTTPHeaders(frame.headers.map { ($0.name, $0.value) }))
             }
         case .data(let frame):
             guard request == .begun else { return }
@@ -81,10 +86,10 @@ final class HTTP2Stream: ChannelDuplexHandler {
         }
     }
 
-    private func endRequest(_ context: ChannelHandlerContext) {
+    private func endRequest(_ context: ChannelHandlerContext, trailers: HTTPHeaders? = nil) {
         guard request == .begun else { return }
         request = .ended
-        context.fireChannelRead(wrapInboundOut(.end(nil)))
+        context.fireChannelRead(wrapInboundOut(.end(trailers)))
     }
 
     // MARK: - The answer
@@ -119,13 +124,26 @@ final class HTTP2Stream: ChannelDuplexHandler {
         if case .ended = answer { true } else { false }
     }
 
+    func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
+        guard let event = event as? Trailers else {
+            return context.triggerUserOutboundEvent(event, promise: promise)
+        }
+        trailers = event.fields
+        promise?.succeed()
+    }
+
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         switch (mode, answer) {
         case (.output, .ended):
             promise?.succeed()
         case (.output, .begun(left: nil)):
             answer = .ended
-            write(.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true)), promise, context)
+            if trailers.isEmpty {
+                write(.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true)), promise, context)
+            } else {
+                let fields = HPACKHeaders(trailers.map { ($0.name.lowercased(), $0.value) })
+                write(.headers(.init(headers: fields, endStream: true)), promise, context)
+            }
             context.flush()
         case (.output, _), (_, .begun):
             // That was not all of it.

@@ -19,6 +19,7 @@ final class OriginClient: Sendable {
     private let client: HTTPClient
     private let timeout: TimeAmount
     private let endings: Endings
+    private let exchanges: OriginExchanges
 
     /// - Parameter endings: is told of the connections' end.
     init(_ origin: Origin, idleTimeout: Duration, group: any EventLoopGroup, endings: Endings) {
@@ -33,7 +34,10 @@ final class OriginClient: Sendable {
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 1024
         // A dead origin is an answer too: the old response is served, and the guard decides when to ask again.
         settings.connectionPool.retryConnectionEstablishment = false
-        settings.http1_1ConnectionDebugInitializer = { OriginAnswerGuard.add(to: $0) }
+        let exchanges = OriginExchanges()
+        settings.http1_1ConnectionDebugInitializer = { OriginChannelHandler.add(toConnection: $0, exchanges) }
+        settings.http2StreamChannelDebugInitializer = { OriginChannelHandler.add(toStream: $0, exchanges) }
+        self.exchanges = exchanges
         if let authorities = origin.authorities {
             var tls = TLSConfiguration.makeClientConfiguration()
             tls.trustRoots = .certificates(authorities.certificates)
@@ -45,23 +49,29 @@ final class OriginClient: Sendable {
     }
 
     /// Asks and waits for the head of the response.
-    /// - Parameter body: with one, the origin may take as long as the client takes to send it.
+    /// - Parameters:
+    ///   - body: with one, the origin may take as long as the client takes to send it.
+    ///   - extras: what comes with request and answer beside heads and bodies; default: it is dropped.
     /// - Throws: ``OriginBroken``; `CancellationError` when the task is cancelled.
     func send(
-        _ method: HTTPMethod, _ url: String, _ fields: HeaderFields, body: HTTPClientRequest.Body? = nil
+        _ method: HTTPMethod, _ url: String, _ fields: HeaderFields, body: HTTPClientRequest.Body? = nil,
+        extras: MessageExtras? = nil
     ) async throws -> Response {
         var request = HTTPClientRequest(url: url)
         request.method = method
-        request.headers = HTTPHeaders(fields.map { ($0.name, $0.value) })
+        var headers = HTTPHeaders(fields.map { ($0.name, $0.value) })
         request.body = body
         do {
-            do {
-                return try await execute(request)
-            } catch let error as HTTPClientError
-                where error == .remoteConnectionClosed && body == nil && method.isIdempotent
-            {
-                // Most likely a kept connection that the origin closed while it was idle (RFC 9112 §9.3.1).
-                return try await execute(request)
+            return try await exchanges.with(extras, &headers) { headers in
+                request.headers = headers
+                do {
+                    return try await execute(request)
+                } catch let error as HTTPClientError
+                    where error == .remoteConnectionClosed && body == nil && method.isIdempotent
+                {
+                    // Most likely a kept connection that the origin closed while it was idle (RFC 9112 §9.3.1).
+                    return try await execute(request)
+                }
             }
         } catch {
             if Task.isCancelled { throw CancellationError() }

@@ -12,6 +12,8 @@ struct OriginFetch: Sendable {
         /// `Cache-Control` to ask with, for caches before the origin.
         var directives: String?
         var handoff: Handoff
+        /// Is told of interim answers.
+        var extras: MessageExtras
     }
 
     let origin: Origin
@@ -32,7 +34,7 @@ struct OriginFetch: Sendable {
         let request = reader?.fields ?? previous?.requestFields ?? selectingFields(ofKey: key)
         if let previous, let validator = context.previous?.validator, previous.isSelected(by: request) {
             let conditions = conditionalFields(for: validator)
-            let (response, times) = try await ask(key, request, conditions, reader?.directives)
+            let (response, times) = try await ask(key, request, conditions, reader)
             guard response.status == 304 else {
                 return try await take(response, times, key: key, request: request, previous: previous, reader: reader)
             }
@@ -41,19 +43,19 @@ struct OriginFetch: Sendable {
                 return confirm(previous, by: response, times, key: key, request: request, reader: reader)
             }
         }
-        let (response, times) = try await ask(key, request, [:], reader?.directives)
+        let (response, times) = try await ask(key, request, [:], reader)
         return try await take(response, times, key: key, request: request, previous: previous, reader: reader)
     }
 
     private func ask(
-        _ key: String, _ request: HeaderFields, _ conditions: HeaderFields, _ directives: String?
+        _ key: String, _ request: HeaderFields, _ conditions: HeaderFields, _ reader: Reader?
     ) async throws -> (OriginClient.Response, (requested: Timestamp, received: Timestamp)) {
         var fields = sharedFields(
             of: request.removing(rules.vary.ignored), allowances: rules.allowances, originFields: origin.fields)
         for condition in conditions { fields.set(condition.name, to: condition.value) }
-        if let directives { fields.set("Cache-Control", to: directives) }
+        if let directives = reader?.directives { fields.set("Cache-Control", to: directives) }
         let requested = time.now
-        var response = try await client.send(.GET, primaryKey(of: key), fields)
+        var response = try await client.send(.GET, primaryKey(of: key), fields, extras: reader?.extras)
         response.fields = rules.vary.applied(to: response.fields)
         return (response, (requested, time.now))
     }

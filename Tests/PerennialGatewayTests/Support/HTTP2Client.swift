@@ -99,6 +99,21 @@ final class HTTP2Client: Sendable {
         }
     }
 
+    /// The frames of an answer, to its end.
+    func frames(on stream: Int) async throws -> [HTTP2Frame] {
+        var frames: [HTTP2Frame] = []
+        while true {
+            let frame = try await take { $0.streamID == HTTP2StreamID(stream) && $0.isOfAnswer }
+            frames.append(frame)
+            switch frame.payload {
+            case .headers(let head) where head.endStream: return frames
+            case .data(let data) where data.endStream: return frames
+            case .rstStream: return frames
+            default: break
+            }
+        }
+    }
+
     /// The first frame like this; what came before and is not stays for others.
     @discardableResult
     func take(_ matches: (HTTP2Frame) -> Bool) async throws -> HTTP2Frame {

@@ -82,7 +82,7 @@ final class TestClient: Sendable {
             return (name: String(parts[0]), value: parts[1].trimmingPrefix(" ").description)
         }
         var response = Response(status: status, fields: fields, body: "")
-        if status == 100 { return response }
+        if status < 200 { return response }
         if isBodyless || status == 304 || status == 204 { return response }
         if let length = response.field("Content-Length").flatMap({ Int($0) }) {
             response.body = String(decoding: try await take { $0.count >= length ? length : nil }, as: UTF8.self)
@@ -134,8 +134,12 @@ final class TestClient: Sendable {
         while true {
             let line = try await take { bytes in end(of: "\r\n", in: bytes) }
             let size = Int(String(decoding: line.dropLast(2), as: UTF8.self), radix: 16) ?? 0
+            if size == 0 {
+                // Trailers, and the empty line behind them.
+                while try await take({ bytes in end(of: "\r\n", in: bytes) }).count > 2 {}
+                return body
+            }
             body += try await take { $0.count >= size + 2 ? size + 2 : nil }.dropLast(2)
-            if size == 0 { return body }
         }
     }
 

@@ -12,6 +12,7 @@ final class TestOrigin: Sendable {
         var target: String
         var fields: HTTPHeaders
         var body: [UInt8]
+        var trailers: HTTPHeaders = [:]
 
         func field(_ name: String) -> String? { fields.first(name: name) }
     }
@@ -102,14 +103,15 @@ private final class OriginConnection: ChannelInboundHandler {
             body = []
             if isHasty { answer(context) }
         case .body(let piece): body += piece.readableBytesView
-        case .end: if !isHasty { answer(context) }
+        case .end(let trailers): if !isHasty { answer(context, trailers ?? [:]) }
         }
     }
 
-    private func answer(_ context: ChannelHandlerContext) {
+    private func answer(_ context: ChannelHandlerContext, _ trailers: HTTPHeaders = [:]) {
         guard let head else { return }
         let request = TestOrigin.Request(
-            number: 0, method: head.method.rawValue, target: head.uri, fields: head.headers, body: body)
+            number: 0, method: head.method.rawValue, target: head.uri, fields: head.headers, body: body,
+            trailers: trailers)
         let (handler, channel) = (handler, context.channel)
         Task {
             let answer = await handler(request)
