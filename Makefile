@@ -5,7 +5,7 @@ ORIGIN ?=
 SWIFT ?= swift
 SOURCES = $(shell git ls-files -co --exclude-standard '*.swift')
 
-.PHONY: help build demo test integration format lint bench clean
+.PHONY: help build demo test integration clients format lint bench clean
 
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -24,6 +24,10 @@ test: ## every test, set-up included
 integration: ## only the test with httpbin, nginx and curl, on bin/perennial or PERENNIAL=path
 	@scripts/setup test
 	@scripts/integration-test
+
+clients: ## only the test with requests, httpx, fetch and Chromium, likewise
+	@scripts/setup test
+	@scripts/real-clients
 
 format: ## format the sources
 	@$(SWIFT) format format -i -p $(SOURCES)
