@@ -206,11 +206,14 @@ class Bench:
         return process.stdout.readline().split()[-1]
 
     def fill(self, address, keys, readers=64):
+        # The same Host as wrk sends: it is part of Varnish's key.
+        host, port = address.removeprefix("http://").split(":")
+
         def read(number):
-            with socket.create_connection((address.removeprefix("http://").split(":")[0], int(address.split(":")[-1]))) as sock:
+            with socket.create_connection((host, int(port))) as sock:
                 file = sock.makefile("rb")
                 for key in range(number + 1, keys + 1, readers):
-                    sock.sendall(f"GET /users/{key} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+                    sock.sendall(f"GET /users/{key} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
                     length = 0
                     if b" 200 " not in file.readline():
                         sys.exit(f"gateway.py: {address} did not answer /users/{key} with a 200")
