@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The gateway beside nginx and Varnish: hits, stale hits, latencies at a given rate, memory, in one run.
 
-usage: gateway.py [hits|zipf|stale|disk|restart|start|memory|connections|threads|all] [--rounds N] [--seconds N] [--keys N]
-Needs python3, nginx, varnishd and wrk (Debian: nginx-light varnish wrk), swift, and bin/perennial (`make build`).
+usage: gateway.py [hits|zipf|latency|stale|disk|restart|start|memory|connections|threads|all] [--rounds N] [--seconds N] [--keys N]
+Needs python3, nginx, varnishd and wrk (Debian: nginx-light varnish wrk), a C compiler (swift brings clang), swift, and bin/perennial
+(`make build`).
 
 Each server has one thread and, with taskset, one core; wrk has the other. Bodies are 1,000 bytes. The servers are read in turn,
 several rounds; what is printed are medians, and ratios of what was measured in the same round.
@@ -29,6 +30,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 BODY = '{"name":"' + "x" * 989 + '"}'
 CONNECTIONS = 32
+COLUMNS = ("requests/s", "p50 µs", "p99 µs", "p99.9 µs", "errors")
+WIDTHS = (12, 11, 11, 11, 8)
 
 WRK = """
 -- Asks for /users/1 to /users/KEYS: evenly, or by Zipf's law with exponent 0.99. Requests are made beforehand.
@@ -208,6 +211,9 @@ class Bench:
         return re.search(r" on (http://[0-9.:]+)", process.stdout.readline()).group(1)
 
     def bare_nio(self):
+        subprocess.run(
+            ["swift", "build", "-c", "release", "--package-path", HERE, "--product", "bare-nio"], check=True,
+            stdout=subprocess.DEVNULL)
         path = HERE / ".build/release/bare-nio"
         process = self.start("bare NIO", path, len(BODY), stdout=subprocess.PIPE, text=True)
         return process.stdout.readline().split()[-1]
@@ -241,21 +247,34 @@ class Bench:
             check=True, stdout=subprocess.PIPE, text=True).stdout
         return [float(figure) for figure in re.search(r"figures (.*)", out).group(1).split()]
 
-    def compare(self, title, servers, measure):
-        """Measures all servers in turn, and prints the medians and the ratios to Perennial."""
+    def paced(self, address, keys, rate, connections=CONNECTIONS, core="1"):
+        """As `load`, but at a constant rate, with latencies from when each request was due."""
+        program = self.folder / "open-loop"
+        if not program.exists():
+            compiler = shutil.which("cc") or shutil.which("clang") or sys.exit("gateway.py: there is no C compiler")
+            subprocess.run([compiler, "-D_GNU_SOURCE", "-O2", "-o", program, HERE / "open-loop.c"], check=True)
+        host, port = address.removeprefix("http://").split(":")
+        out = subprocess.run(
+            ["taskset", "-c", core, program, host, port, str(rate), str(self.options.seconds), str(connections), str(keys)],
+            check=True, stdout=subprocess.PIPE, text=True).stdout
+        return [float(figure) for figure in re.search(r"figures (.*)", out).group(1).split()]
+
+    def compare(self, title, servers, measure, by="requests/s"):
+        """Measures all servers in turn, and prints the medians and the ratios to Perennial's figures in that column."""
         found = {name: [] for name in servers}
         for round in range(self.options.rounds + 1):
             for name, address in servers.items():
                 figures = measure(address)
                 if round > 0:
                     found[name].append(figures)
+        column = COLUMNS.index(by)
         print(f"\n== {title}")
-        print(f"{'':18}{'requests/s':>12}{'p50 µs':>9}{'p99 µs':>9}{'p99.9 µs':>10}{'errors':>8}   Perennial ÷ it (rounds)")
+        print(" " * 18 + "".join(map(str.rjust, COLUMNS, WIDTHS)) + f"   Perennial ÷ it, {by} (rounds)")
         for name, rows in found.items():
-            rate, p50, p99, p999, errors = (statistics.median(column) for column in zip(*rows))
-            ratios = sorted(ours[0] / theirs[0] for ours, theirs in zip(found["perennial"], rows))
+            medians = [f"{statistics.median(figures):,.0f}" for figures in zip(*rows)]
+            ratios = sorted(ours[column] / theirs[column] for ours, theirs in zip(found["perennial"], rows))
             ratio = "" if name == "perennial" else f"{statistics.median(ratios):10.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            print(f"{name:18}{rate:12,.0f}{p50:9,.0f}{p99:9,.0f}{p999:10,.0f}{errors:8.0f}   {ratio}")
+            print(f"{name:18}" + "".join(map(str.rjust, medians, WIDTHS)) + f"   {ratio}")
         return found
 
 
@@ -281,7 +300,31 @@ def zipf(bench):
     bench.compare(f"hits on {keys:,} keys, Zipf 0.99", caches(bench, keys), lambda address: bench.load(address, keys))
 
 
+def latency(bench):
+    """Latencies at 70 % of the highest rate: of the slower one's for both, then of each one's own."""
+    keys = bench.options.keys or 1000
+    origin = bench.origin()
+    servers = {"perennial": bench.perennial(origin), "nginx": bench.nginx(origin)}
+    for address in servers.values():
+        bench.fill(address, keys)
+    found = bench.compare(
+        f"hits on {keys:,} keys, as fast as they go", servers, lambda address: bench.load(address, keys, law="even"))
+    highest = {name: statistics.median(row[0] for row in rows) for name, rows in found.items()}
+    slower = min(highest.values())
+    for title, rates in (
+        (f"{0.7 * slower:,.0f}/s, 70 % of the slower one's highest rate", {name: 0.7 * slower for name in servers}),
+        ("70 % of each one's own highest rate", {name: 0.7 * rate for name, rate in highest.items()}),
+    ):
+        by_address = {servers[name]: rate for name, rate in rates.items()}
+        found = bench.compare(
+            f"the same hits at {title}", servers, lambda address: bench.paced(address, keys, by_address[address]), by="p99 µs")
+        for name, rows in found.items():
+            if statistics.median(row[0] for row in rows) < 0.98 * rates[name]:
+                print(f"{name} did not keep up with {rates[name]:,.0f}/s: its times are those of a queue that grew")
+
+
 def stale(bench):
+    """nginx is slow here because it answers nothing more on a connection that a background update began on, until that has ended."""
     keys = bench.options.keys or 2000
     with bench.slow_origin("max-age=1") as origin, bench.slow_origin("max-age=86400") as fresh:
         limits = ["--refresh-after", "1ms", "--expire-after", "7d"]
@@ -431,16 +474,13 @@ def threads(bench):
 
 
 def main():
-    figures = {f.__name__: f for f in (hits, zipf, stale, disk, restart, start, memory, connections, threads)}
+    figures = {f.__name__: f for f in (hits, zipf, latency, stale, disk, restart, start, memory, connections, threads)}
     options = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n")[0])
     options.add_argument("figure", nargs="?", default="all", choices=[*figures, "all"])
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=int, default=4)
     options.add_argument("--keys", type=int)
     options = options.parse_args()
-    subprocess.run(
-        ["swift", "build", "-c", "release", "--package-path", HERE, "--product", "bare-nio"], check=True,
-        stdout=subprocess.DEVNULL)
     print(f"machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}")
     for name, figure in figures.items():
         if options.figure in (name, "all"):
