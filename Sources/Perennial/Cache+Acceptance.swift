@@ -41,6 +41,28 @@ extension Cache {
         return accepted(key, entry, source: .store, accepts)
     }
 
+    /// What the store has of several keys that the memory tier lacks, read together: fresh and stale values, which go into the memory
+    /// tier, and the stale ones are refreshed behind. Nobody waits for the origin.
+    /// - Returns: for each key an answer, or `nil`: use ``lookup(_:)``.
+    public func lookupStored(_ keys: [Key]) async -> [Answer<Value>?] {
+        var answers: [Answer<Value>?] = Array(repeating: nil, count: keys.count)
+        // Whoever flies already brings the others' answers.
+        let own = keys.enumerated().compactMap { place, key -> (place: Int, flight: Flight<Value>)? in
+            let (flight, isNew) = flights.join(key)
+            return isNew ? (place, flight) : nil
+        }
+        guard !own.isEmpty else { return answers }
+        let records = await storeReads.attempt { try await backend.store.read(own.map { entryKey(keys[$0.place]) }) }
+        let now = time.now
+        for (number, (place, flight)) in own.enumerated() {
+            let key = keys[place]
+            let found = records.flatMap { landing(from: take($0[number], key, flight), at: now) }
+            flights.land(key, flight, found ?? .turnedBack(.onlyLooked))
+            if let found { answers[place] = try? answer(for: key, found, isCollapsed: false) }
+        }
+        return answers
+    }
+
     private func accepted(
         _ key: Key, _ entry: Entry<Value>, source: Answer<Value>.Source, _ accepts: Acceptance<Value>
     ) -> Answer<Value>? {

@@ -134,13 +134,15 @@ struct RouteTests {
     }
 
     @Test func `one origin that is left alone does not keep the other from being asked`() async throws {
-        try await withTwo({ one, two in
-            var one = one
-            one.concurrency = 1
-            return [try Route(name: "b", hosts: [HostPattern("b.example")], origin: two), Route(origin: one)]
+        try await withTwo({ _, two in
+            // Nobody listens there.
+            let gone = Origin(try OriginURL("http://127.0.0.1:1"))
+            return [try Route(name: "b", hosts: [HostPattern("b.example")], origin: two), Route(origin: gone)]
         }) { rig, _ in
-            try await rig.origin.kill()
-            for number in 1...10 { #expect(try await rig.get("/\(number)").status == 502) }
+            for number in 1...10 {
+                let answer = try await rig.get("/\(number)")
+                #expect(answer.status == 502)
+            }
             #expect(try await rig.get("/x").cacheStatus.contains("origin-unavailable"))
             #expect(try await rig.get("/x", ["Host": "b.example"]).status == 200)
             let statuses = rig.gateway.responses.originStatuses

@@ -9,7 +9,7 @@ final class Flight<Value: Sendable>: Sendable {
         /// What came may be neither kept nor shared; the entry is for the one who asked, if the fetch gave a value.
         case notStored(Entry<Value>?)
         case failed(any Error)
-        /// The flight was a refresh that was not done; a reader who joined it has to begin a flight of its own.
+        /// The flight brought nothing; a reader who joined it has to begin a flight of its own.
         case turnedBack(Reason)
 
         enum Reason: Sendable {
@@ -17,6 +17,8 @@ final class Flight<Value: Sendable>: Sendable {
             case leaseHeld(until: Timestamp)
             /// The entry was removed since the job was queued.
             case removed
+            /// Nobody meant to ask the origin: it was a look at the store, in vain.
+            case onlyLooked
         }
     }
 

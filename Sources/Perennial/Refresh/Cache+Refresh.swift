@@ -68,6 +68,8 @@ extension Cache: Refreshable {
             landing = joined
         }
         switch landing {
+        case .turnedBack(.onlyLooked):
+            return .notNow(until: time.now)
         case .turnedBack(.leaseHeld(let until)):
             return .notNow(until: min(until, time.now + .seconds(1)))
         case .entry(let entry, .store, _, note: nil) where entry.freshness.state(at: time.now) != .fresh:

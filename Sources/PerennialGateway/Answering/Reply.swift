@@ -125,7 +125,7 @@ extension ByteBuffer {
         if let confirmedAt = served.confirmedAt {
             writeField("Date", HTTPDate.format(confirmedAt))
         } else {
-            writeImmutableBuffer(cached.dateLine)
+            cached.writeDateLine(to: &self)
         }
     }
 
@@ -137,7 +137,7 @@ extension ByteBuffer {
         if let confirmedAt = answer.confirmedAgainAt {
             writeField("Date", date(confirmedAt))
         } else {
-            writeImmutableBuffer(cached.dateLine)
+            cached.writeDateLine(to: &self)
         }
         writeAge(answer.age)
         writeStaticString("Cache-Status: perennial; hit; ttl=")

@@ -17,10 +17,10 @@ extension ConnectionHandler {
         guard cache.peek(key)?.value?.vary.isEmpty == true, let answer = cache.lookupInMemory(key),
             let cached = answer.value
         else { return false }
-        out.writeImmutableBuffer(cached.head)
+        cached.writeHead(to: &out)
         out.writeHitFields(cached, answer, date: loop.date)
         out.writeLineEnd()
-        if !head.isHead { writeBody(cached.body) }
+        if !head.isHead { writeBody(of: cached) }
         loop.counters.answered(answer.state == .fresh ? .hit : .stale, status: cached.status, isRead: true)
         if out.readableBytes > 64 << 10 { writeOut() }
         return true
@@ -58,18 +58,18 @@ extension ConnectionHandler {
             key, accepting: responder.acceptance(of: demand, for: fields, route.rules))
     }
 
-    private func write(
+    func write(
         _ cached: CachedResponse, _ answer: Answer<CachedResponse>, _ head: HTTPRequestHead, fields: HeaderFields?
     ) {
         let selected = fields.map { cached.selected(by: $0, method: head.method) }
-        out.writeImmutableBuffer(selected?.head ?? cached.head)
+        if let selected { out.writeImmutableBuffer(selected.head) } else { cached.writeHead(to: &out) }
         out.writeHitFields(cached, answer, date: loop.date)
         let keepsAlive = keepsAlive(head)
         finishHead(keepsAlive: keepsAlive, isOldVersion: head.isOldVersion)
         if let selected {
             writeBody(selected.body)
         } else if head.method != .HEAD {
-            writeBody(cached.body)
+            writeBody(of: cached)
         }
         loop.counters.answered(
             answer.state == .fresh ? .hit : .stale, status: selected?.status ?? cached.status, isRead: true)

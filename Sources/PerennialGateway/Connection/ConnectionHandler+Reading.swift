@@ -8,7 +8,9 @@ extension ConnectionHandler {
     /// Whether there is enough to do before more is read.
     var isHolding: Bool {
         if isClosing { return false }
-        return !waiting.isEmpty || bodyIsFull || exchange?.requestHasEnded == true
+        if !waiting.isEmpty || bodyIsFull { return true }
+        // A look into the store is over before it would be worth telling the system not to read.
+        return exchange?.requestHasEnded == true && exchange?.stored == nil
     }
 
     func readOn() {
@@ -56,7 +58,7 @@ extension ConnectionHandler {
                 dispatch(head, hasEnded: true)
             } else if exchange != nil {
                 exchange?.requestHasEnded = true
-                if let trailers { exchange?.extras.requestTrailers = passableTrailers(HeaderFields(trailers)) }
+                if let trailers { exchange?.extras?.requestTrailers = passableTrailers(HeaderFields(trailers)) }
                 exchange?.body?.finish()
                 bodyIsFull = false
                 if exchange?.responseHasEnded == true { endExchange() }

@@ -24,7 +24,9 @@ extension ConnectionHandler {
             return refuse(error.kind.rawValue, error.description, detail: detail, isRead: isRead)
         }
         if hasEnded && isPlain(head) {
-            if answerFromMemory(key, head, route, fields: nil, demand: nil) { return }
+            if answerFromMemory(key, head, route, fields: nil, demand: nil) || readStored(head, route, key: key) {
+                return
+            }
             let fields = HeaderFields(head.headers)
             return begin(head, route, key: key, fields: fields, plan: .cache(nil), hasEnded: true)
         }
@@ -52,34 +54,47 @@ extension ConnectionHandler {
         _ head: HTTPRequestHead, _ route: ActiveRoute, key: String, fields: HeaderFields, plan: Plan, hasEnded: Bool
     ) {
         guard context != nil else { return }
-        let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
-        exchanges += 1
-        let extras = MessageExtras { [loop = loop.eventLoop, number = exchanges] status, fields in
-            loop.execute { bound.value.sendInterim(status, fields, exchange: number) }
-        }
-        var exchange = Exchange(
-            isRead: head.method == .GET || head.method == .HEAD, isOldVersion: head.isOldVersion,
-            keepsAlive: keepsAlive(head), requestHasEnded: hasEnded, number: exchanges, extras: extras)
-        var request = ClientRequest(
-            route: route, method: head.methodAsSent, key: key, fields: fields, extras: extras,
-            isOldVersion: exchange.isOldVersion || isStream)
+        exchange = newExchange(head, hasEnded: hasEnded)
+        var requestBody: RequestBody?
         if !hasEnded {
+            let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
             let (body, source) = RequestBody.make(
                 length: head.headers.first(name: "Content-Length").flatMap { bodyLength($0) },
                 demand: RequestBodyDemand(eventLoop: loop.eventLoop, connection: bound))
-            request.body = body
-            exchange.body = source
+            requestBody = body
+            exchange?.body = source
             // Nothing else can be expected here, and HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
             if head.headers.contains(name: "Expect") && !head.isOldVersion {
                 out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
                 writeOut()
             }
         }
+        startTask(head, route, key: key, fields: fields, plan: plan, body: requestBody)
+    }
+
+    func newExchange(_ head: HTTPRequestHead, hasEnded: Bool) -> Exchange {
+        exchanges += 1
+        return Exchange(
+            isRead: head.method == .GET || head.method == .HEAD, isOldVersion: head.isOldVersion,
+            keepsAlive: keepsAlive(head), requestHasEnded: hasEnded, number: exchanges)
+    }
+
+    /// Lets a task answer the exchange that has begun.
+    func startTask(
+        _ head: HTTPRequestHead, _ route: ActiveRoute, key: String, fields: HeaderFields, plan: Plan, body: RequestBody?
+    ) {
+        let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
+        let extras = MessageExtras { [loop = loop.eventLoop, number = exchanges] status, fields in
+            loop.execute { bound.value.sendInterim(status, fields, exchange: number) }
+        }
+        exchange?.extras = extras
+        let request = ClientRequest(
+            route: route, method: head.methodAsSent, key: key, fields: fields, body: body, extras: extras,
+            isOldVersion: head.isOldVersion || isStream)
         let writer = ResponseWriter(eventLoop: loop.eventLoop, connection: bound)
-        exchange.task = Task { [responder = service.responder] in
+        exchange?.task = Task { [responder = service.responder] in
             await responder.respond(to: request, plan: plan, through: writer)
         }
-        self.exchange = exchange
     }
 
     /// Whether the connection may stay open behind this request.

@@ -3,8 +3,6 @@
 internal import NIOCore
 internal import PerennialHTTP
 
-/// Bodies up to this size are copied behind their heads, so that an answer is one write; larger ones are written as they are.
-private let smallBody = 16 << 10
 /// Large bodies are written in pieces, so that a client that takes them slowly can be told from one that doesn't.
 private let pieceOfBody = 256 << 10
 
@@ -97,8 +95,12 @@ extension ConnectionHandler {
         out.writeLineEnd()
     }
 
+    func writeBody(of cached: CachedResponse) {
+        if let large = cached.writeSmallBody(to: &out) { writeBody(large) }
+    }
+
     func writeBody(_ body: ByteBuffer) {
-        guard body.readableBytes > smallBody else {
+        guard body.readableBytes > CachedResponse.smallBody else {
             out.writeImmutableBuffer(body)
             return
         }

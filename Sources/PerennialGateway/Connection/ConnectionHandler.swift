@@ -31,7 +31,10 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         var requestHasEnded: Bool
         /// Counts this connection's exchanges.
         var number: Int
-        var extras: MessageExtras
+        /// Set with the task.
+        var extras: MessageExtras?
+        /// What is asked for, while the store is being asked.
+        var stored: (head: HTTPRequestHead, route: ActiveRoute, key: String)?
         var answerHasBegun = false
         var responseHasEnded = false
         var body: RequestBody.Producer.Source?

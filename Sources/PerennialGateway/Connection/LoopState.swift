@@ -6,6 +6,7 @@ internal import PerennialHTTP
 final class LoopState {
     let eventLoop: any EventLoop
     let counters: LoopCounters
+    let storedReads: StoredReads
     /// The routes for requests from now on.
     var routes: RouteTable
     private(set) var isDraining = false
@@ -16,6 +17,7 @@ final class LoopState {
     init(eventLoop: any EventLoop, counters: LoopCounters, routes: RouteTable) {
         self.eventLoop = eventLoop
         self.routes = routes
+        storedReads = StoredReads(eventLoop: eventLoop)
         self.counters = counters
     }
 

@@ -154,7 +154,7 @@ extension Span<UInt8> {
 
     /// Whether these bytes are there.
     /// - Parameter text: in lower case when case is ignored.
-    func holds(_ text: StaticString, at range: Range<Int>, ignoringCase: Bool = false) -> Bool {
+    package func holds(_ text: StaticString, at range: Range<Int>, ignoringCase: Bool = false) -> Bool {
         guard range.count == text.utf8CodeUnitCount else { return false }
         for index in range {
             let (found, byte) = (self[index], text.utf8Start[index - range.lowerBound])

@@ -10,18 +10,17 @@ extension StoredResponse {
     /// The name of this form, for `EntryMetadata.format`.
     public static let format = "http-response-1"
 
-    private static let magic = Array("PRSP".utf8) + [1]
+    fileprivate static let magic = Array("PRSP".utf8) + [1]
 
     /// This response as bytes that ``init(decoding:)`` reads.
-    public func encode() -> [UInt8] {
+    public func encode() -> [UInt8] { Self.encode(description: encodeDescription()[...], body: body) }
+
+    /// The stored form, with all that comes before the body as ``encodeDescription()`` gives it.
+    package static func encode(description: ArraySlice<UInt8>, body: some Collection<UInt8>) -> [UInt8] {
         var writer = Writer()
-        writer.bytes.reserveCapacity(body.count + 1024)
-        writer.bytes += Self.magic
-        writer.write(status)
-        writer.write(fields)
-        writer.write(requestFields)
-        writer.write(vary.count)
-        for name in vary { writer.write(name) }
+        writer.bytes.reserveCapacity(magic.count + description.count + body.count + 14)
+        writer.bytes += magic
+        writer.bytes += description
         writer.write(body.count)
         writer.bytes += body
         let checksum = crc32(writer.bytes[...])
@@ -29,22 +28,114 @@ extension StoredResponse {
         return writer.bytes
     }
 
+    /// Everything but the body.
+    package func encodeDescription() -> [UInt8] {
+        var writer = Writer()
+        writer.write(status)
+        writer.write(fields)
+        writer.write(requestFields)
+        writer.write(vary.count)
+        for name in vary { writer.write(name) }
+        return writer.bytes
+    }
+
     /// Reads what ``encode()`` wrote.
     /// - Throws: ``DamagedResponse`` for anything else: cut short, changed, or of a version to come.
     public init(decoding bytes: [UInt8]) throws(DamagedResponse) {
-        guard bytes.count >= Self.magic.count + 4, bytes.starts(with: Self.magic) else {
-            throw DamagedResponse("it doesn't begin as a response of version 1 does")
-        }
-        let content = bytes.dropLast(4)
-        let checksum = bytes.suffix(4).reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        guard crc32(content) == checksum else { throw DamagedResponse("its checksum is wrong") }
-        var reader = Reader(rest: content.dropFirst(Self.magic.count))
+        let layout = try StoredLayout(of: bytes)
+        try self.init(description: bytes[layout.description])
+        body = Array(bytes[layout.body])
+    }
+
+    /// Reads what ``encodeDescription()`` wrote, with an empty body.
+    package init(description: ArraySlice<UInt8>) throws(DamagedResponse) {
+        var reader = Reader(rest: description)
         status = try reader.number()
         fields = try reader.fields()
         requestFields = try reader.fields()
         vary = try reader.list { reader throws(DamagedResponse) in try reader.string() }
-        body = Array(try reader.take(reader.number()))
+        body = []
         guard reader.rest.isEmpty else { throw DamagedResponse("there is more than there should be") }
+    }
+}
+
+/// Where the parts of a stored response lie among its bytes, found without a copy of any.
+package struct StoredLayout: Sendable {
+    package let status: Int
+    /// All between the head of the format and the length of the body.
+    package let description: Range<Int>
+    package let body: Range<Int>
+    /// Whether `Vary` named fields.
+    package let hasVary: Bool
+
+    /// - Throws: ``DamagedResponse`` for bytes that ``StoredResponse/encode()`` has not written.
+    package init(of bytes: [UInt8]) throws(DamagedResponse) {
+        let start = StoredResponse.magic.count
+        let end = bytes.count - 4
+        guard end >= start, bytes.starts(with: StoredResponse.magic) else {
+            throw DamagedResponse("it doesn't begin as a response of version 1 does")
+        }
+        let checksum = bytes[end...].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        guard crc32(bytes[..<end]) == checksum else { throw DamagedResponse("its checksum is wrong") }
+        var cursor = StoredCursor(index: start, end: end)
+        status = try cursor.number(bytes.span)
+        var isASCII = true
+        func skipTexts(_ count: Int) throws(DamagedResponse) {
+            for _ in 0..<count {
+                for index in try cursor.text(bytes.span) where bytes[index] >= 0x80 { isASCII = false }
+            }
+        }
+        for _ in 0..<2 {
+            let fields = try cursor.number(bytes.span)
+            guard fields <= bytes.count else { throw DamagedResponse("it ends too early") }
+            try skipTexts(2 * fields)
+        }
+        let varying = try cursor.number(bytes.span)
+        try skipTexts(varying)
+        hasVary = varying > 0
+        description = start..<cursor.index
+        body = try cursor.text(bytes.span)
+        guard cursor.index == end else { throw DamagedResponse("there is more than there should be") }
+        // Texts are nearly always ASCII; others are looked at more closely.
+        if !isASCII { _ = try StoredResponse(description: bytes[description]) }
+    }
+
+    /// Calls `body` with where the names and values of a response's fields are.
+    /// - Parameter description: as ``StoredResponse/encodeDescription()`` gives it.
+    package static func forEachField(
+        of description: Span<UInt8>, _ body: (Span<UInt8>, _ name: Range<Int>, _ value: Range<Int>) -> Void
+    ) throws(DamagedResponse) {
+        var cursor = StoredCursor(index: 0, end: description.count)
+        _ = try cursor.number(description)
+        for _ in 0..<(try cursor.number(description)) {
+            let name = try cursor.text(description)
+            body(description, name, try cursor.text(description))
+        }
+    }
+}
+
+/// Walks over a stored form. Never past its end.
+private struct StoredCursor {
+    var index: Int
+    let end: Int
+
+    mutating func number(_ bytes: Span<UInt8>) throws(DamagedResponse) -> Int {
+        var number: UInt64 = 0
+        for shift in stride(from: UInt64(0), to: 63, by: 7) {
+            guard index < end else { throw DamagedResponse("it ends too early") }
+            let byte = bytes[index]
+            index += 1
+            number |= UInt64(byte & 0x7F) << shift
+            if byte < 0x80 { return Int(number) }
+        }
+        throw DamagedResponse("a number is too large")
+    }
+
+    mutating func text(_ bytes: Span<UInt8>) throws(DamagedResponse) -> Range<Int> {
+        let count = try number(bytes)
+        guard count <= end - index else { throw DamagedResponse("it ends too early") }
+        defer { index += count }
+        return index..<index + count
     }
 }
 

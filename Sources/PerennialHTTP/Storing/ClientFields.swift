@@ -8,3 +8,11 @@ public func fieldsForClients(of fields: HeaderFields) -> HeaderFields {
 }
 
 private let namesForThisCache = [ownTargetedField, "Surrogate-Key"]
+
+extension Span<UInt8> {
+    /// Whether ``fieldsForClients(of:)`` would leave out a field of the name that lies here.
+    package func isForThisCache(at name: Range<Int>) -> Bool {
+        holds("perennial-cache-control", at: name, ignoringCase: true)
+            || holds("surrogate-key", at: name, ignoringCase: true)
+    }
+}
