@@ -105,9 +105,11 @@ public final class Gateway: Sendable {
     /// Other routes from now on. What is being answered goes on by the old ones; no connection is closed.
     /// - Throws: as ``init(configuration:backend:time:logger:observer:)``; then nothing has changed.
     public func reload(_ routes: [Route]) async throws {
-        let table = try responses.use(routes)
+        try responses.reload(routes)
         for loop in loops {
-            try? await loop.eventLoop.submit { loop.state.value.routes = table }.get()
+            // What holds when the loop gets to it: of two calls at one time the later one's.
+            let taken = loop.eventLoop.submit { [responses] in loop.state.value.routes = responses.routing.now }
+            try? await taken.get()
         }
     }
 

@@ -150,6 +150,82 @@ struct RouteTests {
         }
     }
 
+    @Test func `an absolute address goes by the first route, too`() async throws {
+        try await withTwo({ one, two in
+            [
+                try Route(name: "guarded", path: PathPattern("/admin"), origin: one),
+                try Route(name: "app", hosts: [HostPattern("x.example")], origin: two),
+            ]
+        }) { rig, second in
+            let guarded = try await rig.get("http://x.example/admin")
+            #expect(guarded.body.hasPrefix("first /admin"))
+            #expect(try await rig.get("http://x.example/other").body.hasPrefix("second /other"))
+            #expect(try await rig.get("http://y.example/admin/1").body.hasPrefix("first /admin/1"))
+            #expect(try await rig.get("http://y.example/other").status == 404)
+            #expect(second.requests.count == 1)
+        }
+    }
+
+    @Test func `a client can't send what the gateway sends, however it writes it`() async throws {
+        try await withRig(
+            { $0.routes[0].origin.fields = ["X-Gateway-Secret": "ours"] }, origin: { _ in .ok("") }
+        ) { rig in
+            let client = try await rig.client()
+            try await client.send(
+                "POST / HTTP/1.1\r\nHost: x\r\nX_Gateway_Secret: theirs\r\nx-gateway-secret: theirs\r\n"
+                    + "Transfer-Encoding: chunked\r\n\r\n0\r\nX-Gateway_Secret: theirs\r\nX-Sum: 1\r\n\r\n")
+            _ = try await client.response()
+            let request = try #require(rig.origin.requests.first)
+            #expect(request.fields.filter { $0.name.lowercased().contains("secret") }.map(\.value) == ["ours"])
+            #expect(request.trailers.map(\.name) == ["X-Sum"])
+            await client.close()
+        }
+    }
+
+    @Test func `a confirmation that says nothing of Vary keeps what was stored apart`() async throws {
+        try await withRig(
+            { $0.routes[0].rules.vary = VaryRules(added: ["X-Device"]) },
+            origin: { request in
+                if request.field("If-None-Match") != nil {
+                    return .status(304, "", ["ETag": "\"a\"", "Cache-Control": "max-age=60"])
+                }
+                return .ok(
+                    request.field("Accept-Language") ?? "-",
+                    [
+                        "ETag": "\"\(request.field("Accept-Language") ?? "-")\"", "Vary": "Accept-Language",
+                        "Cache-Control": "max-age=60, stale-while-revalidate=600",
+                    ])
+            }
+        ) { rig in
+            #expect(try await rig.get("/", ["Accept-Language": "de"]).body == "de")
+            rig.clock.advance(by: .seconds(70))
+            _ = try await rig.get("/", ["Accept-Language": "de"])
+            await rig.events.waitForRefresh()
+            #expect(try await rig.get("/", ["Accept-Language": "fr"]).body == "fr")
+            #expect(try await rig.get("/", ["Accept-Language": "de"]).body == "de")
+        }
+    }
+
+    @Test func `what is changed is removed by the key that its query has here`() async throws {
+        try await withRig(
+            { $0.routes[0].rules.query = QueryRules(dropped: [Wildcard("utm_*")], isSorted: true) },
+            origin: { request in
+                request.method == "POST"
+                    ? .status(201, "", ["Location": "/a?b=1&a=2"])
+                    : .ok("\(request.number)", ["Cache-Control": "max-age=60"])
+            }
+        ) { rig in
+            _ = try await rig.get("/a?a=2&b=1")
+            let client = try await rig.client()
+            try await client.send("POST", "/", ["Content-Length": "0"])
+            #expect(try await client.response().status == 201)
+            #expect(try await client.get("/a?a=2&b=1").body == "3")
+            await client.close()
+            let responses = rig.gateway.responses
+            #expect(try await responses.remove(responses.key(for: "/a?utm_x=1&b=1&a=2")) == 1)
+        }
+    }
+
     @Test func `new routes hold from the next request on, on the same connection`() async throws {
         try await withTwo({ one, _ in [Route(origin: one)] }) { rig, second in
             let client = try await rig.client()

@@ -66,15 +66,10 @@ public final class ResponseCache: Sendable {
     /// Other routes from now on, for refreshes and what is asked of ``cache``. A gateway has to know, too: ``Gateway/reload(_:)``.
     /// - Throws: as ``init(configuration:backend:group:time:logger:observer:)``; then nothing has changed.
     public func reload(_ routes: [Route]) throws {
-        _ = try use(routes)
-    }
-
-    func use(_ routes: [Route]) throws -> RouteTable {
-        let before = routing.now
-        let table = try RouteTable(
-            routes, previous: before, limit: before.limit, unstorable: unstorable, time: time, connect: connect)
-        routing.now = table
-        return table
+        try routing.change { before in
+            try RouteTable(
+                routes, previous: before, limit: before.limit, unstorable: unstorable, time: time, connect: connect)
+        }
     }
 
     /// The key of an address as a person writes it: a URL at an origin, or with one origin a path alone.
@@ -83,8 +78,14 @@ public final class ResponseCache: Sendable {
         let table = routing.now
         let origins = origins
         let fitting = origins.first { origin in (try? origin.key(forInput: input, limit: table.limit)) != nil }
-        return try (input.contains("://") ? fitting ?? origins[0] : origins[0])
+        let key = try (input.contains("://") ? fitting ?? origins[0] : origins[0])
             .key(forInput: input, limit: table.limit)
+        return canonical(key)
+    }
+
+    /// The key that requests for an address at an origin get by the rules of its route.
+    private func canonical(_ key: String) -> String {
+        routing.now.route(ofKey: key)?.rules.query.applied(to: key) ?? key
     }
 
     /// Marks every response stored for an address stale (soft purge).
@@ -109,10 +110,11 @@ public final class ResponseCache: Sendable {
     /// - Throws: the store's first error, when all has been tried.
     func remove(_ invalidation: Invalidation) async throws {
         var failure: (any Error)?
-        for tag in invalidation.keys + invalidation.tags {
+        let keys = invalidation.keys.map(canonical)
+        for tag in keys + invalidation.tags {
             do { try await cache.remove(tag: tag) } catch { failure = failure ?? error }
         }
-        for key in invalidation.keys {
+        for key in keys {
             do { try await cache.remove(key) } catch { failure = failure ?? error }
         }
         if let failure { throw failure }

@@ -58,7 +58,7 @@ extension ConnectionHandler {
                 dispatch(head, hasEnded: true)
             } else if exchange != nil {
                 exchange?.requestHasEnded = true
-                if let trailers { exchange?.extras?.requestTrailers = passableTrailers(HeaderFields(trailers)) }
+                if let trailers { exchange?.extras?.take(requestTrailers: HeaderFields(trailers)) }
                 exchange?.body?.finish()
                 bodyIsFull = false
                 if exchange?.responseHasEnded == true { endExchange() }

@@ -84,7 +84,8 @@ extension ConnectionHandler {
         _ head: HTTPRequestHead, _ route: ActiveRoute, key: String, fields: HeaderFields, plan: Plan, body: RequestBody?
     ) {
         let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
-        let extras = MessageExtras { [loop = loop.eventLoop, number = exchanges] status, fields in
+        let extras = MessageExtras(originFields: route.route.origin.fields) {
+            [loop = loop.eventLoop, number = exchanges] status, fields in
             loop.execute { bound.value.sendInterim(status, fields, exchange: number) }
         }
         exchange?.extras = extras

@@ -10,8 +10,11 @@ func passedFields(
 ) -> HeaderFields {
     // Whether the body follows at once is between the client and the gateway.
     let fields = request.removingHopByHop().removing(["host", "content-length", "expect"])
-    let claims = fields.map(\.name).filter { isClaim($0) || isDisguisedFraming($0) }
-    var kept = fields.removing(claims + ["via"] + originFields.map(\.name))
+    let own = Set(originFields.map { foldedName($0.name) })
+    let unfit = fields.map(\.name).filter {
+        isClaim($0) || isDisguisedFraming($0) || own.contains(foldedName($0))
+    }
+    var kept = fields.removing(unfit + ["via"])
     for field in originFields { kept.add(field.name, field.value) }
     // What `Connection` names is left out, but a loop must not be hidden that way.
     let before = request["Via"].map { "\($0), " } ?? ""

@@ -63,7 +63,10 @@ final class OriginChannelHandler: ChannelDuplexHandler {
                 return context.close(promise: nil)
             }
             if head.status.code < 200 { extras?.note(interim: Int(head.status.code), HeaderFields(head.headers)) }
-        case .end(let trailers?): extras?.responseTrailers = passableTrailers(HeaderFields(trailers))
+        case .end(let trailers):
+            if let trailers { extras?.responseTrailers = passableTrailers(HeaderFields(trailers)) }
+            // An idle connection keeps nobody's exchange.
+            extras = nil
         default: break
         }
         context.fireChannelRead(data)

@@ -56,7 +56,10 @@ struct OriginFetch: Sendable {
         if let directives = reader?.directives { fields.set("Cache-Control", to: directives) }
         let requested = time.now
         var response = try await client.send(.GET, primaryKey(of: key), fields, extras: reader?.extras)
-        response.fields = rules.vary.applied(to: response.fields)
+        // A "not modified" that says nothing of it leaves what is stored as it is.
+        if response.status != 304 || response.fields.contains("Vary") {
+            response.fields = rules.vary.applied(to: response.fields)
+        }
         return (response, (requested, time.now))
     }
 

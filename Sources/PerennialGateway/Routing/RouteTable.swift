@@ -71,26 +71,18 @@ final class RouteTable: Sendable {
 
     /// The route of a request, and the key of what it asks for.
     ///
-    /// An absolute address names the host in place of `Host` (RFC 9112 §3.2.2), or is that of what is wanted at its origin.
+    /// An absolute address names the host in place of `Host` (RFC 9112 §3.2.2); where all requests go to one origin, it has to be at
+    /// that.
     /// - Parameter host: the value of `Host`.
     /// - Throws: ``PerennialHTTP/AddressError``, of the kind `unknown` when there is no route.
     func find(target: String, host: String) throws(AddressError) -> (ActiveRoute, key: String) {
         if let only { return (only, try only.keys.key(forTarget: target)) }
         let wanted = try RequestTarget(target, limit: limit)
-        guard let named = wanted.host else {
-            let found = routes.first { $0.route.address.matches(host: host, path: wanted.path) }
-            guard let found else { throw .noRoute(host: host, path: wanted.path) }
-            return (found, found.keys.key(forPath: wanted.path))
+        let host = wanted.host ?? host
+        guard let found = routes.first(where: { $0.route.address.matches(host: host, path: wanted.path) }) else {
+            throw .noRoute(host: host, path: wanted.path)
         }
-        let byName = routes.first { route in
-            !route.route.address.hosts.isEmpty && route.route.address.matches(host: named, path: wanted.path)
-        }
-        if let byName { return (byName, byName.keys.key(forPath: wanted.path)) }
-        for route in routes where route.route.address.hosts.isEmpty {
-            guard let key = try? route.keys.key(forTarget: target), self.route(ofKey: key) === route else { continue }
-            return (route, key)
-        }
-        throw .noRoute(host: named, path: wanted.path)
+        return (found, found.keys.key(forPath: wanted.path))
     }
 
     /// As ``find(target:host:)``, of a request as it lies among received bytes; `nil`: it needs a closer look.
@@ -121,9 +113,11 @@ final class Routing: Sendable {
         self.table = NIOLockedValueBox(table)
     }
 
-    var now: RouteTable {
-        get { table.withLockedValue { $0 } }
-        set { table.withLockedValue { $0 = newValue } }
+    var now: RouteTable { table.withLockedValue { $0 } }
+
+    /// Puts another table in the place of the one there is.
+    func change(_ make: (RouteTable) throws -> RouteTable) rethrows {
+        try table.withLockedValue { $0 = try make($0) }
     }
 }
 

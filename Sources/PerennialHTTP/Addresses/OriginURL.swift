@@ -13,7 +13,7 @@ public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
 
     /// - Throws: ``AddressError`` in one line for whoever typed it.
     public init(_ text: String) throws(AddressError) {
-        let whole = shown(text)
+        let whole = shown(hidingUserinfo(text))
         if let bad = text.utf8.first(where: { !$0.isVisible }) {
             throw AddressError(
                 bad > 0x7E
@@ -75,6 +75,14 @@ struct Authority: Equatable {
             port = number
         }
     }
+}
+
+/// An address without the name and password that somebody wrote into it.
+private func hidingUserinfo(_ text: String) -> String {
+    guard let scheme = text.firstRange(of: "://") else { return text }
+    let authority = text[scheme.upperBound...].prefix { !"/?#".contains($0) }
+    guard let at = authority.lastIndex(of: "@") else { return text }
+    return text[..<scheme.upperBound] + "***" + text[at...]
 }
 
 func defaultPort(of scheme: String) -> Int {

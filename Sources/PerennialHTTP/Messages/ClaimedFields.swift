@@ -4,9 +4,13 @@
 ///
 /// `_` counts as `-`, as it does for an origin behind CGI or WSGI; so also names there that would be read as framing.
 public func isClaim(_ name: String) -> Bool {
-    let name = String(
-        decoding: name.utf8.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0.lowercasedASCII }, as: UTF8.self)
+    let name = foldedName(name)
     return claimPrefixes.contains { name.hasPrefix($0) } || claims.contains(name)
+}
+
+/// A field's name as an origin behind CGI or WSGI sees it: in lower case, `_` as `-`.
+public func foldedName(_ name: String) -> String {
+    String(decoding: name.utf8.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0.lowercasedASCII }, as: UTF8.self)
 }
 
 private let claimPrefixes = ["x-forwarded-", "x-original-", "x-rewrite-"]

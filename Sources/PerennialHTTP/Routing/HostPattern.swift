@@ -7,7 +7,9 @@ public struct HostPattern: Hashable, Sendable, CustomStringConvertible {
     /// - Throws: ``AddressError`` in one line for whoever wrote it.
     public init(_ text: String) throws(AddressError) {
         isWild = text.hasPrefix("*.")
-        let name = isWild ? text.dropFirst(2) : text[...]
+        var name = isWild ? text.dropFirst(2) : text[...]
+        // The dot that may end a name.
+        if name.hasSuffix(".") { name.removeLast() }
         let what = "host \(shown(text))"
         guard !name.isEmpty else { throw AddressError("\(what) has no name; write it like api.example.com") }
         guard !name.contains("*") else {

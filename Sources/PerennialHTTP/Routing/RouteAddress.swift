@@ -62,7 +62,7 @@ public struct RouteAddress: Hashable, Sendable {
     /// Whether a key can be one that this route has made, by what is known of it: the host is not.
     public func mayHaveMade(_ key: String) -> Bool {
         guard let target = origin.target(ofKey: key) else { return false }
-        return keyPath.matches(target)
+        return stripsPath || path.matches(String(target.dropFirst(origin.basePath.count)))
     }
 
     /// The paths at the origin.

@@ -27,3 +27,25 @@ func isEmptyOrSQLite(_ path: String) -> Bool {
     let count = fread(&start, 1, start.count, file)
     return count == 0 || start == Array("SQLite format 3\0".utf8)
 }
+
+/// What tells that a file is another than before.
+struct FileVersion: Equatable, Sendable {
+    let inode: UInt64
+    let size: Int64
+    let seconds: Int
+    let nanoseconds: Int
+
+    init?(_ path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        inode = UInt64(status.st_ino)
+        size = Int64(status.st_size)
+        #if canImport(Darwin)
+            seconds = status.st_mtimespec.tv_sec
+            nanoseconds = status.st_mtimespec.tv_nsec
+        #else
+            seconds = status.st_mtim.tv_sec
+            nanoseconds = status.st_mtim.tv_nsec
+        #endif
+    }
+}

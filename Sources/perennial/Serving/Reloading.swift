@@ -5,14 +5,6 @@ import ServiceLifecycle
 import Synchronization
 import UnixSignals
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
-
 /// Reads the configuration file again when it has changed and when SIGHUP comes, and puts its origins and routes to use.
 ///
 /// A file with a mistake changes nothing.
@@ -43,27 +35,31 @@ final class Reloading: Service {
     }
 
     @concurrent func run() async throws {
+        // One reading at a time, however many reasons there are.
+        let (reasons, reason) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         await cancelWhenGracefulShutdown {
             await withTaskGroup { group in
-                group.addTask { await self.heedSignals() }
-                group.addTask { await self.watchFile() }
+                group.addTask { await self.heedSignals(reason) }
+                group.addTask { await self.watchFile(reason) }
+                group.addTask { for await _ in reasons { await self.readAgain() } }
             }
         }
     }
 
-    private func heedSignals() async {
+    private func heedSignals(_ reason: AsyncStream<Void>.Continuation) async {
         for await _ in await UnixSignalsSequence(trapping: .sighup) {
             guard state.withLock({ $0.settings.path }) != nil else {
                 logger.notice("there is no configuration file to read again; name one with --config")
                 continue
             }
-            await readAgain()
+            reason.yield()
         }
     }
 
-    private func watchFile() async {
-        guard let path = state.withLock({ $0.settings.path }) else { return }
-        var known = FileVersion(path)
+    private func watchFile(_ reason: AsyncStream<Void>.Continuation) async {
+        let settings = state.withLock { $0.settings }
+        guard let path = settings.path else { return }
+        var known = settings.fileVersion
         var before = known
         while (try? await Task.sleep(for: .seconds(1))) != nil {
             let now = FileVersion(path)
@@ -71,7 +67,7 @@ final class Reloading: Service {
             defer { before = now }
             guard let now, now != known, now == before else { continue }
             known = now
-            await readAgain()
+            reason.yield()
         }
     }
 
@@ -109,27 +105,5 @@ final class Reloading: Service {
                 "perennial_gateway_reloads_total", .counter, help: "Readings of the changed configuration file.",
                 label: "outcome", values: ["taken": taken, "refused": refused])
         ]
-    }
-}
-
-/// What tells that a file is another than before.
-private struct FileVersion: Equatable {
-    let inode: UInt64
-    let size: Int64
-    let seconds: Int
-    let nanoseconds: Int
-
-    init?(_ path: String) {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        inode = UInt64(status.st_ino)
-        size = Int64(status.st_size)
-        #if canImport(Darwin)
-            seconds = status.st_mtimespec.tv_sec
-            nanoseconds = status.st_mtimespec.tv_nsec
-        #else
-            seconds = status.st_mtim.tv_sec
-            nanoseconds = status.st_mtim.tv_nsec
-        #endif
     }
 }

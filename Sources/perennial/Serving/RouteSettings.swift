@@ -209,8 +209,10 @@ struct GivenRules: Sendable {
     private func query(_ route: FileSection) throws(Failure) -> QueryRules {
         guard let section = try route.section("query") else { return .everything }
         try section.check(keys: ["keep", "drop", "sort"], hint: "query has keep, drop and sort")
+        // An empty list means none.
+        let keepsNone = section.texts["keep"]?.text.isEmpty == true
         return QueryRules(
-            kept: try section.find("keep", read: wildcards)?.value,
+            kept: keepsNone ? [] : try section.find("keep", read: wildcards)?.value,
             dropped: try section.find("drop", read: wildcards)?.value ?? [],
             isSorted: try section.find("sort", read: yesOrNo)?.value ?? false)
     }

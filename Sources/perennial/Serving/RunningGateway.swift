@@ -50,10 +50,11 @@ struct RunningGateway {
         let ready = "perennial: serving \(destination) on \(place)"
         var services: [any Service] = [
             UntilStopped(stop: close),
-            reloading,
             UntilStopped(announcing: admin == nil ? ready : nil) { [gateway] in await gateway.shutdown(deadline: grace)
             },
         ]
+        // Stops before the gateway does: nothing is reloaded by one that ends.
+        services.append(reloading)
         if let admin {
             let server = AdminServer(
                 administration: administration, names: [admin.host.lowercased()],

@@ -132,8 +132,8 @@ struct WorkerCommand: AsyncParsableCommand {
         try await runServices(
             [
                 UntilStopped(stop: open.close),
-                reloading,
                 UntilStopped(announcing: ready) { await responses.shutdown(deadline: common.grace) },
+                reloading,
             ], grace: common.grace, stopWithInput: stopWithInput, logger: logger)
     }
 }

@@ -88,7 +88,11 @@ struct FileSection: Sendable {
         _ key: String, read: (String) throws(Unreadable) -> Value
     ) throws(Failure) -> Found<Value>? {
         if sections[key] != nil { throw Failure(.configuration, "\(name(of: key)) must be one value, not a mapping") }
-        guard let text = texts[key]?.text, !text.isEmpty else { return nil }
+        guard let text = texts[key]?.text else { return nil }
+        // Read as "not there", it would mean the opposite of what it seems to say.
+        guard !text.isEmpty else {
+            throw Failure(.configuration, "\(name(of: key)) is empty; give it a value, or leave it out")
+        }
         do throws(Unreadable) {
             return Found(value: try read(text), place: .file(path), name: name(of: key))
         } catch {

@@ -11,6 +11,8 @@ struct Settings: Sendable {
     private let environment: EnvironmentVariablesProvider
     private let file: OptionFile?
     private let filePath: String
+    /// Of the configuration file, when it was read.
+    let fileVersion: FileVersion?
     private let variables: [String: String]
 
     /// - Parameters:
@@ -23,9 +25,11 @@ struct Settings: Sendable {
         guard let path = config ?? Self.text("perennial.config", in: environment) else {
             file = nil
             filePath = ""
+            fileVersion = nil
             return
         }
         filePath = path
+        fileVersion = FileVersion(path)
         if let reason = whyUnreadable(path) {
             throw Failure(.noInput, "can't read the configuration file \(path): \(reason)")
         }

@@ -71,6 +71,11 @@ struct RouteSettingsTests {
         #expect(try routes[3].rules.freshness == .policy(.init(refreshAfter: .hours(1), expireAfter: .days(7))))
     }
 
+    @Test func `an empty list of parameters to keep means none`() throws {
+        let routes = try routes("routes: [{origin: 'https://a.example', query: {keep: []}}]")
+        #expect(routes[0].rules.query == QueryRules(kept: []))
+    }
+
     @Test func `limits of a route's own hold although the origin's rule elsewhere`() throws {
         let routes = try routes(
             """
@@ -104,6 +109,12 @@ struct RouteSettingsTests {
             "“fields” of origin “a” in p.yaml:1 must be a mapping"
         ),
         ("routes: [{origin: 'https://a', host: 'a b'}]", "“host” of route “route 1” in p.yaml:1: host \"a b\""),
+        ("routes: [{origin: 'https://a', host: []}]", "“host” of route “route 1” in p.yaml:1 is empty"),
+        ("routes: [{origin: 'https://a', path: ''}]", "“path” of route “route 1” in p.yaml:1 is empty"),
+        (
+            "origins: {a: {url: 'https://me:secret@a'}}\nroutes: [{origin: a}]",
+            "origin \"https://***@a\" has credentials"
+        ),
         ("routes: [{origin: 'https://a', path: users}]", "doesn't begin with a slash"),
         ("routes: [{origin: 'https://a', path: '/*', strip-path: yes}]", "can't be stripped"),
         ("routes: [{origin: 'https://a', strip-path: maybe}]", "neither true nor false"),
