@@ -5,7 +5,7 @@ ORIGIN ?=
 SWIFT ?= swift
 SOURCES = $(shell git ls-files -co --exclude-standard '*.swift')
 
-.PHONY: help build demo test integration clients format lint bench clean
+.PHONY: help build demo test sanitize integration clients format lint bench clean
 
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -34,6 +34,10 @@ format: ## format the sources
 
 lint: ## check the format of the sources
 	@$(SWIFT) format lint -s -p $(SOURCES)
+
+sanitize: ## the gateway's tests under the thread sanitizer
+	@scripts/setup test
+	@scripts/sanitize
 
 bench: ## the benchmarks
 	@scripts/setup bench
