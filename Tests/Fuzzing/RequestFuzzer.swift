@@ -99,7 +99,7 @@ private final class Taker: ChannelInboundHandler {
         }
         current = StrictRequests.Request(
             // The parser's name for it; the gateway sends on what was sent.
-            method: head.method == .MSEARCH ? "M-SEARCH" : head.method.rawValue, target: head.uri,
+            method: head.method.rawValue, target: head.uri,
             fields: head.headers.map { [$0.name, trimmed($0.value)] },
             body: [],
             endsConnection: !head.isKeepAlive)

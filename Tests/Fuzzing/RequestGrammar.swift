@@ -84,7 +84,7 @@ struct RequestGrammar {
 
     private static let hosts = ["x", "x:80", "[::1]", "", "a b", "a/b", "a@b", "a, b", "ü", "evil.example"]
     private static let oddMethods = [
-        "FOO", "get", "GE T", "", "CONNECT", "TRACE", "PRI", "QUERY", "M-SEARCH", "GET ", " GET", "G(T",
+        "FOO", "get", "GE T", "", "CONNECT", "TRACE", "PRI", "QUERY", "M-SEARCH", "MSEARCH", "GET ", " GET", "G(T",
     ]
     private static let oddTargets = [
         "*", "/a b", "/a#b", "//", "/..;/", "/%2f..%2f", "/%00", "http://origin.example/", "http://elsewhere/", "x:80",

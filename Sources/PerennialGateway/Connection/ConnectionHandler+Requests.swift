@@ -90,7 +90,7 @@ extension ConnectionHandler {
         }
         exchange?.extras = extras
         let request = ClientRequest(
-            route: route, method: head.methodAsSent, key: key, fields: fields, body: body, extras: extras,
+            route: route, method: head.method, key: key, fields: fields, body: body, extras: extras,
             isOldVersion: head.isOldVersion || isStream)
         let writer = ResponseWriter(eventLoop: loop.eventLoop, connection: bound)
         exchange?.task = Task { [responder = service.responder] in
@@ -119,9 +119,6 @@ extension ConnectionHandler {
 }
 
 extension HTTPRequestHead {
-    /// `HTTPMethod` calls M-SEARCH by a name that is another method's to everybody else.
-    var methodAsSent: HTTPMethod { method == .MSEARCH ? .RAW(value: "M-SEARCH") : method }
-
     /// HTTP/1.0: needs no `Host`, knows no chunks.
     var isOldVersion: Bool { version == .http1_0 || version == .http0_9 }
 }
