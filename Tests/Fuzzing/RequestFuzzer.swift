@@ -98,7 +98,6 @@ private final class Taker: ChannelInboundHandler {
             return
         }
         current = StrictRequests.Request(
-            // The parser's name for it; the gateway sends on what was sent.
             method: head.method.rawValue, target: head.uri,
             fields: head.headers.map { [$0.name, trimmed($0.value)] },
             body: [],

@@ -155,6 +155,16 @@ import Testing
         }
     }
 
+    @Test func `an empty line behind a request may come in two parts`() async throws {
+        try await withRig(origin: { .ok($0.target) }) { rig in
+            let client = try await rig.client()
+            try await client.send("POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na\r")
+            #expect(try await client.response().body == "/1")
+            try await client.send("\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n")
+            #expect(try await client.response().body == "/2")
+        }
+    }
+
     @Test func `fields that some origins take for framing are not sent on`() async throws {
         try await withRig(origin: { _ in .ok("") }) { rig in
             let fields: KeyValuePairs = ["Content_Length": "50", "Transfer_Encoding": "chunked", "X-Other": "stays"]

@@ -103,7 +103,7 @@ package final class RequestDecoder: ChannelInboundHandler {
 
     private func decodeHead(_ context: ChannelHandlerContext) throws(RequestSyntaxError) -> Bool {
         buffer.moveReaderIndex(forwardBy: buffer.emptyLines)
-        guard buffer.readableBytes > 0, mayBeWhole else { return false }
+        guard buffer.readableBytes > 0, mayBeWhole, !buffer.isHalfLineEnd else { return false }
         guard let head = try buffer.head(limits) else {
             lookedAt = buffer.readableBytes
             return false
@@ -179,6 +179,11 @@ extension ByteBuffer {
     fileprivate func chunkSize() throws(RequestSyntaxError) -> ChunkSize? { try ChunkSize.scan(readableBytesUInt8Span) }
 
     fileprivate func isMisplacedTrailer(_ line: FieldLine) -> Bool { line.isMisplacedTrailer(readableBytesUInt8Span) }
+
+    /// Whether there is nothing but the beginning of what may be another empty line.
+    fileprivate var isHalfLineEnd: Bool {
+        readableBytes == 1 && getInteger(at: readerIndex) == UInt8(ascii: "\r")
+    }
 
     fileprivate var emptyLines: Int { RequestHead.emptyLines(readableBytesUInt8Span) }
 
