@@ -55,6 +55,9 @@ public final class Gateway: Sendable {
                 responses: responses,
                 logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }),
             idleTimeout: TimeAmount(configuration.idleTimeout),
+            headTimeout: TimeAmount(configuration.headTimeout),
+            maxRequestBody: configuration.maxRequestBody ?? .max,
+            connections: ConnectionCount(limit: configuration.maxConnections),
             limits: HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields))
         let routes = responses.routing.now
         loops = group.makeIterator().map { eventLoop in
@@ -157,5 +160,8 @@ public final class Gateway: Sendable {
 struct GatewayService: Sendable {
     let responder: Responder
     let idleTimeout: TimeAmount
+    let headTimeout: TimeAmount
+    let maxRequestBody: Int
+    let connections: ConnectionCount
     let limits: HeadLimits
 }

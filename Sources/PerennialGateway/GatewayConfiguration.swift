@@ -31,6 +31,12 @@ public struct GatewayConfiguration: Sendable {
     /// How long a connection may be idle, or a client may neither send the rest of its request nor read its answer.
     /// Default: 75 seconds.
     public var idleTimeout = Duration.seconds(75)
+    /// How long a request's line and fields may take from their first byte to their last; longer is a 408. Default: 30 seconds.
+    public var headTimeout = Duration.seconds(30)
+    /// The largest body of a request, in bytes; more is a 413. Default: no limit.
+    public var maxRequestBody: Int?
+    /// Connections at a time; one more is answered with a 503, or closed where TLS would have to come first. Default: 10,000.
+    public var maxConnections = 10_000
     /// Request line and fields together, in bytes; more is a 431. Default: 64 KiB.
     public var maxHeader = 64 << 10
     /// Fields in a request; more is a 431. Default: 128.

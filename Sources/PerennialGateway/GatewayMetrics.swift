@@ -25,6 +25,8 @@ public struct GatewayMetrics: Sendable, Hashable {
     public var openConnections = 0
     /// Connections that ended before TLS was agreed upon.
     public var failedHandshakes = 0
+    /// Connections for which there were too many others.
+    public var refusedConnections = 0
 
     public init() {}
 
@@ -40,6 +42,7 @@ final class LoopCounters: Sendable {
     private let answers2xx = Atomic(0), answers3xx = Atomic(0), answers4xx = Atomic(0), answers5xx = Atomic(0)
     private let reads = Atomic(0), writes = Atomic(0)
     private let bytesOut = Atomic(0), openConnections = Atomic(0), failedHandshakes = Atomic(0)
+    private let refusedConnections = Atomic(0)
 
     func answered(_ kind: Reply.Kind, status: Int, isRead: Bool) {
         switch kind {
@@ -60,6 +63,7 @@ final class LoopCounters: Sendable {
 
     func sent(_ bytes: Int) { bytesOut.add(bytes) }
     func handshakeFailed() { failedHandshakes.add(1) }
+    func connectionRefused() { refusedConnections.add(1) }
     func opened() { openConnections.add(1) }
     func closed() { openConnections.add(-1) }
 
@@ -78,6 +82,7 @@ final class LoopCounters: Sendable {
         metrics.bytesOut += bytesOut.value
         metrics.openConnections += openConnections.value
         metrics.failedHandshakes += failedHandshakes.value
+        metrics.refusedConnections += refusedConnections.value
     }
 }
 

@@ -213,6 +213,59 @@ import Testing
         }
     }
 
+    @Test func `a head that does not come to its end is answered with a 408`() async throws {
+        try await withRig({ $0.headTimeout = .milliseconds(200) }, origin: { _ in .ok("") }) { rig in
+            let client = try await rig.client()
+            try await client.send("GET / HTTP/1.1\r\nHo")
+            let late = try await client.response()
+            #expect(late.status == 408 && late.field("Connection") == "close")
+            _ = await client.rest()
+            // A whole one may be followed by nothing for longer.
+            let other = try await rig.client()
+            #expect(try await other.get("/").status == 200)
+        }
+    }
+
+    @Test func `a body that is too large is answered with a 413, announced or not`() async throws {
+        try await withRig({ $0.maxRequestBody = 10 }, origin: { .ok(String(decoding: $0.body, as: UTF8.self)) }) {
+            rig in
+            let client = try await rig.client()
+            try await client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0123456789")
+            #expect(try await client.response().body == "0123456789")
+            try await client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+            #expect(try await client.response().status == 413)
+            let other = try await rig.client()
+            try await other.send(
+                "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n012345\r\n6\r\n012345\r\n")
+            #expect(try await other.response().status == 413)
+            let second = try await HTTP2Client(port: rig.port)
+            try await second.begin(1, "POST", "/")
+            try await second.body("01234567890", on: 1)
+            #expect(try await second.response(on: 1).status == 413)
+        }
+    }
+
+    @Test func `one connection too many is told so, and others can come when one has gone`() async throws {
+        try await withRig({ $0.maxConnections = 1 }, origin: { _ in .ok("") }) { rig in
+            let first = try await rig.client()
+            #expect(try await first.get("/").status == 200)
+            let second = try await rig.client()
+            let refused = try await second.get("/")
+            #expect(refused.status == 503 && refused.field("Retry-After") == "1")
+            _ = await second.rest()
+            await second.close()
+            #expect(try await first.get("/").status == 200)
+            #expect(rig.gateway.metrics.refusedConnections == 1)
+            await first.close()
+            while true {
+                let third = try await rig.client()
+                let answer = try await third.get("/")
+                await third.close()
+                if answer.status == 200 { break }
+            }
+        }
+    }
+
     @Test(arguments: [
         "/", "/a", "/a?b=c", "//", "/a//b", "/a/../b", "/./", "/%7e", "/%7E", "/%2f", "/a.b/c..", "/.hidden", "/a#b",
         "?", "a",

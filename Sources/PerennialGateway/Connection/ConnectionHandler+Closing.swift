@@ -33,6 +33,29 @@ extension ConnectionHandler {
         if left <= .nanoseconds(0) { abort() } else { startIdleTimer(in: left) }
     }
 
+    /// A part of a request's head has come: from its first byte on it may take so long and no longer, or who sends a byte now and then
+    /// could hold as many connections as there are.
+    func headIsPartial() {
+        guard headTimer == nil, !isClosing else { return }
+        headTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: service.headTimeout) {
+            self.headTimer = nil
+            self.headIsLate()
+        }
+    }
+
+    func headIsWhole() {
+        guard let timer = headTimer else { return }
+        timer.cancel()
+        headTimer = nil
+    }
+
+    private func headIsLate() {
+        guard context != nil, !isClosing else { return }
+        // While something before it is being answered, it is not the client who is slow.
+        guard exchange == nil, waiting.isEmpty, head == nil else { return headIsPartial() }
+        refuse(408, "The request's first lines did not come in time.", detail: "request-timeout", isRead: true)
+    }
+
     /// Closes when everything has been written.
     ///
     /// Closing a socket with unread bytes in it would throw away what the client has not read yet, so the sending side is closed

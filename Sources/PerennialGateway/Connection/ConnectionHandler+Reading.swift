@@ -51,6 +51,10 @@ extension ConnectionHandler {
             if hasBody(head.headers) { dispatch(head, hasEnded: false) } else { self.head = head }
         case .part(.body(let piece)):
             guard let body = exchange?.body else { return }
+            exchange?.bodySize += piece.readableBytes
+            if let size = exchange?.bodySize, size > service.maxRequestBody {
+                return breakOff(RequestSyntaxError(413, tooLarge(service.maxRequestBody)))
+            }
             if case .stopProducing = body.yield(piece) { bodyIsFull = true }
         case .part(.end(let trailers)):
             if let head {

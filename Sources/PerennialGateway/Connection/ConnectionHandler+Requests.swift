@@ -11,6 +11,10 @@ extension ConnectionHandler {
         if let complaint = complaint(about: head) {
             return refuse(complaint.status, complaint.text, detail: "bad-request", isRead: isRead)
         }
+        let length = head.headers.first(name: "Content-Length").flatMap { bodyLength($0) } ?? 0
+        if length > service.maxRequestBody {
+            return refuse(413, tooLarge(service.maxRequestBody), detail: "too-large", isRead: isRead)
+        }
         let route: ActiveRoute
         let key: String
         do {
@@ -121,4 +125,9 @@ extension ConnectionHandler {
 extension HTTPRequestHead {
     /// HTTP/1.0: needs no `Host`, knows no chunks.
     var isOldVersion: Bool { version == .http1_0 || version == .http0_9 }
+}
+
+/// What a client is told whose request's body is larger than `limit` bytes.
+func tooLarge(_ limit: Int) -> String {
+    "The request's body is larger than the \(limit) bytes that this gateway takes."
 }

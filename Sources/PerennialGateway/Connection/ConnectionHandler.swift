@@ -36,6 +36,8 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         /// What is asked for, while the store is being asked.
         var stored: (head: HTTPRequestHead, route: ActiveRoute, key: String)?
         var answerHasBegun = false
+        /// How much of the request's body has come, in bytes.
+        var bodySize = 0
         var responseHasEnded = false
         var body: RequestBody.Producer.Source?
         var task: Task<Void, Never>?
@@ -72,6 +74,8 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     var readIsHeld = false
     var bodyIsFull = false
     var idleTimer: Scheduled<Void>?
+    /// Runs while a part of a head has come.
+    var headTimer: Scheduled<Void>?
 
     init(service: GatewayService, loop: LoopState, isStream: Bool = false) {
         self.service = service
@@ -99,6 +103,7 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     func channelInactive(context: ChannelHandlerContext) {
         isClosing = true
         idleTimer?.cancel()
+        headTimer?.cancel()
         exchange?.body?.finish(RequestBroken())
         // A flight goes on without its reader; what passes through ends with it.
         exchange?.task?.cancel()
@@ -132,7 +137,7 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
 
     /// The body of the request that is being answered can't be read to its end: neither the origin nor the cache gets it as a whole,
     /// and the client hears so unless it has been answered already.
-    private func breakOff(_ error: RequestSyntaxError) {
+    func breakOff(_ error: RequestSyntaxError) {
         guard let broken = exchange, broken.framing == nil, !isClosing else { return abort() }
         broken.body?.finish(RequestBroken())
         broken.task?.cancel()

@@ -106,9 +106,11 @@ package final class RequestDecoder: ChannelInboundHandler {
         guard buffer.readableBytes > 0, mayBeWhole, !buffer.isHalfLineEnd else { return false }
         guard let head = try buffer.head(limits) else {
             lookedAt = buffer.readableBytes
+            connection?.headIsPartial()
             return false
         }
         lookedAt = 0
+        connection?.headIsWhole()
         if head.isPlain, connection?.answerAtOnce(head, buffer) == true {
             buffer.moveReaderIndex(forwardBy: head.end)
             return true

@@ -1,6 +1,7 @@
 internal import NIOCore
 internal import NIOHTTP2
 internal import NIOTLS
+internal import PerennialHTTP
 
 /// What every client's connection can be told, whatever it speaks.
 protocol ClientConnection: AnyObject {
@@ -24,6 +25,8 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
     private let loop: LoopState
     private let isSecure: Bool
     private var isDone = false
+    /// There are too many connections for another one.
+    private var isRefused = false
     private var received = ByteBuffer()
     private var context: ChannelHandlerContext?
     private var idleTimer: Scheduled<Void>?
@@ -36,13 +39,20 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
 
     func channelActive(context: ChannelHandlerContext) {
         self.context = context
+        let connections = service.connections
+        isRefused = !connections.enter()
+        context.channel.closeFuture.whenComplete { _ in connections.leave() }
         loop.add(self)
+        if isRefused {
+            loop.counters.connectionRefused()
+            if isSecure { abort() }
+        }
         idleTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: service.idleTimeout) { self.abort() }
         context.fireChannelActive()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if isSecure && !isDone { loop.counters.handshakeFailed() }
+        if isSecure && !isDone && !isRefused { loop.counters.handshakeFailed() }
         leave()
         context.fireChannelInactive()
     }
@@ -58,6 +68,7 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if isSecure || isDone { return context.fireChannelRead(data) }
+        if isRefused { return refuse(context) }
         var bytes = unwrapInboundIn(data)
         received.writeBuffer(&bytes)
         let start = received.readableBytesView.prefix(Self.preface.count)
@@ -67,6 +78,24 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         abort()
+    }
+
+    /// Says that there are too many, once the client has said something: what lay unread would take the answer away with it.
+    private func refuse(_ context: ChannelHandlerContext) {
+        isDone = true
+        let reply = Reply.own(
+            503, "There are too many connections. Try again in a moment.",
+            cacheStatus: CacheStatus(detail: "too-many-connections"), now: service.responder.now,
+            retryAfter: .seconds(1))
+        var bytes = reply.head
+        bytes.writeStaticString("Connection: close\r\n\r\n")
+        bytes.writeImmutableBuffer(reply.body)
+        loop.counters.answered(.error, status: 503, isRead: true)
+        let channel = context.channel
+        context.writeAndFlush(NIOAny(bytes)).assumeIsolated().whenComplete { _ in
+            channel.close(mode: .output, promise: nil)
+            channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+        }
     }
 
     func drain() { abort() }

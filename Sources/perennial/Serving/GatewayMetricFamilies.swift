@@ -30,6 +30,9 @@ extension MetricFamily {
             MetricFamily(
                 "perennial_gateway_failed_handshakes_total", .counter,
                 help: "Connections that ended before TLS was agreed upon.", value: metrics.failedHandshakes),
+            MetricFamily(
+                "perennial_gateway_refused_connections_total", .counter,
+                help: "Connections for which there were too many others.", value: metrics.refusedConnections),
         ]
     }
 }

@@ -25,6 +25,9 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: Known.clientDirectives.argumentHelp) var clientDirectives: String?
     @Option(help: Known.threads.argumentHelp) var threads: String?
     @Option(help: Known.memory.argumentHelp) var memory: String?
+    @Option(help: Known.maxConnections.argumentHelp) var maxConnections: String?
+    @Option(help: Known.maxRequestBody.argumentHelp) var maxRequestBody: String?
+    @Option(help: Known.headTimeout.argumentHelp) var headTimeout: String?
     @Flag(help: .hidden) var stopWithInput = false
 
     mutating func run() async throws {
@@ -64,6 +67,9 @@ struct ServeCommand: AsyncParsableCommand {
             settings.find(Known.tlsCert, tlsCert), key: settings.find(Known.tlsKey, tlsKey))
         if let threads = try settings.find(Known.threads, threads)?.value { gateway.threads = threads }
         gateway.memory = try settings.value(Known.memory, memory)
+        gateway.maxConnections = try settings.value(Known.maxConnections, maxConnections)
+        gateway.maxRequestBody = try settings.find(Known.maxRequestBody, maxRequestBody)?.value
+        gateway.headTimeout = try settings.value(Known.headTimeout, headTimeout)
         let common = try options.commonSettings(settings)
         gateway.workers = common.workers.value
         return ServingPlan(

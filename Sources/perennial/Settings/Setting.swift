@@ -161,10 +161,21 @@ enum Known {
         "grace", "D", "How long a stop may take; refreshes that are not done by then are handed back.", default: "10s",
         read: duration)
 
+    static let maxConnections = Setting(
+        "max-connections", "N", "Connections from clients at a time; one more gets a 503.", default: "10000"
+    ) { text throws(Unreadable) in try count(text, atLeast: 1) }
+    static let maxRequestBody = Setting(
+        "max-request-body", "SIZE", "The largest body of a request; a larger one gets a 413.", note: "no limit",
+        read: size)
+    static let headTimeout = Setting(
+        "head-timeout", "D", "How long a request's line and fields may take; longer gets a 408.", default: "30s",
+        read: duration)
+
     /// What the file may set for a gateway or worker as a whole; a change needs a restart.
     static let fixedKeys = [
         logLevel.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, admin.name, adminToken.name,
-        workers.name, threads.name, memory.name, storeLimit.name, grace.name,
+        workers.name, threads.name, memory.name, storeLimit.name, grace.name, maxConnections.name, maxRequestBody.name,
+        headTimeout.name,
     ]
 
     /// The names that the file may have.
