@@ -280,7 +280,7 @@ class Bench:
 
 def caches(bench, keys):
     origin = bench.origin()
-    memory = f"{max(64, keys * 2 // 1000)}MB"
+    memory = f"{max(64, keys * 3 // 1000)}MB"
     servers = {
         "perennial": bench.perennial(origin, "--memory", memory),
         "nginx": bench.nginx(origin), "varnish": bench.varnish(origin), "bare NIO": bench.bare_nio(),
@@ -382,7 +382,7 @@ def disk(bench):
 def restart(bench):
     keys = bench.options.keys or 100_000
     origin = bench.origin()
-    arguments = ["--memory", f"{keys * 2 // 1000}MB"]
+    arguments = ["--memory", f"{keys * 3 // 1000}MB"]
     address = bench.perennial(origin, *arguments)
     bench.fill(address, keys)
     first, steady = [], []

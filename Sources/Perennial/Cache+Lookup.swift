@@ -102,7 +102,8 @@ extension Cache {
 
     /// What an entry counts in the memory tier, in bytes; the tier adds its own overhead.
     func cost(_ entry: Entry<Value>, _ key: Key) -> Int {
-        entry.size + key.description.utf8.count + entry.tags.reduce(0) { $0 + $1.utf8.count }
+        let value = entry.value.flatMap { value in codec.memorySize.map { $0(value) } } ?? entry.size
+        return value + key.description.utf8.count + entry.tags.reduce(0) { $0 + $1.utf8.count } + entryOverhead
     }
 
     /// The entry of a store's record, decoded; `nil` when it is missing or can't be decoded.
@@ -149,3 +150,7 @@ struct UnknownFormat: Error, CustomStringConvertible {
         "it is in the format '\(format)', not '\(expected)'; give the cache a `migrate` hook that reads it, or let it be fetched again"
     }
 }
+
+/// What an entry takes in memory beside its value, in bytes: the entry itself, its validator, the allocator's part of each of them and of
+/// the key.
+private let entryOverhead = 400

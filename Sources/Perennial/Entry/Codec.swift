@@ -10,15 +10,19 @@ public struct Codec<Value>: Sendable {
     public let format: String
     public let encode: @Sendable (Value) throws -> [UInt8]
     public let decode: @Sendable ([UInt8]) throws -> Value
+    /// How many bytes a value takes in memory, for the memory tier's limit; `nil`: about as many as when it is encoded.
+    public let memorySize: (@Sendable (Value) -> Int)?
 
     public init(
         format: String,
         encode: @escaping @Sendable (Value) throws -> [UInt8],
-        decode: @escaping @Sendable ([UInt8]) throws -> Value
+        decode: @escaping @Sendable ([UInt8]) throws -> Value,
+        memorySize: (@Sendable (Value) -> Int)? = nil
     ) {
         self.format = format
         self.encode = encode
         self.decode = decode
+        self.memorySize = memorySize
     }
 }
 

@@ -61,6 +61,9 @@ public final class CachedResponse: Sendable {
         self.bytes = bytes
     }
 
+    /// In bytes, itself and what belongs to it alone.
+    var memorySize: Int { bytes.count + (largeBody?.capacity ?? 0) + vary.reduce(0) { $0 + $1.utf8.count + 32 } + 160 }
+
     // MARK: - What an answer is made of
 
     /// Status line and field lines, `Via` and `Content-Length` included, `Date` not.
@@ -158,7 +161,8 @@ extension Codec<CachedResponse> {
     /// The stored form of responses; damaged bytes are an error, never a wrong response.
     public static var cachedResponse: Codec {
         Codec(
-            format: StoredResponse.format, encode: { $0.encoded() }, decode: { try CachedResponse(decoding: $0) })
+            format: StoredResponse.format, encode: { $0.encoded() }, decode: { try CachedResponse(decoding: $0) },
+            memorySize: \.memorySize)
     }
 }
 
