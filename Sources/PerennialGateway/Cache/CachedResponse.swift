@@ -69,15 +69,13 @@ public final class CachedResponse: Sendable {
     /// Status line and field lines, `Via` and `Content-Length` included, `Date` not.
     var head: ByteBuffer { ByteBuffer(bytes: bytes[Int(headStart)..<Int(dateStart)]) }
 
-    /// The line of `Date` as the origin sent it.
-    var dateLine: ByteBuffer { ByteBuffer(bytes: bytes[Int(dateStart)..<Int(bodyStart)]) }
-
     var body: ByteBuffer { largeBody ?? ByteBuffer(bytes: bytes[Int(bodyStart)...]) }
 
     func writeHead(to out: inout ByteBuffer) {
         out.writeBytes(bytes[Int(headStart)..<Int(dateStart)])
     }
 
+    /// Writes the line of `Date` as the origin sent it.
     func writeDateLine(to out: inout ByteBuffer) {
         out.writeBytes(bytes[Int(dateStart)..<Int(bodyStart)])
     }
