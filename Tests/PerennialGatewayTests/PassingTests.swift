@@ -240,18 +240,13 @@ import Testing
     }
 
     @Test func `a gateway that is its own origin notices`() async throws {
-        let inner = try await TestOrigin { _ in .ok("") }
-        let free = inner.port
-        try await inner.kill()
-        var configuration = GatewayConfiguration(origin: try OriginURL("http://127.0.0.1:\(free)"))
-        configuration.port = free
-        let gateway = try Gateway(configuration: configuration)
-        _ = try await gateway.start()
-        let client = try await TestClient(port: free)
-        try await client.send("POST", "/")
-        let response = try await client.response()
-        #expect(response.status == 508)
-        await client.close()
-        await gateway.shutdown()
+        try await withRig(origin: { _ in .ok("") }) { rig in
+            let itself = Origin(try OriginURL("http://127.0.0.1:\(rig.port)"))
+            try await rig.gateway.reload([Route(origin: itself)])
+            let client = try await rig.client()
+            try await client.send("POST", "/")
+            #expect(try await client.response().status == 508)
+            await client.close()
+        }
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
@@ -43,6 +44,7 @@ final class TestOrigin: Sendable {
     typealias Handler = @Sendable (Request) async -> Answer
 
     let port: Int
+    private let reservation: Reservation
     private let channel: any Channel
     private let seen = NIOLockedValueBox<[Request]>([])
     private let connections = NIOLockedValueBox<[ObjectIdentifier: any Channel]>([:])
@@ -53,8 +55,11 @@ final class TestOrigin: Sendable {
     /// - Parameter isHasty: answers as soon as it has seen a request's head.
     init(isHasty: Bool = false, _ handler: @escaping Handler) async throws {
         let (seen, connections) = (seen, connections)
+        let reservation = try Reservation()
+        (self.reservation, port) = (reservation, reservation.port)
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.backlog, value: 512)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 1, high: 1024))
             .childChannelInitializer { channel in
                 connections.withLockedValue { $0[ObjectIdentifier(channel)] = channel }
@@ -72,15 +77,39 @@ final class TestOrigin: Sendable {
                     ])
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).get()
-        port = channel.localAddress?.port ?? 0
+            .bind(host: "127.0.0.1", port: reservation.port).get()
     }
 
-    /// Stops to listen and breaks every connection, as a killed server does.
+    /// Stops to listen and breaks every connection, as a killed server does. Nobody else gets its port.
     func kill() async throws {
         try? await channel.close()
         for channel in connections.withLockedValue({ Array($0.values) }) { try? await channel.close() }
     }
+}
+
+/// A port that stays with its holder: a socket that never listens, beside which one that does may come and go.
+private final class Reservation: Sendable {
+    let port: Int
+    private let socket: CInt
+
+    init() throws {
+        let socket = Glibc.socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        self.socket = socket
+        var (isReusable, size) = (CInt(1), socklen_t(MemoryLayout<sockaddr_in>.size))
+        setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &isReusable, socklen_t(MemoryLayout<CInt>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        let result = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                bind(socket, address, size) == 0 ? getsockname(socket, address, &size) : -1
+            }
+        }
+        guard result == 0 else { throw IOError(errnoCode: errno, reason: "bind") }
+        port = Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    deinit { close(socket) }
 }
 
 private final class OriginConnection: ChannelInboundHandler {
