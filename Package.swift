@@ -34,6 +34,7 @@ let package = Package(
         .trait(name: "Redis", description: "redis:// in the executable; needs hiredis"),
     ],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
@@ -52,7 +53,10 @@ let package = Package(
     targets: [
         .target(
             name: "Perennial",
-            dependencies: [.product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings),
         .target(name: "PerennialTesting", dependencies: ["Perennial"], swiftSettings: settings),
         .target(

@@ -32,6 +32,8 @@ public struct SystemTime: TimeSource {
     }
 
     public func sleep(for duration: Duration) async throws {
-        try await Task.sleep(for: duration, clock: .continuous)
+        try await sleepers.sleep(for: duration)
     }
 }
+
+private let sleepers = Sleepers(clock: ContinuousClock())
