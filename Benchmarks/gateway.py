@@ -116,6 +116,7 @@ class Bench:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, name, *command, core="0", **options):
+        assert name not in self.processes, f"there is a {name} already"
         process = subprocess.Popen(["taskset", "-c", core, *map(str, command)], **options)
         self.processes[name] = process
         return process
@@ -212,8 +213,8 @@ class Bench:
 
     def bare_nio(self):
         subprocess.run(
-            ["swift", "build", "-c", "release", "--package-path", HERE, "--product", "bare-nio"], check=True,
-            stdout=subprocess.DEVNULL)
+            ["swift", "build", "-c", "release", "--package-path", HERE, "--product", "bare-nio", "-Xswiftc",
+             "-cross-module-optimization"], check=True, stdout=subprocess.DEVNULL)
         path = HERE / ".build/release/bare-nio"
         process = self.start("bare NIO", path, len(BODY), stdout=subprocess.PIPE, text=True)
         return process.stdout.readline().split()[-1]
@@ -348,14 +349,16 @@ def resident(process):
 
 def memory(bench):
     keys = bench.options.keys or 100_000
-    address = bench.perennial(bench.origin(), "--memory", f"{keys * 3 // 1000}MB")
+    origin = bench.origin()
+    arguments = ["--memory", f"{keys * 3 // 1000}MB"]
+    address = bench.perennial(origin, *arguments)
     bench.fill(address, 1)
     before = resident(bench.processes["perennial"])
     bench.fill(address, keys)
     after = resident(bench.processes["perennial"])
     # Once more out of the file: what filling needed on the way is not what holding needs.
     bench.stop("perennial")
-    address = bench.perennial(bench.origin(), "--memory", f"{keys * 3 // 1000}MB")
+    address = bench.perennial(origin, *arguments)
     bench.fill(address, 1)
     idle = resident(bench.processes["perennial"])
     bench.fill(address, keys)
