@@ -43,16 +43,29 @@ extension Cache {
 
     /// What the store has of several keys that the memory tier lacks, read together: fresh and stale values, which go into the memory
     /// tier, and the stale ones are refreshed behind. Nobody waits for the origin.
-    /// - Returns: for each key an answer, or `nil`: use ``lookup(_:)``.
-    public func lookupStored(_ keys: [Key]) async -> [Answer<Value>?] {
-        var answers: [Answer<Value>?] = Array(repeating: nil, count: keys.count)
+    /// - Parameter done: gets for each key an answer, or `nil`: use ``lookup(_:)``. Called before this returns, if the store can be
+    ///   read that quickly (``Store/readNow(_:)``), else later from a task.
+    public func lookupStored(_ keys: [Key], done: @escaping @Sendable ([Answer<Value>?]) -> Void) {
         // Whoever flies already brings the others' answers.
         let own = keys.enumerated().compactMap { place, key -> (place: Int, flight: Flight<Value>)? in
             let (flight, isNew) = flights.join(key)
             return isNew ? (place, flight) : nil
         }
-        guard !own.isEmpty else { return answers }
-        let records = await storeReads.attempt { try await backend.store.read(own.map { entryKey(keys[$0.place]) }) }
+        let wanted = own.map { entryKey(keys[$0.place]) }
+        if let records = storeReads.failure == nil ? backend.store.readNow(wanted) : nil {
+            return done(land(own, of: keys, records))
+        }
+        Task {
+            done(land(own, of: keys, await storeReads.attempt { try await backend.store.read(wanted) }))
+        }
+    }
+
+    /// Ends flights that only looked at the store.
+    /// - Parameter records: what the store has for each of them; `nil`: it can't be reached.
+    private func land(
+        _ own: [(place: Int, flight: Flight<Value>)], of keys: [Key], _ records: [StoreRecord]?
+    ) -> [Answer<Value>?] {
+        var answers: [Answer<Value>?] = Array(repeating: nil, count: keys.count)
         let now = time.now
         for (number, (place, flight)) in own.enumerated() {
             let key = keys[place]

@@ -8,7 +8,7 @@ import Synchronization
 /// health changes.
 final class DatabaseFile: Sendable {
     enum Role: String {
-        case writer, reader, browser
+        case writer, reader, browser, direct
     }
 
     private struct Status {
@@ -120,10 +120,13 @@ final class DatabaseFile: Sendable {
         // A failed rollback is met by closing the connection, not by GRDB's precondition.
         configuration.allowsUnsafeTransactions = true
         // Another process may be writing: look again soon, since its transactions are short; give up after 5 s.
-        configuration.busyMode = .callback { tries in
-            usleep(tries < 20 ? 500 : 5_000)
-            return tries < 1_000
-        }
+        configuration.busyMode =
+            role == .direct
+            ? .immediateError
+            : .callback { tries in
+                usleep(tries < 20 ? 500 : 5_000)
+                return tries < 1_000
+            }
         let maximumPageCount = maximumPageCount
         configuration.prepareDatabase { db in
             // Together with WAL: a crash of this process loses nothing; a crash of the machine may lose the last
@@ -135,7 +138,7 @@ final class DatabaseFile: Sendable {
             // mapped pages would count as this process's memory.
             try db.execute(sql: "PRAGMA mmap_size = 0")
             // In KiB when negative.
-            try db.execute(sql: "PRAGMA cache_size = \(role == .browser ? -2_000 : -16_000)")
+            try db.execute(sql: "PRAGMA cache_size = \(role == .writer ? -16_000 : -2_000)")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
             if role == .writer {
                 // In pages of 4 KiB: seldom enough that syncing to the disk costs little, often enough that opening

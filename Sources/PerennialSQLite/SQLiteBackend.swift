@@ -1,3 +1,4 @@
+import Foundation
 import GRDB
 public import Logging
 public import Perennial
@@ -16,12 +17,16 @@ import Synchronization
 /// starts empty. While the disk is full or the file can't be written to, writing throws and reading goes on;
 /// it heals by itself.
 ///
-/// **Threads.** All work runs on three threads of its own, one a connection: writing, reading, and looking through.
+/// **Threads.** Work runs on three threads of its own, one a connection: writing, reading, and looking through. Only
+/// ``readNow(_:)`` reads on its caller's thread, on connections that are for that alone, and only while the file is in the
+/// system's memory, so that nobody waits for a disk.
 public final class SQLiteBackend: Sendable {
     private let file: DatabaseFile
     private let writer: Lane
     private let reader: Lane
     private let browser: Lane
+    /// For reading on callers' threads: as many as can at once.
+    private let direct: [DirectReader]
     private let watch: Watch
     private let watching: Task<Void, Never>
     private let sizeLimit: Int?
@@ -67,6 +72,7 @@ public final class SQLiteBackend: Sendable {
         self.logger = logger
         writer = Lane(file, .writer, willCommit: watch.willCommit, didCommit: watch.didCommit)
         reader = Lane(file, .reader)
+        direct = (0..<min(ProcessInfo.processInfo.activeProcessorCount, 8)).map { _ in DirectReader(file) }
         let browser = Lane(file, .browser)
         self.browser = browser
         do {
@@ -102,6 +108,7 @@ public final class SQLiteBackend: Sendable {
         watch.feed.finish()
         watch.bell.ring()
         await reader.close()
+        for reader in direct { await reader.close() }
         await browser.close()
         // Last, so that it folds the log into the file.
         await writer.close()
@@ -142,6 +149,18 @@ extension SQLiteBackend: Store {
         try await reader.perform { [self] transaction in
             try keys.map { try transaction.record($0, unreadable: noteUnreadable) }
         }
+    }
+
+    public func readNow(_ keys: [EntryKey]) -> [StoreRecord]? {
+        if keys.count > 256 { return nil }
+        for reader in direct {
+            switch reader.records(keys, unreadable: noteUnreadable) {
+            case .records(let records): return records
+            case .busy: continue
+            case .unable: return nil
+            }
+        }
+        return nil
     }
 
     public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {

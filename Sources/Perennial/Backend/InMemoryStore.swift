@@ -14,6 +14,10 @@ public final class InMemoryStore: Store {
         table.withLock { table in keys.map { table.record($0) } }
     }
 
+    public func readNow(_ keys: [EntryKey]) -> [StoreRecord]? {
+        table.withLock { table in keys.map { table.record($0) } }
+    }
+
     public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
         let outcome = table.withLock { $0.save(entry, fence: fence, releasing: releasing) }
         announce(entry.metadata.key, outcome)

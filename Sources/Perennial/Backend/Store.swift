@@ -10,6 +10,11 @@ public protocol Store: Sendable {
     /// - Returns: one record a key, in the order of `keys`.
     func read(_ keys: [EntryKey]) async throws -> [StoreRecord]
 
+    /// As ``read(_:)``, but now and on the calling thread, which may be an event loop's: for a store whose entries are so near
+    /// that a task would cost more than reading them.
+    /// - Returns: `nil`: not now, for whatever reason; use ``read(_:)``. Default: always `nil`.
+    func readNow(_ keys: [EntryKey]) -> [StoreRecord]?
+
     /// Saves an entry, its bytes included.
     ///
     /// The store sets `generation` and `size`. A lease named by `releasing` ends in the same step.
@@ -69,6 +74,10 @@ public protocol Store: Sendable {
 
     /// How much is in the store.
     func statistics() async throws -> StoreStatistics
+}
+
+extension Store {
+    public func readNow(_ keys: [EntryKey]) -> [StoreRecord]? { nil }
 }
 
 /// What a store knows about a key.

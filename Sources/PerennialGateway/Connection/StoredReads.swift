@@ -31,13 +31,13 @@ final class StoredReads {
         let keys = wanted.map(\.key)
         let waiting = NIOLoopBound(wanted, eventLoop: eventLoop)
         wanted = []
-        Task { [eventLoop] in
-            let answers = await cache.lookupStored(keys)
-            eventLoop.execute {
+        cache.lookupStored(keys) { [eventLoop] answers in
+            @Sendable func hand() {
                 for (wanted, answer) in zip(waiting.value, answers) {
                     wanted.connection.takeStored(answer, exchange: wanted.exchange)
                 }
             }
+            if eventLoop.inEventLoop { hand() } else { eventLoop.execute(hand) }
         }
     }
 }

@@ -18,6 +18,17 @@ extension StoreConformance {
             entry.metadata.size = entry.bytes.count
             try requireEqual(try await store.read(Samples.key()).entry, entry, "the entry")
         },
+        Check("who reads at once, if the store lets one, reads what everybody reads") { store in
+            for _ in 0..<20 {
+                try await store.save(Samples.entry())
+                _ = try await store.expire(.key(Samples.key()), now: Samples.now)
+                let keys = [Samples.key(), Samples.key("missing")]
+                let records = try await store.read(keys)
+                if let now = store.readNow(keys) { try requireEqual(now, records, "what is read at once") }
+                _ = try await store.remove(.key(Samples.key()), now: Samples.now)
+                if let now = store.readNow(keys) { try requireEqual(now.map(\.entry), [nil, nil], "what was removed") }
+            }
+        },
         Check("limits that are never reached and times at their ends are kept") { store in
             var entry = Samples.entry()
             entry.metadata.limits = Limits(raising: .zero, .seconds(1), .forever)

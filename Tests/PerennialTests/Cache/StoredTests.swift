@@ -1,5 +1,6 @@
 import Perennial
 import PerennialTesting
+import Synchronization
 import Testing
 
 /// Several keys read from the store together.
@@ -43,6 +44,17 @@ import Testing
         #expect(rig.origin.count == 1)
     }
 
+    @Test func `a store that can be read at once is, before the call returns`() async throws {
+        let backend = InMemoryBackend()
+        let rig = Rig(backend: backend)
+        _ = try await rig.cache()["a"]
+        let found = Mutex<[String?]>([])
+        rig.cache().lookupStored(["a", "b"]) { answers in
+            found.withLock { $0 = answers.map { $0?.value } }
+        }
+        #expect(found.withLock { $0 } == ["value of a", nil])
+    }
+
     @Test func `a store that fails has nothing`() async throws {
         let store = FaultyStore()
         store.faults.failEverything()
@@ -50,5 +62,14 @@ import Testing
         let cache = rig.cache()
         #expect(await cache.lookupStored(["a"])[0] == nil)
         #expect(try await cache["a"] == "value of a")
+    }
+}
+
+extension Cache {
+    /// The same for those who wait.
+    fileprivate func lookupStored(_ keys: [Key]) async -> [Answer<Value>?] {
+        await withCheckedContinuation { continuation in
+            lookupStored(keys) { continuation.resume(returning: $0) }
+        }
     }
 }

@@ -1,0 +1,110 @@
+import Dispatch
+import GRDB
+import Perennial
+import Synchronization
+
+/// A connection that is read on its callers' threads, by one at a time, for as long as nobody would have to wait: neither for
+/// another caller, nor for another process, nor for the disk.
+///
+/// It mends nothing. Whoever gets no answer asks the reading lane, which meets the same trouble and deals with it.
+final class DirectReader: Sendable {
+    enum Found {
+        case records([StoreRecord])
+        /// Somebody else is reading.
+        case busy
+        /// Not now.
+        case unable
+    }
+
+    private struct State {
+        var connection: DatabaseQueue?
+        var epoch = 0
+        var pace = ReadPace()
+        var isOpening = false
+    }
+
+    private let file: DatabaseFile
+    private let state = Mutex(State())
+    private let opening = DispatchQueue(label: "perennial.sqlite.direct", qos: .userInitiated)
+
+    init(_ file: DatabaseFile) {
+        self.file = file
+    }
+
+    func records(_ keys: [EntryKey], unreadable: (EntryKey) -> Void) -> Found {
+        state.withLockIfAvailable { state in
+            let began = ContinuousClock.now
+            guard state.pace.allows(at: began) else { return .unable }
+            guard let connection = connection(&state) else { return .unable }
+            var records: [StoreRecord] = []
+            records.reserveCapacity(keys.count)
+            do {
+                try connection.inDatabase { db in
+                    try db.run("BEGIN")
+                    defer { _ = try? db.run("COMMIT") }
+                    let transaction = try Transaction(db)
+                    for key in keys where state.pace.note(since: began, at: .now) {
+                        records.append(try transaction.record(key, unreadable: unreadable))
+                    }
+                }
+            } catch {
+                state.connection = nil
+            }
+            return records.count == keys.count ? .records(records) : .unable
+        } ?? .busy
+    }
+
+    func close() async {
+        await withCheckedContinuation { continuation in
+            opening.async {
+                self.state.withLock { $0.connection = nil }
+                continuation.resume()
+            }
+        }
+    }
+
+    /// The connection, if it is open and the file still the same; else it is opened meanwhile, since that takes long.
+    private func connection(_ state: inout State) -> DatabaseQueue? {
+        let epoch = file.epoch
+        // See there: no connection may stay open.
+        if file.isReadOnly || state.epoch != epoch { state.connection = nil }
+        if state.connection == nil, !state.isOpening, !file.isReadOnly {
+            state.isOpening = true
+            opening.async { [self] in
+                let opened = try? file.open(.direct)
+                self.state.withLock { state in
+                    (state.connection, state.epoch, state.isOpening) = (opened, epoch, false)
+                    // Not again and again where it fails.
+                    if opened == nil { state.pace.rest(from: .now) }
+                }
+            }
+        }
+        return state.connection
+    }
+}
+
+/// Whether reading on a caller's thread is quick. Where it was not, the file is not in the system's memory, and callers are not
+/// kept waiting for the next second.
+struct ReadPace {
+    /// How long reads that go together may take. A read out of the system's memory takes some microseconds, one from a disk
+    /// up to some milliseconds.
+    static let limit = Duration.milliseconds(3)
+    static let pause = Duration.seconds(1)
+
+    private var restingUntil: ContinuousClock.Instant?
+
+    func allows(at now: ContinuousClock.Instant) -> Bool {
+        restingUntil.map { now >= $0 } ?? true
+    }
+
+    /// - Returns: whether to go on.
+    mutating func note(since began: ContinuousClock.Instant, at now: ContinuousClock.Instant) -> Bool {
+        if now - began <= Self.limit { return true }
+        rest(from: now)
+        return false
+    }
+
+    mutating func rest(from now: ContinuousClock.Instant) {
+        restingUntil = now + Self.pause
+    }
+}
