@@ -212,10 +212,11 @@ class Bench:
         return re.search(r" on (http://[0-9.:]+)", process.stdout.readline()).group(1)
 
     def bare_nio(self):
-        subprocess.run(
-            ["swift", "build", "-c", "release", "--package-path", HERE, "--product", "bare-nio", "-Xswiftc",
-             "-cross-module-optimization"], check=True, stdout=subprocess.DEVNULL)
-        path = HERE / ".build/release/bare-nio"
+        # Built as bin/perennial is.
+        build = ["swift", "build", "-c", "release", "--package-path", HERE, "--scratch-path", HERE / ".build" / "bare-nio",
+                 "--product", "bare-nio", "-Xswiftc", "-cross-module-optimization"]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+        path = HERE / ".build/bare-nio/release/bare-nio"
         process = self.start("bare NIO", path, len(BODY), stdout=subprocess.PIPE, text=True)
         return process.stdout.readline().split()[-1]
 
