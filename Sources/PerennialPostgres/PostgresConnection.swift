@@ -63,8 +63,10 @@ final class PostgresConnection: BlockingConnection {
                 "SET search_path TO \(address.schema); SET standard_conforming_strings = on; SET statement_timeout = \(Int(self.patience / .milliseconds(1)));"
                     + " SET lock_timeout = \(max(1, Int(self.patience / .milliseconds(2)))); SET idle_in_transaction_session_timeout = '60s';"
                     // Every statement has its index, but the planner of a table that was empty a moment ago would read all of it,
-                    // or, by bitmap, every dead row of the index. Only tags need bitmaps.
+                    // or, by bitmap, every dead row of the index. Only tags need bitmaps. Likewise a join with the few rows that a
+                    // statement is about: the planner does not know that a limit is small, and would read the whole other table.
                     + " SET enable_seqscan = off; SET enable_bitmapscan = \(readsTags ? "on" : "off"); SET jit = off"
+                    + (readsTags ? "" : "; SET enable_hashjoin = off; SET enable_mergejoin = off")
             )
             if !isListener {
                 try Schema.migrate(self, address)

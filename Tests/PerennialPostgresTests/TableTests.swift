@@ -54,6 +54,33 @@ import Testing
         #expect(hot > 50)
     }
 
+    @Test func `taking some of many jobs reads those, not all that wait`() async throws {
+        let scratch = try await Scratch()
+        let backend = try scratch.open()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<2_000 {
+                group.addTask {
+                    let at = Samples.now + .milliseconds(number)
+                    _ = try await backend.enqueue(Samples.job(Samples.key("\(number)")), notBefore: at, now: at)
+                }
+            }
+            try await group.waitForAll()
+        }
+        let now = Samples.now + .minutes(1)
+        for round in 0..<40 {
+            let taken = try await backend.dequeue(
+                caches: ["people"], limit: 10, worker: "w", until: now + .minutes(1), now: now)
+            #expect(taken.map(\.job.key.key) == (0..<10).map { "\(round * 10 + $0)" })
+            try await backend.complete(taken)
+        }
+        // The statistics of a connection are there when it is closed, at the latest.
+        await scratch.closeAll()
+        let read = "SELECT idx_tup_fetch::text FROM pg_stat_user_tables WHERE relname = 'job' AND schemaname = '\(scratch.schema)'"
+        let count = Int(try await sql(scratch, read) ?? "") ?? 0
+        print("taking 400 of 2,000 jobs by tens read \(count) rows")
+        #expect(count > 400 && count < 10_000)
+    }
+
     @Test func `a row that makes no sense is taken for missing, and saving mends it`() async throws {
         for damage in ["value = NULL", "size = 7", "expire_after = -1", "value = '\\x00'"] {
             let scratch = try await Scratch()
