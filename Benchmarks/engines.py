@@ -188,4 +188,5 @@ def main():
             print(f"{theirs:.0f} /s")
 
 
-main()
+if __name__ == "__main__":
+    main()
