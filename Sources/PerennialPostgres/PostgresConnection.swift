@@ -27,6 +27,8 @@ final class PostgresConnection: BlockingConnection {
     private var isSynced = true
     private var mustTakeSync = false
     private(set) var isUsable = true
+    /// Whether something between here and the server shares its connections out.
+    private var hasPooler = false
     /// Where the caches stood when the batch began, and which of them each reader of the batch asks for.
     var fences: [String: Int64] = [:]
     var asked: [[String]] = []
@@ -68,6 +70,8 @@ final class PostgresConnection: BlockingConnection {
                     + " SET enable_seqscan = off; SET enable_bitmapscan = \(readsTags ? "on" : "off"); SET jit = off"
                     + (readsTags ? "" : "; SET enable_hashjoin = off; SET enable_mergejoin = off")
             )
+            // A pooler makes up its own number.
+            hasPooler = try text("SELECT pg_backend_pid()::text") != String(PQbackendPID(connection))
             if !isListener {
                 try Schema.migrate(self, address)
                 for statement in Statements.all { try prepare(statement) }
@@ -307,6 +311,13 @@ final class PostgresConnection: BlockingConnection {
         return ConnectionError(.lost, "the connection to \(address.url) broke: \(message)")
     }
 
+    private var poolerInBetween: ConnectionError {
+        ConnectionError(
+            .refused,
+            "\(address.url): settings and prepared statements get lost, so a pooler in transaction mode is in between; connect to the server"
+                + " itself, or use session mode")
+    }
+
     private func refusal(_ result: OpaquePointer) -> ConnectionError {
         func field(_ letter: Unicode.Scalar) -> String {
             PQresultErrorField(result, Int32(UInt8(ascii: letter))).map { String(cString: $0) } ?? ""
@@ -337,10 +348,10 @@ final class PostgresConnection: BlockingConnection {
         case "42501": return ConnectionError(.refused, "\(server): this user lacks a right: \(text)")
         case "26000", "42P05":
             isUsable = false
-            return ConnectionError(
-                .refused,
-                "\(server): prepared statements get lost, so a pooler in transaction mode is in between; connect to the server itself, or"
-                    + " use session mode")
+            return poolerInBetween
+        case "3F000", "42P01", "42883" where hasPooler:
+            isUsable = false
+            return poolerInBetween
         case "3F000", "42P01", "42883":
             // Somebody has dropped the tables: the next connection makes them anew.
             isUsable = false

@@ -149,7 +149,7 @@ enum Schema {
                 PRIMARY KEY (cache, key)
             ) WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.05);
             CREATE UNIQUE INDEX job_by_id ON job (id);
-            CREATE INDEX job_due ON job (due_at, id) WHERE NOT is_dead;
+            CREATE INDEX job_due ON job (cache, due_at, id) WHERE NOT is_dead;
 
             -- For people.
             CREATE VIEW entries AS SELECT cache, key, generation, absent, to_timestamp(saved_at / 1000.0) AS saved_at,

@@ -66,18 +66,19 @@ enum Statements {
     static let enqueue = Statement(
         name: "enqueue", sql: "SELECT enqueue($1, $2, $3::bigint, $4, $5::bigint, $6::bigint)")
 
-    /// In the order in which jobs are due, from the first on. Not by cache: the planner of a table that was small a moment ago would
-    /// read all that waits of the cache, and sort it, for each few jobs that are taken.
-    private static let ofCaches = "cache || '' = ANY ($1::text[])"
-
+    /// Cache by cache, in the order in which jobs are due, from the first on: for several caches at once the planner would read all that
+    /// waits of them, and sort it, for each few jobs that are taken.
     static let dequeue = Statement(
         name: "dequeue",
         sql: """
             WITH due AS MATERIALIZED (
-                SELECT id, due_at, held_until FROM job
-                WHERE NOT is_dead AND due_at <= $4::bigint AND (held_until IS NULL OR held_until <= $4::bigint)
-                    AND \(ofCaches)
-                ORDER BY due_at, id LIMIT $5::bigint FOR UPDATE SKIP LOCKED
+                SELECT next.* FROM unnest($1::text[]) AS served (name), LATERAL (
+                    SELECT id, due_at, held_until FROM job
+                    WHERE cache = served.name AND NOT is_dead AND due_at <= $4::bigint
+                        AND (held_until IS NULL OR held_until <= $4::bigint)
+                    ORDER BY due_at, id LIMIT $5::bigint FOR UPDATE SKIP LOCKED
+                ) AS next
+                ORDER BY due_at, id LIMIT $5::bigint
             )
             UPDATE job SET held_until = $3::bigint, worker = $2::text, receipt = nextval('generation'),
                 was_lost = was_lost OR due.held_until IS NOT NULL
@@ -135,9 +136,12 @@ enum Statements {
     static let nextDue = Statement(
         name: "next_due",
         sql: """
-            SELECT least(
-                (SELECT min(due_at) FROM job WHERE NOT is_dead AND due_at > $2::bigint AND \(ofCaches)),
+            SELECT min(next.at) FROM unnest($1::text[]) AS served (name), LATERAL (
+                (SELECT due_at AS at FROM job WHERE cache = served.name AND NOT is_dead AND due_at > $2::bigint
+                    ORDER BY due_at, id LIMIT 1)
+                UNION ALL
                 (SELECT min(held_until) FROM job
-                    WHERE NOT is_dead AND due_at <= $2::bigint AND held_until > $2::bigint AND \(ofCaches)))
+                    WHERE cache = served.name AND NOT is_dead AND due_at <= $2::bigint AND held_until > $2::bigint)
+            ) AS next
             """)
 }

@@ -54,9 +54,16 @@ import Testing
         #expect(hot > 50)
     }
 
-    @Test func `taking some of many jobs reads those, not all that wait`() async throws {
+    @Test func `taking some of many jobs reads those, not all that wait, nor those of other caches`() async throws {
         let scratch = try await Scratch()
         let backend = try scratch.open()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<2_000 {
+                let job = Samples.job(Samples.key("\(number)", cache: "others"))
+                group.addTask { _ = try await backend.enqueue(job, notBefore: Samples.now, now: Samples.now) }
+            }
+            try await group.waitForAll()
+        }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<2_000 {
                 group.addTask {
@@ -69,7 +76,7 @@ import Testing
         let now = Samples.now + .minutes(1)
         for round in 0..<40 {
             let taken = try await backend.dequeue(
-                caches: ["people"], limit: 10, worker: "w", until: now + .minutes(1), now: now)
+                caches: ["people", "none"], limit: 10, worker: "w", until: now + .minutes(1), now: now)
             #expect(taken.map(\.job.key.key) == (0..<10).map { "\(round * 10 + $0)" })
             try await backend.complete(taken)
         }

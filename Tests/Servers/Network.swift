@@ -1,21 +1,22 @@
 import Foundation
 import Synchronization
 
-/// A stretch of network before a server, which can be cut: then nothing gets through, and nobody is told.
+/// A stretch of network before a server, which can be cut: then nothing gets through, and nobody is told. It can also lead to another
+/// server from some moment on, as an address that moves does.
 public final class Network: Sendable {
     public let port: Int
-    private let target: Int
     private let listener: Int32
-    private let status = Mutex(Status())
+    private let status: Mutex<Status>
 
     private struct Status {
+        var target: Int
         var isCut = false
         var isOver = false
     }
 
     /// - Parameter target: the server's port.
     public init(to target: Int) throws {
-        self.target = target
+        status = Mutex(Status(target: target))
         let port = sparePort()
         self.port = port
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -36,6 +37,10 @@ public final class Network: Sendable {
     public func cut() { status.withLock { $0.isCut = true } }
     public func mend() { status.withLock { $0.isCut = false } }
 
+    /// New connections go to another server; those that are open stay.
+    /// - Parameter target: that one's port.
+    public func lead(to target: Int) { status.withLock { $0.target = target } }
+
     /// Ends all connections, and takes no more.
     public func close() {
         status.withLock { $0.isOver = true }
@@ -49,7 +54,7 @@ public final class Network: Sendable {
             Foundation.close(client)
             Foundation.close(server)
         }
-        guard withLoopback(target, { connect(server, $0, $1) == 0 }) else { return }
+        guard withLoopback(status.withLock({ $0.target }), { connect(server, $0, $1) == 0 }) else { return }
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             let (isCut, isOver) = status.withLock { ($0.isCut, $0.isOver) }

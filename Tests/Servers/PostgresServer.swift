@@ -5,19 +5,27 @@ import Synchronization
 public final class PostgresServer: EngineServer {
     private let process: ServerProcess
 
-    /// - Parameter options: as on its command line, like `-c fsync=off`.
-    public init(options: [String] = []) throws {
-        guard let programs = Self.programs else {
-            throw ServerFailure("there is no PostgreSQL server; install postgresql, or run scripts/setup test")
-        }
+    /// - Parameters:
+    ///   - primary: follow this one, beginning with a copy of what it has, until ``promote()``; default: begin empty.
+    ///   - options: as on its command line, like `-c fsync=off`.
+    public init(standbyOf primary: PostgresServer? = nil, options: [String] = []) throws {
+        let programs = try Self.programs()
         let folder = try temporaryFolder("postgres")
         if getuid() == 0 { try Self.run(["chown", "postgres", folder.path]) }
         let data = folder.appending(path: "data").path
-        try Self.run(
-            Self.asUser + [
-                "\(programs)/initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8",
-                "--locale=C.UTF-8",
-            ])
+        if let primary {
+            try Self.run(
+                Self.asUser + [
+                    "\(programs)/pg_basebackup", "-D", data, "-h", "127.0.0.1", "-p", "\(primary.port)", "-U", "postgres", "-R",
+                    "-X", "stream", "-c", "fast", "--no-sync",
+                ])
+        } else {
+            try Self.run(
+                Self.asUser + [
+                    "\(programs)/initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8",
+                    "--locale=C.UTF-8",
+                ])
+        }
         let command = Self.asUser + ["\(programs)/postgres"]
         process = try ServerProcess(command[0], folder: folder) { folder, port in
             command.dropFirst() + [
@@ -28,14 +36,24 @@ public final class PostgresServer: EngineServer {
         try start()
     }
 
-    /// Debian has them in a folder of their own.
-    private static let programs: String? = {
-        let versions = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/postgresql")) ?? []
-        return versions.sorted { (Int($0) ?? 0) > (Int($1) ?? 0) }.map { "/usr/lib/postgresql/\($0)/bin" }
-            .first { FileManager.default.isExecutableFile(atPath: "\($0)/initdb") }
-    }()
+    /// Makes a standby a primary.
+    public func promote() throws {
+        try Self.run(
+            Self.asUser + ["\(Self.programs())/pg_ctl", "promote", "-D", folder.appending(path: "data").path, "-w"])
+    }
 
-    private static var asUser: [String] {
+    /// Debian has them in a folder of their own.
+    private static func programs() throws -> String {
+        let versions = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/postgresql")) ?? []
+        let found = versions.sorted { (Int($0) ?? 0) > (Int($1) ?? 0) }.map { "/usr/lib/postgresql/\($0)/bin" }
+            .first { FileManager.default.isExecutableFile(atPath: "\($0)/initdb") }
+        guard let found else {
+            throw ServerFailure("there is no PostgreSQL server; install postgresql, or run scripts/setup test")
+        }
+        return found
+    }
+
+    static var asUser: [String] {
         getuid() == 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : []
     }
 
@@ -61,7 +79,7 @@ public final class PostgresServer: EngineServer {
         try? FileManager.default.removeItem(at: folder.appending(path: "data/postmaster.pid"))
         let output = process
         try process.start {
-            output.output.components(separatedBy: "ready to accept connections").count > 1 && isListening(process.port)
+            output.output.contains(/ready to accept (read-only )?connections/) && isListening(process.port)
         }
     }
 
