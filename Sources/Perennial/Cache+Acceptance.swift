@@ -51,6 +51,7 @@ extension Cache {
             let (flight, isNew) = flights.join(key)
             return isNew ? (place, flight) : nil
         }
+        if own.isEmpty { return done(land([], of: keys, nil)) }
         let wanted = own.map { entryKey(keys[$0.place]) }
         if let records = storeReads.failure == nil ? backend.store.readNow(wanted) : nil {
             return done(land(own, of: keys, records))

@@ -28,6 +28,8 @@ final class DatabaseFile: Sendable {
     /// Whether a damaged file is moved aside; else using it is an error.
     private let startsAnewWhenDamaged: Bool
     private let status = Mutex(Status())
+    /// ``epoch`` and ``isReadOnly`` in one number: they are asked for before each read, and the status may be held while files are moved.
+    private let mark = Atomic(0)
 
     init(path: String, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true, logger: Logger) {
         self.path = path
@@ -37,11 +39,18 @@ final class DatabaseFile: Sendable {
     }
 
     /// A connection of an older epoch is closed and opened anew before its next use.
-    var epoch: Int { status.withLock { $0.epoch } }
+    var epoch: Int { mark.load(ordering: .acquiring) >> 1 }
 
     /// Readers are to be closed after each use: while one is open on a file that it could only open read-only, SQLite
     /// lets no connection of this process write to it.
-    var isReadOnly: Bool { status.withLock { $0.isReadOnly } }
+    var isReadOnly: Bool { mark.load(ordering: .acquiring) & 1 == 1 }
+
+    private func change<Result>(_ body: (inout Status) throws -> sending Result) rethrows -> sending Result {
+        try status.withLock { status in
+            defer { mark.store(status.epoch << 1 | (status.isReadOnly ? 1 : 0), ordering: .releasing) }
+            return try body(&status)
+        }
+    }
 
     /// From now on nothing can be opened.
     func close() { status.withLock { $0.isClosed = true } }
@@ -65,7 +74,7 @@ final class DatabaseFile: Sendable {
             try Self.enterWAL(db)
             try Schema.migrate(db, path: path)
         }
-        status.withLock { status in
+        change { status in
             let now = FileSystem.Identity(path: path)
             // Another file has taken its place: connections to the old one must not go on.
             if let old = status.identity, old != now { status.epoch += 1 }
@@ -156,7 +165,7 @@ final class DatabaseFile: Sendable {
     /// Moves a damaged file aside and lets every connection be opened anew.
     /// - Parameter epoch: when the connection that found the damage was opened.
     func replaceDamaged(epoch: Int, error: any Error) throws {
-        try status.withLock { status in
+        try change { status in
             if status.epoch != epoch { return }
             guard let identity = status.identity ?? FileSystem.Identity(path: path) else { return }
             guard startsAnewWhenDamaged else { throw SQLiteBackendError.damaged(path: path, error) }
@@ -172,7 +181,7 @@ final class DatabaseFile: Sendable {
     /// Notices that the file of this name is another one, or gone: moved aside by another process, or deleted.
     func noticeReplacement() {
         let now = FileSystem.Identity(path: path)
-        let replaced: Bool = status.withLock { status in
+        let replaced: Bool = change { status in
             guard let identity = status.identity, identity != now, !status.isClosed else { return false }
             status.epoch += 1
             status.identity = nil
@@ -184,7 +193,7 @@ final class DatabaseFile: Sendable {
     /// Says once that writing fails.
     func writingFailed(_ error: any Error) {
         let isReadOnly = (error as? DatabaseError)?.isAboutAccess ?? (error is SQLiteBackendError)
-        let isNew = status.withLock { status in
+        let isNew = change { status in
             status.isReadOnly = isReadOnly
             defer { status.trouble = String(describing: error) }
             return status.trouble == nil
@@ -194,7 +203,7 @@ final class DatabaseFile: Sendable {
 
     /// Says once that writing works again.
     func writingWorked() {
-        let healed = status.withLock { status in
+        let healed = change { status in
             guard status.trouble != nil else { return false }
             status.trouble = nil
             status.isReadOnly = false

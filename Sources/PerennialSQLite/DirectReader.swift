@@ -16,6 +16,9 @@ final class DirectReader: Sendable {
         case unable
     }
 
+    /// What is larger, in bytes, is for others to read: it takes long.
+    static let largest = 64 << 10
+
     private struct State {
         var connection: DatabaseQueue?
         var epoch = 0
@@ -44,11 +47,15 @@ final class DirectReader: Sendable {
                     defer { _ = try? db.run("COMMIT") }
                     let transaction = try Transaction(db)
                     for key in keys where state.pace.note(since: began, at: .now) {
-                        records.append(try transaction.record(key, unreadable: unreadable))
+                        guard let record = try transaction.record(key, upTo: Self.largest, unreadable: unreadable)
+                        else { break }
+                        records.append(record)
                     }
                 }
+                _ = state.pace.note(since: began, at: .now)
             } catch {
                 state.connection = nil
+                state.pace.rest(from: .now)
             }
             return records.count == keys.count ? .records(records) : .unable
         } ?? .busy
@@ -63,19 +70,29 @@ final class DirectReader: Sendable {
         }
     }
 
+    /// Closes a connection that may not stay open, also where nobody reads.
+    func tidy() {
+        state.withLockIfAvailable { state in
+            if !mayKeep(state.epoch) { state.connection = nil }
+        }
+    }
+
+    /// See there: to a file that can't be written, no connection may stay open.
+    private func mayKeep(_ epoch: Int) -> Bool { !file.isReadOnly && epoch == file.epoch }
+
     /// The connection, if it is open and the file still the same; else it is opened meanwhile, since that takes long.
     private func connection(_ state: inout State) -> DatabaseQueue? {
         let epoch = file.epoch
-        // See there: no connection may stay open.
-        if file.isReadOnly || state.epoch != epoch { state.connection = nil }
+        if !mayKeep(state.epoch) { state.connection = nil }
         if state.connection == nil, !state.isOpening, !file.isReadOnly {
             state.isOpening = true
             opening.async { [self] in
                 let opened = try? file.open(.direct)
                 self.state.withLock { state in
                     (state.connection, state.epoch, state.isOpening) = (opened, epoch, false)
+                    if !mayKeep(state.epoch) { state.connection = nil }
                     // Not again and again where it fails.
-                    if opened == nil { state.pace.rest(from: .now) }
+                    if state.connection == nil { state.pace.rest(from: .now) }
                 }
             }
         }

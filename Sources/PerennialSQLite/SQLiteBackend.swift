@@ -85,11 +85,12 @@ public final class SQLiteBackend: Sendable {
             file.writingFailed(error)
             watch.begin(ledger, epoch: file.epoch)
         }
-        watching = Task.detached {
+        watching = Task.detached { [direct] in
             var looks = 0
             while (try? await Task.sleep(for: .milliseconds(50))) != nil {
                 looks += 1
                 if looks % 20 == 0 { file.noticeReplacement() }
+                for reader in direct { reader.tidy() }
                 let epoch = file.epoch
                 try? await browser.perform { try watch.look($0, epoch: epoch) }
             }

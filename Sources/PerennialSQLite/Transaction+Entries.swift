@@ -16,6 +16,13 @@ extension Transaction {
 
     /// - Parameter unreadable: called when there is something that makes no sense; it is then missing.
     func record(_ key: EntryKey, unreadable: (EntryKey) -> Void) throws -> StoreRecord {
+        try record(key, upTo: .max, unreadable: unreadable)!
+    }
+
+    /// - Parameter limit: a size in bytes.
+    /// - Returns: `nil`: the value is larger, and was not read.
+    func record(_ key: EntryKey, upTo limit: Int, unreadable: (EntryKey) -> Void) throws -> StoreRecord? {
+        var isTooLarge = false
         let entry = try db.first(
             """
             SELECT \(EntryRow.columns), v.bytes
@@ -27,6 +34,10 @@ extension Transaction {
                 unreadable(key)
                 return nil
             }
+            if metadata.size > limit {
+                isTooLarge = true
+                return nil
+            }
             let bytes = row.bytes(EntryRow.columnCount)
             guard bytes.count == metadata.size else {
                 unreadable(key)
@@ -34,7 +45,7 @@ extension Transaction {
             }
             return StoredEntry(metadata: metadata, bytes: bytes)
         }
-        return StoreRecord(entry: entry ?? nil, fence: ledger.fence)
+        return isTooLarge ? nil : StoreRecord(entry: entry ?? nil, fence: ledger.fence)
     }
 
     func list(cache: String?, tag: String?, after: EntryKey?, limit: Int) throws -> [EntryMetadata] {

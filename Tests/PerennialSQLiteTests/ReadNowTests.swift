@@ -23,6 +23,19 @@ import Testing
         }
     }
 
+    @Test func `what is large is left to others`() async throws {
+        let scratch = try Scratch()
+        try await scratch.withBackend { backend in
+            let (small, large) = (Samples.key("small"), Samples.key("large"))
+            try await backend.put(Samples.entry(small))
+            try await backend.put(Samples.entry(large, bytes: Array(repeating: 1, count: DirectReader.largest + 1)))
+            #expect(await backend.readNowOnceOpen([small])[0].entry != nil)
+            #expect(backend.readNow([small, large]) == nil)
+            let read = try await backend.read([large])
+            #expect(read[0].entry?.bytes.count == DirectReader.largest + 1)
+        }
+    }
+
     @Test func `after closing there is nothing`() async throws {
         let scratch = try Scratch()
         let backend = try SQLiteBackend(path: scratch.path)

@@ -3,7 +3,7 @@ internal import HeapModule
 /// Tasks that sleep until a moment or until they are cancelled, which nearly all of them are: time-outs.
 ///
 /// A cancelled `Task.sleep` leaves its timer and its task behind until the moment comes. For a time-out around each of thousands of
-/// requests a second that would be hundreds of megabytes. Here one task sleeps for all; a cancelled sleeper leaves two numbers.
+/// requests a second that would be hundreds of megabytes. Here one task sleeps for all; a cancelled sleeper leaves two numbers, for a while.
 final class Sleepers<TheClock: Clock>: Sendable where TheClock.Duration == Duration {
     private struct Alarm: Comparable {
         let at: TheClock.Instant
@@ -18,6 +18,15 @@ final class Sleepers<TheClock: Clock>: Sendable where TheClock.Duration == Durat
         var asleep: [Int: CheckedContinuation<Void, any Error>] = [:]
         /// When those wake who wake the others: the latest first.
         var watches: [TheClock.Instant] = []
+
+        mutating func add(_ alarm: Alarm, _ continuation: CheckedContinuation<Void, any Error>) {
+            asleep[alarm.id] = continuation
+            // Those of the cancelled are dropped before they are many more than those of the others.
+            if alarms.count > 2 * asleep.count + 1_000 {
+                alarms = Heap(alarms.unordered.filter { asleep[$0.id] != nil })
+            }
+            alarms.insert(alarm)
+        }
 
         /// - Returns: when somebody has to wake whom nobody would.
         mutating func nextWatch() -> TheClock.Instant? {
@@ -53,8 +62,7 @@ final class Sleepers<TheClock: Clock>: Sendable where TheClock.Duration == Durat
                 let (isCancelled, watch) = dormitory.withLock { dormitory -> (Bool, TheClock.Instant?) in
                     // The handler below may have run already; then the continuation must not be kept.
                     if Task.isCancelled { return (true, nil) }
-                    dormitory.asleep[id] = continuation
-                    dormitory.alarms.insert(Alarm(at: at, id: id))
+                    dormitory.add(Alarm(at: at, id: id), continuation)
                     return (false, dormitory.nextWatch())
                 }
                 if isCancelled { continuation.resume(throwing: CancellationError()) }
