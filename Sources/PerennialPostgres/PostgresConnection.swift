@@ -349,12 +349,10 @@ final class PostgresConnection: BlockingConnection {
         case "26000", "42P05":
             isUsable = false
             return poolerInBetween
-        case "3F000", "42P01", "42883" where hasPooler:
-            isUsable = false
-            return poolerInBetween
         case "3F000", "42P01", "42883":
             // Somebody has dropped the tables: the next connection makes them anew.
             isUsable = false
+            if hasPooler { return poolerInBetween }
             return ConnectionError(.lost, "\(server): the tables of the schema \(address.schema) are gone: \(text)")
         default:
             return ConnectionError(.refused, "\(server): \(text) (\(state))")

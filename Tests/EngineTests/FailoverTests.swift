@@ -81,7 +81,9 @@ import Testing
         await before.close()
     }
 
-    @Test func `a pooler in transaction mode is refused with a word on what to do, one in session mode works`() async throws {
+    @Test func `a pooler in transaction mode is refused with a word on what to do, one in session mode works`()
+        async throws
+    {
         let server = try await aside { try PostgresServer() }
         let direct = try openBackend(server)
         _ = try await direct.backend.store.save(Samples.entry(), fence: nil, releasing: nil)

@@ -82,7 +82,8 @@ import Testing
         }
         // The statistics of a connection are there when it is closed, at the latest.
         await scratch.closeAll()
-        let read = "SELECT idx_tup_fetch::text FROM pg_stat_user_tables WHERE relname = 'job' AND schemaname = '\(scratch.schema)'"
+        let read =
+            "SELECT idx_tup_fetch::text FROM pg_stat_user_tables WHERE relname = 'job' AND schemaname = '\(scratch.schema)'"
         let count = Int(try await sql(scratch, read) ?? "") ?? 0
         print("taking 400 of 2,000 jobs by tens read \(count) rows")
         #expect(count > 400 && count < 10_000)

@@ -12,7 +12,7 @@ public final class PgBouncer: Sendable {
         try "\"postgres\" \"\"\n".write(to: users, atomically: true, encoding: .utf8)
         let file = folder.appending(path: "pgbouncer.ini")
         process = try ServerProcess(program[0], folder: folder) { _, _ in program.dropFirst() + [file.path] }
-        try """
+        let settings = """
             [databases]
             * = host=127.0.0.1 port=\(server.port)
             [pgbouncer]
@@ -22,7 +22,8 @@ public final class PgBouncer: Sendable {
             auth_type = trust
             auth_file = \(users.path)
             pool_mode = \(mode)
-            """.write(to: file, atomically: true, encoding: .utf8)
+            """
+        try settings.write(to: file, atomically: true, encoding: .utf8)
         let port = process.port
         try process.start { isListening(port) }
     }

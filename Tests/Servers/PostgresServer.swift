@@ -16,7 +16,8 @@ public final class PostgresServer: EngineServer {
         if let primary {
             try Self.run(
                 Self.asUser + [
-                    "\(programs)/pg_basebackup", "-D", data, "-h", "127.0.0.1", "-p", "\(primary.port)", "-U", "postgres", "-R",
+                    "\(programs)/pg_basebackup", "-D", data, "-h", "127.0.0.1", "-p", "\(primary.port)", "-U",
+                    "postgres", "-R",
                     "-X", "stream", "-c", "fast", "--no-sync",
                 ])
         } else {
