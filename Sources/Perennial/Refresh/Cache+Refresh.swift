@@ -20,6 +20,8 @@ extension Cache: Refreshable {
         }
         switch outcome {
         case .queued?:
+            // Where store and queue are two, that is how one learns that the queue works again.
+            _ = await queueCalls.attempt {}
             count { $0.refreshesQueued += 1 }
             observer?(.refreshQueued(key: job.key.key))
         case .claimed(let until)?:

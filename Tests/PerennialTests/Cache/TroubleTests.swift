@@ -92,6 +92,11 @@ import Testing
         #expect(try await cache.lookup("a").state == .stale)
         try await eventually { cache.peek("a")?.value == "without a queue" }
         #expect(cache.health.queue != nil)
+        // The next refresh that can be queued shows that the queue is back.
+        queue.faults.heal()
+        rig.clock.advance(by: .hours(2))
+        #expect(try await cache.lookup("a").state == .stale)
+        try await eventually { cache.health.queue == nil }
     }
 
     @Test
