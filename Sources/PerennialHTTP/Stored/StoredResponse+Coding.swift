@@ -49,13 +49,13 @@ extension StoredResponse {
 
     /// Reads what ``encodeDescription()`` wrote, with an empty body.
     package init(description: ArraySlice<UInt8>) throws(DamagedResponse) {
-        var reader = Reader(rest: description)
+        var reader = Reader(description)
         status = try reader.number()
         fields = try reader.fields()
         requestFields = try reader.fields()
         vary = try reader.list { reader throws(DamagedResponse) in try reader.string() }
         body = []
-        guard reader.rest.isEmpty else { throw DamagedResponse("there is more than there should be") }
+        guard reader.isAtEnd else { throw DamagedResponse("there is more than there should be") }
     }
 }
 
@@ -174,28 +174,28 @@ private struct Writer {
     }
 }
 
-/// Never reads past the end, and never reserves more than is there.
+/// Reads a description. Never reserves more than is there.
 private struct Reader {
-    var rest: ArraySlice<UInt8>
+    private let bytes: ArraySlice<UInt8>
+    private var cursor: StoredCursor
 
-    mutating func number() throws(DamagedResponse) -> Int {
-        var number: UInt64 = 0
-        for shift in stride(from: UInt64(0), to: 63, by: 7) {
-            guard let byte = rest.popFirst() else { throw DamagedResponse("it ends too early") }
-            number |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { return Int(number) }
-        }
-        throw DamagedResponse("a number is too large")
+    init(_ bytes: ArraySlice<UInt8>) {
+        self.bytes = bytes
+        cursor = StoredCursor(index: 0, end: bytes.count)
     }
 
-    mutating func take(_ count: Int) throws(DamagedResponse) -> ArraySlice<UInt8> {
-        guard count <= rest.count else { throw DamagedResponse("it ends too early") }
-        defer { rest = rest.dropFirst(count) }
-        return rest.prefix(count)
+    var isAtEnd: Bool { cursor.index == cursor.end }
+
+    mutating func number() throws(DamagedResponse) -> Int {
+        let bytes = bytes
+        return try cursor.number(bytes.span)
     }
 
     mutating func string() throws(DamagedResponse) -> String {
-        guard let text = String(validating: try take(number()), as: UTF8.self) else {
+        let bytes = bytes
+        let place = try cursor.text(bytes.span)
+        let text = bytes[bytes.startIndex + place.lowerBound..<bytes.startIndex + place.upperBound]
+        guard let text = String(validating: text, as: UTF8.self) else {
             throw DamagedResponse("a text is not UTF-8")
         }
         return text
