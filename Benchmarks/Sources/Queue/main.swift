@@ -159,6 +159,8 @@ func refreshThroughEngine(_ backend: any Backend, cache name: String) async thro
     let elapsed = (ContinuousClock.now - start) / .seconds(1)
     await worker.stop()
     await work.value
+    let left = try await backend.queue.counts().values.reduce(0, +)
+    precondition(cache.statistics.refreshes == jobCount && left == 0, "not every job was done, and once")
     return elapsed
 }
 
