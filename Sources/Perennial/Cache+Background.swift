@@ -13,9 +13,12 @@ extension Cache {
             }
         }
         let janitor = Task { [weak self, time] in
+            var rounds = 0
             while (try? await time.sleep(for: .seconds(30))) != nil {
                 guard let self else { return }
                 await self.tidy()
+                rounds += 1
+                if rounds % 10 == 0 { await self.saveHotKeys() }
             }
         }
         background.withLock { $0.tasks += [listener, janitor] }
@@ -40,6 +43,7 @@ extension Cache {
         }
         await worker?.stop(deadline: deadline)
         for task in tasks { task.cancel() }
+        await saveHotKeys()
     }
 
     /// Other processes, or this one, wrote to the store: brings what the memory tier has up to date.

@@ -68,10 +68,11 @@ public final class Gateway: Sendable {
         }
     }
 
-    /// Starts to listen.
+    /// Starts to listen, once the memory tier is warm (``Perennial/Cache/warmUp(for:)``).
     /// - Returns: the address, with the port that was picked if none was named.
     /// - Throws: the system's error when the address can't be listened on; ``shutdown(deadline:)`` is due then too.
     public func start() async throws -> ListenAddress {
+        await responses.cache.warmUp()
         let stateByLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0.state) })
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)

@@ -26,20 +26,22 @@ enum EntryRow {
             limits: Limits(raising: .milliseconds(soft), .milliseconds(hard), .milliseconds(useless)),
             markedStaleAt: row.optionalInteger(8).map { Timestamp(milliseconds: $0) },
             validator: etag == nil && lastModified == nil ? nil : Validator(etag: etag, lastModified: lastModified),
-            tags: row.optionalText(11).map(TagList.decode) ?? [],
+            tags: row.optionalText(11).map(TextList.decode) ?? [],
             generation: Generation(row.integer(0)),
             size: Int(row.integer(12)))
     }
 }
 
-/// Tags as one text: a line each, with backslashes before line breaks and backslashes. No tags are `NULL`.
-enum TagList {
-    static func encode(_ tags: [String]) -> String? {
-        if tags.isEmpty { return nil }
-        return tags.map { tag in
-            guard tag.utf8.contains(where: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\\") }) else { return tag }
+/// Texts as one: a line each, with backslashes before line breaks and backslashes. None at all are `NULL`.
+enum TextList {
+    static func encode(_ texts: [String]) -> String? {
+        if texts.isEmpty { return nil }
+        return texts.map { text in
+            guard text.utf8.contains(where: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\\") }) else {
+                return text
+            }
             var escaped = ""
-            for scalar in tag.unicodeScalars {
+            for scalar in text.unicodeScalars {
                 switch scalar {
                 case "\\": escaped += "\\\\"
                 case "\n": escaped += "\\n"
@@ -51,22 +53,25 @@ enum TagList {
     }
 
     static func decode(_ text: String) -> [String] {
-        text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { line in
-            guard line.contains(UInt8(ascii: "\\")) else { return String(Substring(line)) }
-            var tag: [UInt8] = []
-            var isEscaped = false
-            for byte in line {
-                switch (isEscaped, byte) {
-                case (false, UInt8(ascii: "\\")): isEscaped = true
-                case (true, UInt8(ascii: "n")):
-                    tag.append(UInt8(ascii: "\n"))
-                    isEscaped = false
-                default:
-                    tag.append(byte)
-                    isEscaped = false
+        var text = text
+        return text.withUTF8 { utf8 in
+            utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { line in
+                guard line.contains(UInt8(ascii: "\\")) else { return String(decoding: line, as: UTF8.self) }
+                var plain: [UInt8] = []
+                var isEscaped = false
+                for byte in line {
+                    switch (isEscaped, byte) {
+                    case (false, UInt8(ascii: "\\")): isEscaped = true
+                    case (true, UInt8(ascii: "n")):
+                        plain.append(UInt8(ascii: "\n"))
+                        isEscaped = false
+                    default:
+                        plain.append(byte)
+                        isEscaped = false
+                    }
                 }
+                return String(decoding: plain, as: UTF8.self)
             }
-            return String(decoding: tag, as: UTF8.self)
         }
     }
 }

@@ -215,6 +215,14 @@ extension SQLiteBackend: Store {
         }
     }
 
+    public func saveHotKeys(_ keys: [String], cache: String) async throws {
+        try await writer.perform { try $0.saveHotKeys(keys, cache: cache) }
+    }
+
+    public func hotKeys(cache: String) async throws -> [String] {
+        try await browser.perform { try $0.hotKeys(cache: cache) }
+    }
+
     public func changes() -> AsyncStream<[StoreChange]> {
         watch.feed.subscribe()
     }

@@ -10,7 +10,7 @@ enum Schema {
 
     static var version: Int64 { Int64(steps.count) }
 
-    private static let steps: [@Sendable (Database) throws -> Void] = [createVersion1]
+    private static let steps: [@Sendable (Database) throws -> Void] = [createVersion1, addHotKeys]
 
     /// Creates or updates the tables. Of several processes that open a file at once, one does it.
     static func migrate(_ db: Database, path: String) throws {
@@ -149,5 +149,10 @@ enum Schema {
         // Generations begin at a number that grows with time, so that a file that takes the place of a damaged or a
         // deleted one never gives an older generation than that one did.
         try db.run("INSERT INTO ledger (id, sequence) VALUES (1, ?)", SystemTime().now.milliseconds * 1000)
+    }
+
+    /// - hot: which keys of a cache were hot, in one text.
+    private static func addHotKeys(_ db: Database) throws {
+        try db.execute(sql: "CREATE TABLE hot (cache TEXT PRIMARY KEY, keys TEXT) STRICT")
     }
 }

@@ -19,17 +19,17 @@ extension Transaction {
         try record(key, upTo: .max, unreadable: unreadable)!
     }
 
+    private static let recordQuery = """
+        SELECT \(EntryRow.columns), v.bytes
+        FROM entry e LEFT JOIN value v ON v.entry = e.id
+        WHERE e.cache = ? AND e.key = ? AND e.removed_at IS NULL
+        """
+
     /// - Parameter limit: a size in bytes.
     /// - Returns: `nil`: the value is larger, and was not read.
     func record(_ key: EntryKey, upTo limit: Int, unreadable: (EntryKey) -> Void) throws -> StoreRecord? {
         var isTooLarge = false
-        let entry = try db.first(
-            """
-            SELECT \(EntryRow.columns), v.bytes
-            FROM entry e LEFT JOIN value v ON v.entry = e.id
-            WHERE e.cache = ? AND e.key = ? AND e.removed_at IS NULL
-            """, key.cache, key.key
-        ) { row -> StoredEntry? in
+        let entry = try db.first(Self.recordQuery, key.cache, key.key) { row -> StoredEntry? in
             guard let metadata = EntryRow.metadata(row, key: key), !row.isNull(EntryRow.columnCount) else {
                 unreadable(key)
                 return nil
@@ -158,7 +158,7 @@ extension Transaction {
     private func write(_ metadata: EntryMetadata, generation: Int64, over old: Row?) throws -> Int64 {
         let key = metadata.key
         let limits = metadata.limits
-        let tags = TagList.encode(metadata.tags)
+        let tags = TextList.encode(metadata.tags)
         let cost = Int64(metadata.storedSize)
         let usedAt = max(
             metadata.savedAt.milliseconds, metadata.confirmedAt.milliseconds, old?.touchedAt ?? .min)
@@ -210,7 +210,7 @@ extension Transaction {
 
     private func removeTags(_ tags: String?, of key: EntryKey) throws {
         guard let tags else { return }
-        for tag in TagList.decode(tags) {
+        for tag in TextList.decode(tags) {
             try db.run("DELETE FROM tag WHERE tag = ? AND cache = ? AND key = ?", tag, key.cache, key.key)
         }
     }
@@ -333,5 +333,14 @@ extension Transaction {
             UPDATE entry SET touched_at = ?1
             WHERE cache = ?2 AND key = ?3 AND touched_at < ?1 AND removed_at IS NULL
             """, now, key.cache, key.key)
+    }
+
+    func saveHotKeys(_ keys: [String], cache: String) throws {
+        try db.run("INSERT OR REPLACE INTO hot (cache, keys) VALUES (?, ?)", cache, TextList.encode(keys))
+    }
+
+    func hotKeys(cache: String) throws -> [String] {
+        let keys = try db.first("SELECT keys FROM hot WHERE cache = ?", cache) { $0.optionalText(0) }
+        return keys.flatMap { $0 }.map(TextList.decode) ?? []
     }
 }

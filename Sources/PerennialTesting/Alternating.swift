@@ -58,6 +58,12 @@ public final class AlternatingStore: Store {
 
     public func touch(_ keys: [EntryKey], now: Timestamp) async throws { try await next.touch(keys, now: now) }
 
+    public func saveHotKeys(_ keys: [String], cache: String) async throws {
+        try await next.saveHotKeys(keys, cache: cache)
+    }
+
+    public func hotKeys(cache: String) async throws -> [String] { try await next.hotKeys(cache: cache) }
+
     public func changes() -> AsyncStream<[StoreChange]> { next.changes() }
 
     public func maintain(now: Timestamp) async throws -> MaintenanceReport { try await next.maintain(now: now) }

@@ -9,7 +9,9 @@ public import Perennial
 /// ```
 public struct FaultyStore: Store {
     public enum Operation: Hashable, Sendable, CaseIterable {
-        case read, save, confirm, lease, extendLease, releaseLease, expire, remove, list, touch, maintain, statistics
+        case read, save, confirm, lease, extendLease, releaseLease, expire, remove, list, touch, saveHotKeys, hotKeys,
+            maintain,
+            statistics
     }
 
     public let faults = Faults<Operation>()
@@ -70,6 +72,14 @@ public struct FaultyStore: Store {
 
     public func touch(_ keys: [EntryKey], now: Timestamp) async throws {
         try await pass(.touch) { try await store.touch(keys, now: now) }
+    }
+
+    public func saveHotKeys(_ keys: [String], cache: String) async throws {
+        try await pass(.saveHotKeys) { try await store.saveHotKeys(keys, cache: cache) }
+    }
+
+    public func hotKeys(cache: String) async throws -> [String] {
+        try await pass(.hotKeys) { try await store.hotKeys(cache: cache) }
     }
 
     public func changes() -> AsyncStream<[StoreChange]> {

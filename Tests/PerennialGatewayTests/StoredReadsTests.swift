@@ -39,6 +39,31 @@ struct StoredReadsTests {
         }
     }
 
+    @Test func `a gateway begins with what was hot in the one before it`() async throws {
+        let backend = InMemoryBackend()
+        try await withRig(
+            backend: backend, origin: { request in .ok(request.target, ["Cache-Control": "max-age=60"]) }
+        ) { rig in
+            let origin = rig.gateway.responses.origins[0]
+            var configuration = GatewayConfiguration(origin: origin)
+            configuration.port = 0
+            let first = try Gateway(configuration: configuration, backend: backend, time: rig.clock)
+            let client = try await TestClient(port: try await first.start().port)
+            for target in ["/seldom", "/often", "/often"] {
+                try await client.send("GET", target)
+                _ = try await client.response()
+            }
+            await client.close()
+            await first.shutdown()
+            let second = try Gateway(configuration: configuration, backend: backend, time: rig.clock)
+            #expect(second.responses.cache.peek("\(origin)/often") == nil)
+            _ = try await second.start()
+            #expect(second.responses.cache.peek("\(origin)/often")?.value?.status == 200)
+            #expect(rig.origin.requests.count == 2)
+            await second.shutdown()
+        }
+    }
+
     @Test func `a large body, and one that is just small, come whole, first and again`() async throws {
         for size in [16 << 10, (16 << 10) + 1, 3 << 20] {
             try await withRig(

@@ -10,7 +10,7 @@ import Testing
 /// schema, add one.
 ///
 /// They are made by this test target itself:
-/// `PERENNIAL_GOLDEN=version1.sqlite swift test --filter GoldenFileTests` writes the current version's file into `Golden`.
+/// `PERENNIAL_GOLDEN=version2.sqlite swift test --filter GoldenFileTests` writes the current version's file into `Golden`.
 @Suite struct GoldenFileTests {
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Golden").path
@@ -39,6 +39,7 @@ import Testing
         _ = try await backend.remove(.key(Samples.key("gone")), now: moment)
         _ = try await backend.remove(.tag("purged", cache: "people"), now: moment)
         _ = try await backend.lease([Samples.key("ada")], token: "holder", until: moment + .days(1), now: moment)
+        try await backend.saveHotKeys(["ada", "a\nb"], cache: "people")
         for name in ["dead", "runs", "waits"] {
             let job = Samples.job(Samples.key(name), generation: Generation(7), token: "token \(name)", at: moment)
             _ = try await backend.enqueue(job, notBefore: moment, now: moment)
@@ -60,7 +61,7 @@ import Testing
         try await Self.write(to: "\(Self.folder)/\(name)")
     }
 
-    @Test(arguments: ["version1.sqlite"])
+    @Test(arguments: ["version1.sqlite", "version2.sqlite"])
     func `a file of an earlier version is read completely`(_ name: String) async throws {
         let scratch = try Scratch()
         try FileManager.default.copyItem(atPath: "\(Self.folder)/\(name)", toPath: scratch.path)
@@ -78,6 +79,7 @@ import Testing
             #expect(tagged == [Samples.key("ada")])
             #expect(try await backend.statistics().entries == 3)
             #expect(backend.unreadableCount == 0)
+            #expect(try await backend.hotKeys(cache: "people") == (name == "version1.sqlite" ? [] : ["ada", "a\nb"]))
 
             // The removed key and the purged tag still keep older work from saving.
             let old = Generation(1)

@@ -70,6 +70,14 @@ public final class InMemoryStore: Store {
         }
     }
 
+    public func saveHotKeys(_ keys: [String], cache: String) async throws {
+        table.withLock { $0.hotKeys[cache] = keys }
+    }
+
+    public func hotKeys(cache: String) async throws -> [String] {
+        table.withLock { $0.hotKeys[cache] ?? [] }
+    }
+
     public func changes() -> AsyncStream<[StoreChange]> {
         feed.subscribe()
     }

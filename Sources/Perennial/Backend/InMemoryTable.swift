@@ -23,6 +23,8 @@ struct InMemoryTable {
     private(set) var sequence = Generation.zero
     private(set) var rows: [EntryKey: Row] = [:]
     private(set) var bytes = 0
+    /// By cache, the hottest first.
+    var hotKeys: [String: [String]] = [:]
     private var leases: [EntryKey: Lease] = [:]
     private var tombstones: [EntryKey: Mark] = [:]
     private var purges: [Selection: Mark] = [:]

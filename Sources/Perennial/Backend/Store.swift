@@ -64,6 +64,13 @@ public protocol Store: Sendable {
     /// Notes that entries were read at `now`, so that they are not the first to go when the store is full.
     func touch(_ keys: [EntryKey], now: Timestamp) async throws
 
+    /// Keeps which keys of a cache are hot, so that a process that starts can begin with them. Default: keeps nothing.
+    /// - Parameter keys: the hottest first. They take the place of those kept before, also another process's.
+    func saveHotKeys(_ keys: [String], cache: String) async throws
+
+    /// The keys of the last ``saveHotKeys(_:cache:)``, the hottest first, whether or not they still have entries.
+    func hotKeys(cache: String) async throws -> [String]
+
     /// What was written to this store by any process from now on. Each call begins a stream of its own, which ends
     /// when the store closes or its consumer is cancelled. It may repeat a change and may name this process's own.
     func changes() -> AsyncStream<[StoreChange]>
@@ -78,6 +85,8 @@ public protocol Store: Sendable {
 
 extension Store {
     public func readNow(_ keys: [EntryKey]) -> [StoreRecord]? { nil }
+    public func saveHotKeys(_ keys: [String], cache: String) async throws {}
+    public func hotKeys(cache: String) async throws -> [String] { [] }
 }
 
 /// What a store knows about a key.

@@ -77,6 +77,19 @@ extension MemoryTier {
             })
     }
 
+    /// The keys that were asked for most, those first; what nobody asked for is not among them.
+    /// - Parameter limit: at most this many.
+    public func hottest(_ limit: Int) -> [Key] {
+        var keys: [[Key]] = Array(repeating: [], count: EntryUse.maximumFrequency)
+        visit(
+            each: { table, index, _ in
+                let frequency = Int(table.slots.use(index).frequency)
+                if frequency > 0 { keys[EntryUse.maximumFrequency - frequency].append(table.slots.entries[index].key) }
+            },
+            betweenLocks: {})
+        return Array(keys.joined().prefix(limit))
+    }
+
     /// Visits all entries, a few hundred at a time under their shard's lock, so that readers seldom wait. Begins a
     /// shard again when its entries change places meanwhile, so one that is there all the time is never passed over.
     private func visit(

@@ -61,4 +61,21 @@ extension StoreConformance {
             try requireEqual(try await store.list(cache: nil, tag: nil, after: nil, limit: 0), [], "the list")
         },
     ]
+
+    static let hotKeyChecks: [Check] = [
+        Check("hot keys come back as they were kept, for each cache the last, or none ever do") { store in
+            try requireEqual(try await store.hotKeys(cache: "people"), [], "hot keys before any were kept")
+            let odd = ["b", "a", "", "é\n日本", "back\\slash", "a"] + (0..<2_000).map { "https://example.com/\($0)" }
+            try await store.saveHotKeys(["old", "older"], cache: "people")
+            try await store.saveHotKeys(odd, cache: "people")
+            try await store.saveHotKeys(["x"], cache: "places")
+            try await store.saveHotKeys(["y"], cache: "emptied")
+            try await store.saveHotKeys([], cache: "emptied")
+            let found = try await store.hotKeys(cache: "people")
+            if found.isEmpty { return }
+            try requireEqual(found, odd, "hot keys")
+            try requireEqual(try await store.hotKeys(cache: "places"), ["x"], "another cache's")
+            try requireEqual(try await store.hotKeys(cache: "emptied"), [], "those of a cache that kept none at last")
+        }
+    ]
 }

@@ -6,7 +6,8 @@ public enum StoreConformance {
 
     /// All of them. Each wants an empty store of its own.
     public static let checks: [Check] =
-        savingChecks + fenceChecks + purgeChecks + leaseChecks + listChecks + changeChecks + janitorChecks
+        savingChecks + fenceChecks + purgeChecks + leaseChecks + listChecks + hotKeyChecks + changeChecks
+        + janitorChecks
 }
 
 extension Store {
