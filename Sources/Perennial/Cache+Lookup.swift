@@ -110,18 +110,18 @@ extension Cache {
     func decode(_ record: StoreRecord) -> Entry<Value>? {
         guard let stored = record.entry else { return nil }
         let metadata = stored.metadata
-        if metadata.isAbsent { return Entry(value: nil, metadata: metadata) }
+        if metadata.isAbsent { return makeEntry(nil, metadata) }
         do {
             if metadata.format == codec.format {
                 do {
-                    return Entry(value: try codec.decode(stored.bytes), metadata: metadata)
+                    return makeEntry(try codec.decode(stored.bytes), metadata)
                 } catch {
                     guard let rescued = try migrate?(metadata.format, stored.bytes) else { throw error }
-                    return Entry(value: rescued, metadata: metadata)
+                    return makeEntry(rescued, metadata)
                 }
             }
             if let rescued = try migrate?(metadata.format, stored.bytes) {
-                return Entry(value: rescued, metadata: metadata)
+                return makeEntry(rescued, metadata)
             }
             throw UnknownFormat(format: metadata.format, expected: codec.format)
         } catch {
@@ -153,4 +153,4 @@ struct UnknownFormat: Error, CustomStringConvertible {
 
 /// What an entry takes in memory beside its value, in bytes: the entry itself, its validator, the allocator's part of each of them and of
 /// the key.
-private let entryOverhead = 400
+private let entryOverhead = 200

@@ -9,34 +9,47 @@ extension Cache {
     /// - Parameter patience: how long the caller waits at most. Default: 100 milliseconds.
     public func warmUp(for patience: Duration = .milliseconds(100)) async {
         let began = time.now
-        let found = await storeReads.attempt { try await backend.store.hotKeys(cache: name) }
-        var keys = HotKeys(found ?? [])
-        while !keys.isEmpty, time.now < began + patience { await warm(&keys) }
+        var page = 0
+        var keys: ArraySlice<String> = []
+        while time.now < began + patience {
+            if keys.isEmpty { keys = await hotKeys(page: &page) }
+            if keys.isEmpty { break }
+            await warm(&keys)
+        }
         logger.info(
             "the memory tier is warm enough to begin",
             metadata: [
-                "entries": "\(memory.statistics.count)", "after": "\(time.now - began)", "left": "\(keys.count)",
-            ]
-        )
-        if keys.isEmpty { return }
-        let rest = Task { [weak self, time, keys] in
-            var keys = keys
+                "entries": "\(memory.statistics.count)", "after": "\(time.now - began)",
+            ])
+        let rest = Task { [weak self, time, page, keys] in
+            var (page, keys) = (page, keys)
             var requests: Int?
-            while !keys.isEmpty {
-                let statistics = self?.memory.statistics
-                let isBusy = requests != statistics.map { $0.hits + $0.misses }
-                requests = statistics.map { $0.hits + $0.misses }
-                if isBusy, (try? await time.sleep(for: .milliseconds(20))) == nil { return }
+            while let some = self?.memory.statistics {
+                let isBusy = requests != some.hits + some.misses
+                requests = some.hits + some.misses
+                if isBusy, (try? await time.sleep(for: .milliseconds(100))) == nil { return }
                 guard let self, !Task.isCancelled else { return }
+                if keys.isEmpty { keys = await self.hotKeys(page: &page) }
+                if keys.isEmpty { return }
                 await self.warm(&keys)
             }
         }
         background.withLock { $0.tasks.append(rest) }
     }
 
-    /// Reads some of the keys, and takes them off; all of them, when there is no use in going on.
-    private func warm(_ keys: inout HotKeys) async {
-        let some = keys.take(128).compactMap(Key.init).filter { memory.peek($0) == nil }
+    /// A page of keys in their own order, in which a store finds them faster; none at the end, or when there is no use in going on.
+    private func hotKeys(page: inout Int) async -> ArraySlice<String> {
+        if memory.statistics.evictions > 0 { return [] }
+        let keys = await storeReads.attempt { [page] in try await backend.store.hotKeys(cache: name, page: page) }
+        page += 1
+        return (keys ?? []).sorted()[...]
+    }
+
+    /// Reads some of the keys, and takes them off.
+    private func warm(_ keys: inout ArraySlice<String>) async {
+        let some = keys.prefix(128).compactMap(Key.init).filter { memory.peek($0) == nil }
+        keys = keys.dropFirst(128)
+        if some.isEmpty { return }
         let own = some.compactMap { key in
             let (flight, isNew) = flights.join(key)
             return isNew ? (key: key, flight: flight) : nil
@@ -53,43 +66,25 @@ extension Cache {
             let found = records.flatMap { landing(from: take($0[number], key, flight), at: now) }
             flights.land(key, flight, found ?? .turnedBack(.onlyLooked))
         }
-        if records == nil || memory.statistics.evictions > 0 { keys = HotKeys([]) }
+        if records == nil || memory.statistics.evictions > 0 { keys = [] }
     }
 
     /// Keeps which keys are hot, and behind them those that were before: a process that has not run for long knows few, and of several
     /// on one store each knows its own.
     func saveHotKeys() async {
-        let hot = memory.hottest(HotKeys.limit).map(\.description)
+        let limit = 100_000
+        let hot = memory.hottest(limit).map(\.description)
         if hot.isEmpty { return }
         _ = await storeWrites.attempt {
             let known = Set(hot)
-            let before = try await backend.store.hotKeys(cache: name).lazy.filter { !known.contains($0) }
-            try await backend.store.saveHotKeys(hot + before.prefix(HotKeys.limit - hot.count), cache: name)
+            var keys = hot
+            for page in 0... {
+                if keys.count >= limit { break }
+                let before = try await backend.store.hotKeys(cache: name, page: page)
+                if before.isEmpty { break }
+                keys += before.lazy.filter { !known.contains($0) }.prefix(limit - keys.count)
+            }
+            try await backend.store.saveHotKeys(keys, cache: name)
         }
-    }
-}
-
-/// Keys still to be read: the hottest first, but some thousands at a time in their own order, in which a store finds them faster.
-private struct HotKeys {
-    /// How many are kept.
-    static let limit = 100_000
-
-    private var near: ArraySlice<String> = []
-    private var far: ArraySlice<String>
-
-    init(_ keys: [String]) {
-        far = keys[...]
-    }
-
-    var count: Int { near.count + far.count }
-    var isEmpty: Bool { count == 0 }
-
-    mutating func take(_ number: Int) -> ArraySlice<String> {
-        if near.isEmpty {
-            near = far.prefix(4_096).sorted()[...]
-            far = far.dropFirst(4_096)
-        }
-        defer { near = near.dropFirst(number) }
-        return near.prefix(number)
     }
 }

@@ -38,7 +38,7 @@ extension Cache {
         metadata.generation = generation
         metadata.size = bytes.count
         flights.detach(key)
-        adopt(Entry(value: value, metadata: metadata), key)
+        adopt(makeEntry(value, metadata), key)
         return generation
     }
 

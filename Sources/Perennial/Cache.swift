@@ -29,6 +29,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
 
     let backend: any Backend
     let codec: Codec<Value>
+    private let detailsOfValue: EntryDetails<Value>?
     let migrate: Migrate<Value>?
     let origin: OriginGuard
     let termsOfKey: (@Sendable (Key) -> OriginTerms)?
@@ -94,6 +95,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         self.policy = policy
         self.backend = backend
         self.codec = codec
+        detailsOfValue = codec.validator.map(EntryDetails.init)
         self.migrate = migrate
         self.memory = MemoryTier(maximumBytes: memory.bytes, maximumCount: memory.count, seed: random.next())
         self.origin = origin
@@ -219,6 +221,10 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     func terms(of key: Key) -> OriginTerms { termsOfKey?(key) ?? OriginTerms(policy: policy, origin: origin) }
 
     func entryKey(_ key: Key) -> EntryKey { EntryKey(cache: name, key: key.description) }
+
+    func makeEntry(_ value: Value?, _ metadata: EntryMetadata) -> Entry<Value> {
+        Entry(value: value, metadata: metadata, ofValue: detailsOfValue)
+    }
 
     func count(_ change: (inout CacheStatistics) -> Void) {
         counters.withLock { change(&$0) }

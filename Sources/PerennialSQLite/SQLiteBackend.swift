@@ -219,8 +219,8 @@ extension SQLiteBackend: Store {
         try await writer.perform { try $0.saveHotKeys(keys, cache: cache) }
     }
 
-    public func hotKeys(cache: String) async throws -> [String] {
-        try await browser.perform { try $0.hotKeys(cache: cache) }
+    public func hotKeys(cache: String, page: Int) async throws -> [String] {
+        try await browser.perform { try $0.hotKeys(cache: cache, page: page) }
     }
 
     public func changes() -> AsyncStream<[StoreChange]> {

@@ -151,8 +151,16 @@ enum Schema {
         try db.run("INSERT INTO ledger (id, sequence) VALUES (1, ?)", SystemTime().now.milliseconds * 1000)
     }
 
-    /// - hot: which keys of a cache were hot, in one text.
+    /// - hot: which keys of a cache were hot, some thousands a page, the hottest first.
     private static func addHotKeys(_ db: Database) throws {
-        try db.execute(sql: "CREATE TABLE hot (cache TEXT PRIMARY KEY, keys TEXT) STRICT")
+        try db.execute(
+            sql: """
+                CREATE TABLE hot (
+                    cache TEXT NOT NULL,
+                    page INTEGER NOT NULL,
+                    keys TEXT NOT NULL,
+                    PRIMARY KEY (cache, page)
+                ) STRICT
+                """)
     }
 }

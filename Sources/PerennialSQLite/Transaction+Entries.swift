@@ -336,11 +336,17 @@ extension Transaction {
     }
 
     func saveHotKeys(_ keys: [String], cache: String) throws {
-        try db.run("INSERT OR REPLACE INTO hot (cache, keys) VALUES (?, ?)", cache, TextList.encode(keys))
+        try db.run("DELETE FROM hot WHERE cache = ?", cache)
+        let size = 4_096
+        for (page, start) in stride(from: 0, to: keys.count, by: size).enumerated() {
+            try db.run(
+                "INSERT INTO hot (cache, page, keys) VALUES (?, ?, ?)", cache, page,
+                TextList.encode(Array(keys[start..<min(start + size, keys.count)])))
+        }
     }
 
-    func hotKeys(cache: String) throws -> [String] {
-        let keys = try db.first("SELECT keys FROM hot WHERE cache = ?", cache) { $0.optionalText(0) }
-        return keys.flatMap { $0 }.map(TextList.decode) ?? []
+    func hotKeys(cache: String, page: Int) throws -> [String] {
+        let keys = try db.first("SELECT keys FROM hot WHERE cache = ? AND page = ?", cache, page) { $0.text(0) }
+        return keys.map(TextList.decode) ?? []
     }
 }

@@ -62,7 +62,9 @@ public final class AlternatingStore: Store {
         try await next.saveHotKeys(keys, cache: cache)
     }
 
-    public func hotKeys(cache: String) async throws -> [String] { try await next.hotKeys(cache: cache) }
+    public func hotKeys(cache: String, page: Int) async throws -> [String] {
+        try await next.hotKeys(cache: cache, page: page)
+    }
 
     public func changes() -> AsyncStream<[StoreChange]> { next.changes() }
 

@@ -78,8 +78,8 @@ public struct FaultyStore: Store {
         try await pass(.saveHotKeys) { try await store.saveHotKeys(keys, cache: cache) }
     }
 
-    public func hotKeys(cache: String) async throws -> [String] {
-        try await pass(.hotKeys) { try await store.hotKeys(cache: cache) }
+    public func hotKeys(cache: String, page: Int) async throws -> [String] {
+        try await pass(.hotKeys) { try await store.hotKeys(cache: cache, page: page) }
     }
 
     public func changes() -> AsyncStream<[StoreChange]> {

@@ -79,7 +79,9 @@ import Testing
             #expect(tagged == [Samples.key("ada")])
             #expect(try await backend.statistics().entries == 3)
             #expect(backend.unreadableCount == 0)
-            #expect(try await backend.hotKeys(cache: "people") == (name == "version1.sqlite" ? [] : ["ada", "a\nb"]))
+            #expect(
+                try await backend.hotKeys(cache: "people", page: 0)
+                    == (name == "version1.sqlite" ? [] : ["ada", "a\nb"]))
 
             // The removed key and the purged tag still keep older work from saving.
             let old = Generation(1)

@@ -74,8 +74,8 @@ public final class InMemoryStore: Store {
         table.withLock { $0.hotKeys[cache] = keys }
     }
 
-    public func hotKeys(cache: String) async throws -> [String] {
-        table.withLock { $0.hotKeys[cache] ?? [] }
+    public func hotKeys(cache: String, page: Int) async throws -> [String] {
+        table.withLock { Array(($0.hotKeys[cache] ?? []).dropFirst(page * 1_000).prefix(1_000)) }
     }
 
     public func changes() -> AsyncStream<[StoreChange]> {

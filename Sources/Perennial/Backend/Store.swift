@@ -69,7 +69,9 @@ public protocol Store: Sendable {
     func saveHotKeys(_ keys: [String], cache: String) async throws
 
     /// The keys of the last ``saveHotKeys(_:cache:)``, the hottest first, whether or not they still have entries.
-    func hotKeys(cache: String) async throws -> [String]
+    /// - Parameter page: counts from 0; some thousands of keys each.
+    /// - Returns: none: there are no more.
+    func hotKeys(cache: String, page: Int) async throws -> [String]
 
     /// What was written to this store by any process from now on. Each call begins a stream of its own, which ends
     /// when the store closes or its consumer is cancelled. It may repeat a change and may name this process's own.
@@ -86,7 +88,7 @@ public protocol Store: Sendable {
 extension Store {
     public func readNow(_ keys: [EntryKey]) -> [StoreRecord]? { nil }
     public func saveHotKeys(_ keys: [String], cache: String) async throws {}
-    public func hotKeys(cache: String) async throws -> [String] { [] }
+    public func hotKeys(cache: String, page: Int) async throws -> [String] { [] }
 }
 
 /// What a store knows about a key.

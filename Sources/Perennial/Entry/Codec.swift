@@ -12,17 +12,21 @@ public struct Codec<Value>: Sendable {
     public let decode: @Sendable ([UInt8]) throws -> Value
     /// How many bytes a value takes in memory, for the memory tier's limit; `nil`: about as many as when it is encoded.
     public let memorySize: (@Sendable (Value) -> Int)?
+    /// Reads a value's validator out of the value, where it carries it, so that it is in memory once; `nil`: values don't.
+    public let validator: (@Sendable (Value) -> Validator?)?
 
     public init(
         format: String,
         encode: @escaping @Sendable (Value) throws -> [UInt8],
         decode: @escaping @Sendable ([UInt8]) throws -> Value,
-        memorySize: (@Sendable (Value) -> Int)? = nil
+        memorySize: (@Sendable (Value) -> Int)? = nil,
+        validator: (@Sendable (Value) -> Validator?)? = nil
     ) {
         self.format = format
         self.encode = encode
         self.decode = decode
         self.memorySize = memorySize
+        self.validator = validator
     }
 }
 

@@ -8,45 +8,36 @@ public final class Entry<Value: Sendable>: Sendable {
     public let value: Value?
     /// When the entry changes state.
     public let freshness: Freshness
-    public let limits: Limits
     /// When this value was first saved.
     public let savedAt: Timestamp
-    public let validator: Validator?
-    /// Sorted, without repeats.
-    public let tags: [String]
     /// The write that made it; zero: it could not be saved and is in memory only.
     public let generation: Generation
-    /// When it was expired softly by hand, if it was.
-    public let markedStaleAt: Timestamp?
     /// The size of the encoded value in bytes.
     let size: Int
+    /// `nil`: nothing of what ``EntryDetails`` are for.
+    private let details: EntryDetails<Value>?
 
     /// Until then a refresh is queued or running, as far as this process knows (milliseconds).
     private let claimedUntil = Atomic<Int64>(.min)
     /// Until then the origin is taken to be failing, and an expired entry that is usable on error is served at once.
     private let failingUntil = Atomic<Int64>(.min)
 
-    init(
-        value: Value?, limits: Limits, confirmedAt: Timestamp, savedAt: Timestamp, validator: Validator?,
-        tags: [String], generation: Generation, markedStaleAt: Timestamp?, size: Int
-    ) {
+    /// - Parameter ofValue: see there.
+    init(value: Value?, metadata: EntryMetadata, ofValue: EntryDetails<Value>? = nil) {
         self.value = value
-        self.limits = limits
-        self.savedAt = savedAt
-        self.validator = validator
-        self.tags = tags
-        self.generation = generation
-        self.markedStaleAt = markedStaleAt
-        self.size = size
-        freshness = Freshness(confirmedAt: confirmedAt, limits: limits, markedStaleAt: markedStaleAt)
+        freshness = metadata.freshness
+        savedAt = metadata.savedAt
+        generation = metadata.generation
+        size = metadata.size
+        details = EntryDetails.needed(for: metadata, freshness, value, ofValue)
     }
 
-    convenience init(value: Value?, metadata: EntryMetadata) {
-        self.init(
-            value: value, limits: metadata.limits, confirmedAt: metadata.confirmedAt, savedAt: metadata.savedAt,
-            validator: metadata.validator, tags: metadata.tags, generation: metadata.generation,
-            markedStaleAt: metadata.markedStaleAt, size: metadata.size)
-    }
+    public var limits: Limits { details?.limits ?? freshness.limits }
+    public var validator: Validator? { details?.validator(of: value) }
+    /// Sorted, without repeats.
+    public var tags: [String] { details?.tags ?? [] }
+    /// When it was expired softly by hand, if it was.
+    public var markedStaleAt: Timestamp? { details?.markedStaleAt }
 
     /// The age at `now`, in whole milliseconds; never negative.
     public func age(at now: Timestamp) -> Duration { freshness.age(at: now) }
@@ -87,5 +78,48 @@ public final class Entry<Value: Sendable>: Sendable {
     func setFailing(until: Timestamp) {
         failingUntil.store(until.milliseconds, ordering: .relaxed)
     }
+}
 
+/// What few entries have, kept apart from the others' memory.
+final class EntryDetails<Value: Sendable>: Sendable {
+    /// `nil`: those that the entry's ``Freshness`` shows.
+    let limits: Limits?
+    let tags: [String]
+    let markedStaleAt: Timestamp?
+    private let validator: Validator?
+    private let readValidator: (@Sendable (Value) -> Validator?)?
+
+    /// For all entries that have nothing but a validator, which their values carry.
+    /// - Parameter readValidator: reads it.
+    init(validatorOfValue readValidator: @escaping @Sendable (Value) -> Validator?) {
+        limits = nil
+        tags = []
+        markedStaleAt = nil
+        validator = nil
+        self.readValidator = readValidator
+    }
+
+    private init(_ metadata: EntryMetadata, limits: Limits?) {
+        self.limits = limits
+        tags = metadata.tags
+        markedStaleAt = metadata.markedStaleAt
+        validator = metadata.validator
+        readValidator = nil
+    }
+
+    func validator(of value: Value?) -> Validator? {
+        validator ?? value.flatMap { value in readValidator.flatMap { $0(value) } }
+    }
+
+    /// - Parameter ofValue: made by ``init(validatorOfValue:)``, where values carry validators.
+    static func needed(
+        for metadata: EntryMetadata, _ freshness: Freshness, _ value: Value?, _ ofValue: EntryDetails?
+    ) -> EntryDetails? {
+        let limits = freshness.limits == metadata.limits ? nil : metadata.limits
+        if limits == nil, metadata.tags.isEmpty, metadata.markedStaleAt == nil {
+            if metadata.validator == nil { return nil }
+            if let ofValue, ofValue.validator(of: value) == metadata.validator { return ofValue }
+        }
+        return EntryDetails(metadata, limits: limits)
+    }
 }

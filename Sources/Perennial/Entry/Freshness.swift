@@ -32,6 +32,11 @@ public struct Freshness: Hashable, Sendable {
         staleAt = markedStaleAt.map { min($0, softly) } ?? softly
     }
 
+    /// The limits that give these times, unless the entry was marked stale or one of them lies beyond all time.
+    var limits: Limits {
+        Limits(raising: staleAt - confirmedAt, expiresAt - confirmedAt, uselessAt - confirmedAt)
+    }
+
     /// The state at `now`.
     @inlinable
     public func state(at now: Timestamp) -> State {

@@ -265,7 +265,7 @@ extension Cache {
         case .notStored(let value):
             await forget(key, entryKey, flight, ticket)
             let metadata = self.metadata(key, fetched, isAbsent: false)
-            return .notStored(value.map { Entry(value: $0, metadata: metadata) })
+            return .notStored(value.map { makeEntry($0, metadata) })
         case .value(let new):
             bytes = try codec.encode(new)
             value = new
@@ -310,9 +310,9 @@ extension Cache {
             {
                 return landing
             }
-            return .entry(Entry(value: value, metadata: saved), source: .origin, found: found, note: nil)
+            return .entry(makeEntry(value, saved), source: .origin, found: found, note: nil)
         }
-        let entry = Entry(value: value, metadata: saved)
+        let entry = makeEntry(value, saved)
         adopt(entry, key, for: flight)
         return .entry(entry, source: .origin, found: found, note: nil)
     }

@@ -1,7 +1,6 @@
 /// What the eviction order needs to know of one entry of a shard. Kept apart from keys and elements so that those lie
 /// close together, where a hit reads them.
 struct EntryLink {
-    var hash: UInt64 = 0
     /// Bytes, with the table's own.
     var cost = 0
     var newer = none

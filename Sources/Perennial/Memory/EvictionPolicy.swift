@@ -90,7 +90,7 @@ extension MemoryTable {
     }
 
     private mutating func evict(_ index: UInt32, _ discarded: inout [Entry]) {
-        sketch.raise(links[Int(index)].hash, to: slots.use(Int(index)).frequency)
+        sketch.raise(hash(of: Int(index)), to: slots.use(Int(index)).frequency)
         discarded.append(take(Int(index)))
         policy.evictions += 1
     }

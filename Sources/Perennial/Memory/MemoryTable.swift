@@ -21,7 +21,10 @@ struct MemoryTable<Key: Hashable & Sendable, Element: Sendable> {
     var policy: EvictionPolicy
     var sketch: FrequencySketch
 
-    init(maximumBytes: Int, maximumCount: Int) {
+    private let keyHash: KeyHash
+
+    init(maximumBytes: Int, maximumCount: Int, keyHash: KeyHash) {
+        self.keyHash = keyHash
         policy = EvictionPolicy(maximumBytes: maximumBytes, maximumCount: min(maximumCount, Self.maximumCapacity / 2))
         sketch = FrequencySketch(entries: 8)
         slots = MemorySlots(groups: 1)
@@ -58,10 +61,12 @@ struct MemoryTable<Key: Hashable & Sendable, Element: Sendable> {
         if spare == 0 { rebuild() }
         let index = occupy(hash)
         (slots.entries + index).initialize(to: entry)
-        links[index] = EntryLink(hash: hash, cost: cost)
+        links[index] = EntryLink(cost: cost)
         slots.setUse(index, EntryUse(frequency: sketch.estimate(hash)))
         policy.window.append(UInt32(index), links)
     }
+
+    func hash(of index: Int) -> UInt64 { keyHash.hash(slots.entries[index].key) }
 
     /// Takes the entry out.
     mutating func take(_ index: Int) -> Entry {
@@ -119,7 +124,7 @@ struct MemoryTable<Key: Hashable & Sendable, Element: Sendable> {
             var next = list.oldest
             while next != EntryLink.none {
                 let link = old.links[Int(next)]
-                let index = occupy(link.hash)
+                let index = occupy(old.hash(of: Int(next)))
                 (slots.entries + index).moveInitialize(from: old.slots.entries + Int(next), count: 1)
                 links[index] = link
                 let use = old.slots.use(Int(next))

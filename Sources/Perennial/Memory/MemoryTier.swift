@@ -56,7 +56,9 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
             let entries = maximumCount.map { $0 / count + (index < $0 % count ? 1 : 0) }
             (self.shards + index * Self.stride).bindMemory(to: Shard.self, capacity: 1)
                 .initialize(
-                    to: Shard(Table(maximumBytes: bytes, maximumCount: entries ?? .max), stripeCount: stripes))
+                    to: Shard(
+                        Table(maximumBytes: bytes, maximumCount: entries ?? .max, keyHash: keyHash),
+                        stripeCount: stripes))
         }
     }
 

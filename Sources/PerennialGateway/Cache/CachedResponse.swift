@@ -4,95 +4,166 @@ public import PerennialHTTP
 
 /// A stored response with its bytes prepared: the value of the gateway's cache.
 ///
-/// An answer from the cache is its head, the fields that change with time, an empty line, and its body. All of it lies in one piece of
-/// memory, but for a large body; the fields are read from there again by the few who want to know them.
-public final class CachedResponse: Sendable {
-    /// Bodies up to this size are copied behind their heads, so that an answer is one write; larger ones are written as they are.
+/// An answer from the cache is its head, the fields that change with time, an empty line, and its body. What a response shares with
+/// others is in their ``ResponseForm``; what it has of its own lies in one piece of memory, but for a large body.
+///
+/// `@unchecked`: never changed once it is made.
+public struct CachedResponse: @unchecked Sendable {
+    /// Bodies up to this size are kept beside the rest, so that an answer is one write; larger ones are written as they are.
     static let smallBody = 16 << 10
 
-    public let status: Int
-    /// The size of the body in bytes.
-    public let bodySize: Int
-    /// The names in `Vary`: lower case, sorted.
-    public let vary: [String]
+    private struct Header {
+        /// Not counted when it is read: see there.
+        let form: Unmanaged<ResponseForm>
+        /// In bytes: the response's own values.
+        let ownSize: Int32
+        /// In bytes, of what comes behind them: the body; -1: a reference to a ``LargeBody``.
+        let smallBodySize: Int32
+    }
 
-    /// The description as it is stored, the head of an answer, the line of `Date`, and the body if it is small.
-    private let bytes: [UInt8]
-    private let headStart: Int32
-    private let dateStart: Int32
-    private let bodyStart: Int32
-    private let largeBody: ByteBuffer?
+    private final class LargeBody {
+        let bytes: ByteBuffer
 
-    public convenience init(_ response: StoredResponse) {
-        self.init(
-            description: response.encodeDescription()[...], status: response.status, vary: response.vary,
-            body: response.body[...])
+        init(_ bytes: ByteBuffer) {
+            self.bytes = bytes
+        }
+    }
+
+    private final class Storage: ManagedBuffer<Header, UInt8> {
+        @inline(__always)
+        var large: Unmanaged<LargeBody>? {
+            withUnsafeMutablePointers { header, bytes in
+                guard header.pointee.smallBodySize < 0 else { return nil }
+                return UnsafeRawPointer(bytes + Int(header.pointee.ownSize)).loadUnaligned(
+                    as: Unmanaged<LargeBody>.self)
+            }
+        }
+
+        deinit {
+            large?.release()
+            withUnsafeMutablePointerToHeader { $0.pointee.form.release() }
+        }
+    }
+
+    private let storage: Storage
+
+    public init(_ response: StoredResponse) {
+        let description = response.encodeDescription()[...]
+        do {
+            try self.init(description: description, body: response.body[...])
+        } catch {
+            preconditionFailure("a description that was just written can't be read: \(error)")
+        }
     }
 
     /// - Parameter stored: as ``encoded()`` gives it.
     /// - Throws: ``PerennialHTTP/DamagedResponse`` for anything else.
-    convenience init(decoding stored: [UInt8]) throws(DamagedResponse) {
+    init(decoding stored: [UInt8]) throws(DamagedResponse) {
         let layout = try StoredLayout(of: stored)
-        let description = stored[layout.description]
-        let vary = layout.hasVary ? try StoredResponse(description: description).vary : []
-        self.init(description: description, status: layout.status, vary: vary, body: stored[layout.body])
+        try self.init(description: stored[layout.description], body: stored[layout.body])
     }
 
-    private init(description: ArraySlice<UInt8>, status: Int, vary: [String], body: ArraySlice<UInt8>) {
-        self.status = status
-        self.vary = vary
-        bodySize = body.count
+    private init(description: ArraySlice<UInt8>, body: ArraySlice<UInt8>) throws(DamagedResponse) {
+        let (form, own) = try ResponseForms.form(for: description, bodySize: body.count)
         let isSmall = body.count <= Self.smallBody
-        largeBody = isSmall ? nil : ByteBuffer(bytes: body)
-
-        var prepared = ByteBuffer()
-        prepared.reserveCapacity(description.count + 256)
-        prepared.writeHead(status: status, description: description.span, bodySize: body.count)
-        headStart = Int32(description.count)
-        dateStart = headStart + Int32(prepared.readableBytes)
-        prepared.writeDateLine(description: description.span)
-        bodyStart = headStart + Int32(prepared.readableBytes)
-
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(description.count + prepared.readableBytes + (isSmall ? body.count : 0))
-        bytes += description
-        prepared.withUnsafeReadableBytes { bytes.append(contentsOf: $0) }
-        if isSmall { bytes += body }
-        self.bytes = bytes
+        let header = Header(
+            form: .passRetained(form), ownSize: Int32(own.count), smallBodySize: isSmall ? Int32(body.count) : -1)
+        let size = own.count + (isSmall ? body.count : MemoryLayout<Unmanaged<LargeBody>>.size)
+        let buffer = Storage.create(minimumCapacity: size) { _ in header }
+        buffer.withUnsafeMutablePointerToElements { bytes in
+            let place = UnsafeMutableRawBufferPointer(start: bytes, count: size)
+            place.copyBytes(from: own)
+            let rest = UnsafeMutableRawBufferPointer(rebasing: place[own.count...])
+            if isSmall {
+                rest.copyBytes(from: body)
+            } else {
+                rest.storeBytes(
+                    of: Unmanaged.passRetained(LargeBody(ByteBuffer(bytes: body))), as: Unmanaged<LargeBody>.self)
+            }
+        }
+        storage = unsafeDowncast(buffer, to: Storage.self)
     }
 
-    /// In bytes, itself and what belongs to it alone.
-    var memorySize: Int { bytes.count + (largeBody?.capacity ?? 0) + vary.reduce(0) { $0 + $1.utf8.count + 32 } + 160 }
+    /// In bytes, of what belongs to it alone.
+    var memorySize: Int {
+        let own = storage.withUnsafeMutablePointerToHeader { Int($0.pointee.ownSize) }
+        return MemoryLayout<Header>.size + 32 + own + (largeBody?.capacity ?? bodySize)
+    }
+
+    /// Whether it is the very same, not one like it.
+    func isIdentical(to other: CachedResponse) -> Bool { storage === other.storage }
 
     // MARK: - What an answer is made of
 
-    /// Status line and field lines, `Via` and `Content-Length` included, `Date` not.
-    var head: ByteBuffer { ByteBuffer(bytes: bytes[Int(headStart)..<Int(dateStart)]) }
+    @inline(__always)
+    private func withForm<Result>(_ body: (ResponseForm, _ own: UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+        storage.withUnsafeMutablePointers { header, bytes in
+            header.pointee.form._withUnsafeGuaranteedRef { form in
+                body(form, UnsafeBufferPointer(start: bytes, count: Int(header.pointee.ownSize)))
+            }
+        }
+    }
 
-    var body: ByteBuffer { largeBody ?? ByteBuffer(bytes: bytes[Int(bodyStart)...]) }
+    private func withSmallBody<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        storage.withUnsafeMutablePointers { header, bytes in
+            body(
+                UnsafeRawBufferPointer(
+                    start: bytes + Int(header.pointee.ownSize), count: max(0, Int(header.pointee.smallBodySize))))
+        }
+    }
+
+    private var largeBody: ByteBuffer? { storage.large?._withUnsafeGuaranteedRef(\.bytes) }
+
+    /// Status line and field lines, `Via` and `Content-Length` included, `Date` not.
+    var head: ByteBuffer {
+        var head = ByteBuffer()
+        writeHead(to: &head)
+        return head
+    }
+
+    var body: ByteBuffer { largeBody ?? withSmallBody { ByteBuffer(bytes: $0) } }
 
     func writeHead(to out: inout ByteBuffer) {
-        out.writeBytes(bytes[Int(headStart)..<Int(dateStart)])
+        withForm { form, own in form.writeHead(with: own, to: &out) }
     }
 
     /// Writes the line of `Date` as the origin sent it.
     func writeDateLine(to out: inout ByteBuffer) {
-        out.writeBytes(bytes[Int(dateStart)..<Int(bodyStart)])
+        withForm { form, own in form.writeDateLine(with: own, to: &out) }
     }
 
     /// Writes the body, unless it is large.
     /// - Returns: a body that is.
     func writeSmallBody(to out: inout ByteBuffer) -> ByteBuffer? {
-        if largeBody == nil { out.writeBytes(bytes[Int(bodyStart)...]) }
-        return largeBody
+        if let largeBody { return largeBody }
+        withSmallBody { _ = out.writeBytes($0) }
+        return nil
     }
 
     // MARK: - What is known of it
 
+    public var status: Int { withForm { form, _ in form.status } }
+
+    /// The size of the body in bytes.
+    public var bodySize: Int { largeBody?.readableBytes ?? withSmallBody(\.count) }
+
+    /// Whether it was chosen by fields of the request.
+    var hasVary: Bool { withForm { form, _ in form.hasVary } }
+
+    /// The names in `Vary`: lower case, sorted.
+    public var vary: [String] { withForm { form, _ in form.vary } }
+
+    var validator: Validator? {
+        let (etag, lastModified) = withForm { form, own in form.validators(with: own) }
+        return etag == nil && lastModified == nil ? nil : Validator(etag: etag, lastModified: lastModified)
+    }
+
+    private var encodedDescription: [UInt8] { withForm { form, own in form.description(with: own) } }
+
     /// Status, fields and what the response was chosen by; its `body` is empty here.
     private var description: StoredResponse {
         // It was made of a response, or looked at when it was read.
-        (try? StoredResponse(description: bytes[..<Int(headStart)]))
+        (try? StoredResponse(description: encodedDescription[...]))
             ?? StoredResponse(status: status, fields: [:], body: [])
     }
 
@@ -109,16 +180,12 @@ public final class CachedResponse: Sendable {
 
     /// The stored form.
     func encoded() -> [UInt8] {
-        let description = bytes[..<Int(headStart)]
-        guard let largeBody else {
-            return StoredResponse.encode(description: description, body: bytes[Int(bodyStart)...])
-        }
-        return StoredResponse.encode(description: description, body: largeBody.readableBytesView)
+        StoredResponse.encode(description: encodedDescription[...], body: body.readableBytesView)
     }
 
     /// Whether the response was made for requests like this (RFC 9111 §4.1).
     func isSelected(by request: @autoclosure () -> HeaderFields) -> Bool {
-        vary.isEmpty || description.isSelected(by: request())
+        !hasVary || description.isSelected(by: request())
     }
 
     /// The same body with other fields: the origin confirmed it.
@@ -160,57 +227,7 @@ extension Codec<CachedResponse> {
     public static var cachedResponse: Codec {
         Codec(
             format: StoredResponse.format, encode: { $0.encoded() }, decode: { try CachedResponse(decoding: $0) },
-            memorySize: \.memorySize)
-    }
-}
-
-extension ByteBuffer {
-    /// Writes the head of an answer with all of a response: as `CachedResponse.head(status:fields:bodySize:)` does with
-    /// `CachedResponse.servedFields`, without making texts of what are bytes.
-    /// - Parameter description: as `StoredResponse.encodeDescription()` gives it.
-    fileprivate mutating func writeHead(status: Int, description: Span<UInt8>, bodySize: Int) {
-        writeStatusLine(status)
-        var hasRanges = false
-        try? StoredLayout.forEachField(of: description) { bytes, name, value in
-            if bytes.holds("accept-ranges", at: name, ignoringCase: true) { hasRanges = true }
-            guard !bytes.holds("content-length", at: name, ignoringCase: true),
-                !bytes.holds("date", at: name, ignoringCase: true), !bytes.isForThisCache(at: name),
-                bytes.isOneLine(name), bytes.isOneLine(value)
-            else { return }
-            writeBytes(of: bytes, at: name)
-            writeStaticString(": ")
-            writeBytes(of: bytes, at: value)
-            writeLineEnd()
-        }
-        if status == 200 && !hasRanges { writeStaticString("Accept-Ranges: bytes\r\n") }
-        writeVia()
-        if statusHasBody(status) { writeField("Content-Length", String(bodySize)) }
-    }
-
-    /// Writes the line of `Date` as the origin sent it.
-    fileprivate mutating func writeDateLine(description: Span<UInt8>) {
-        writeStaticString("Date: ")
-        var isWritten = false
-        try? StoredLayout.forEachField(of: description) { bytes, name, value in
-            guard !isWritten, bytes.holds("date", at: name, ignoringCase: true), bytes.isOneLine(value) else { return }
-            writeBytes(of: bytes, at: value)
-            isWritten = true
-        }
-        writeLineEnd()
-    }
-
-    private mutating func writeBytes(of bytes: Span<UInt8>, at range: Range<Int>) {
-        bytes.extracting(range).withUnsafeBytes { _ = writeBytes($0) }
-    }
-}
-
-extension Span<UInt8> {
-    fileprivate func isOneLine(_ range: Range<Int>) -> Bool {
-        for index in range
-        where self[index] == UInt8(ascii: "\r") || self[index] == UInt8(ascii: "\n") || self[index] == 0 {
-            return false
-        }
-        return true
+            memorySize: \.memorySize, validator: \.validator)
     }
 }
 

@@ -14,7 +14,7 @@ extension ConnectionHandler {
             let (_, key) = loop.routes.find(head, in: bytes.readableBytesUInt8Span)
         else { return false }
         let cache = service.responder.cache
-        guard cache.peek(key)?.value?.vary.isEmpty == true, let answer = cache.lookupInMemory(key),
+        guard cache.peek(key)?.value?.hasVary == false, let answer = cache.lookupInMemory(key),
             let cached = answer.value
         else { return false }
         cached.writeHead(to: &out)
@@ -37,13 +37,13 @@ extension ConnectionHandler {
         var key = key
         // Looks without effect first: a response made for others must neither count as a hit nor be refreshed for this one.
         guard let first = cache.peek(key)?.value else { return false }
-        let request = first.vary.isEmpty ? [:] : fields ?? HeaderFields(head.headers)
+        let request = !first.hasVary ? [:] : fields ?? HeaderFields(head.headers)
         if !first.isSelected(by: request) {
             guard let variant = variantKey(primary: key, varyNames: first.vary, request: request) else { return false }
             key = variant
         }
         guard let answer = lookupInMemory(key, route, fields, demand), let cached = answer.value,
-            cached === first || cached.isSelected(by: fields ?? HeaderFields(head.headers))
+            cached.isIdentical(to: first) || cached.isSelected(by: fields ?? HeaderFields(head.headers))
         else { return false }
         write(cached, answer, head, fields: fields)
         return true

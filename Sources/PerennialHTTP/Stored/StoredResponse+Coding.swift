@@ -65,8 +65,6 @@ package struct StoredLayout: Sendable {
     /// All between the head of the format and the length of the body.
     package let description: Range<Int>
     package let body: Range<Int>
-    /// Whether `Vary` named fields.
-    package let hasVary: Bool
 
     /// - Throws: ``DamagedResponse`` for bytes that ``StoredResponse/encode()`` has not written.
     package init(of bytes: [UInt8]) throws(DamagedResponse) {
@@ -92,25 +90,39 @@ package struct StoredLayout: Sendable {
         }
         let varying = try cursor.number(bytes.span)
         try skipTexts(varying)
-        hasVary = varying > 0
         description = start..<cursor.index
         body = try cursor.text(bytes.span)
         guard cursor.index == end else { throw DamagedResponse("there is more than there should be") }
         // Texts are nearly always ASCII; others are looked at more closely.
         if !isASCII { _ = try StoredResponse(description: bytes[description]) }
     }
+}
 
-    /// Calls `body` with where the names and values of a response's fields are.
-    /// - Parameter description: as ``StoredResponse/encodeDescription()`` gives it.
-    package static func forEachField(
-        of description: Span<UInt8>, _ body: (Span<UInt8>, _ name: Range<Int>, _ value: Range<Int>) -> Void
-    ) throws(DamagedResponse) {
+/// Where the texts of a description lie among its bytes, as ``StoredResponse/encodeDescription()`` gives it.
+package struct DescriptionLayout: Sendable {
+    package let status: Int
+    /// Those of the response, then those of the request.
+    package let fields: [(name: Range<Int>, value: Range<Int>)]
+    package let responseFieldCount: Int
+    /// The names in `Vary`, with what counts them.
+    package let vary: Range<Int>
+
+    package init(of description: Span<UInt8>) throws(DamagedResponse) {
         var cursor = StoredCursor(index: 0, end: description.count)
-        _ = try cursor.number(description)
-        for _ in 0..<(try cursor.number(description)) {
-            let name = try cursor.text(description)
-            body(description, name, try cursor.text(description))
+        var fields: [(name: Range<Int>, value: Range<Int>)] = []
+        fields.reserveCapacity(16)
+        status = try cursor.number(description)
+        func read() throws(DamagedResponse) {
+            for _ in 0..<(try cursor.number(description)) {
+                let name = try cursor.text(description)
+                fields.append((name, try cursor.text(description)))
+            }
         }
+        try read()
+        responseFieldCount = fields.count
+        try read()
+        self.fields = fields
+        vary = cursor.index..<description.count
     }
 }
 
@@ -148,16 +160,21 @@ public struct DamagedResponse: Error, Hashable, CustomStringConvertible {
     }
 }
 
+/// Calls `put` with the bytes of a number as descriptions have it.
+package func encodeNumber(_ number: Int, _ put: (UInt8) -> Void) {
+    var rest = UInt64(max(0, number))
+    while rest >= 0x80 {
+        put(UInt8(rest & 0x7F) | 0x80)
+        rest >>= 7
+    }
+    put(UInt8(rest))
+}
+
 private struct Writer {
     var bytes: [UInt8] = []
 
     mutating func write(_ number: Int) {
-        var rest = UInt64(max(0, number))
-        while rest >= 0x80 {
-            bytes.append(UInt8(rest & 0x7F) | 0x80)
-            rest >>= 7
-        }
-        bytes.append(UInt8(rest))
+        encodeNumber(number) { bytes.append($0) }
     }
 
     mutating func write(_ text: String) {
