@@ -35,15 +35,16 @@ extension Cache {
     }
 
     /// Stops the workers of this process: waits until the refreshes in hand are done or `deadline` has passed, and hands the
-    /// rest back to the queue. Reading goes on to work; refreshes are queued for others.
+    /// rest back to the queue. Meanwhile the store is told what is hot. Reading goes on to work; refreshes are queued for others.
     public func shutdown(deadline: Duration = .seconds(10)) async {
         let (worker, tasks) = background.withLock { background in
-            defer { background = Background() }
+            defer { background = Background(isOver: true) }
             return (background.worker, background.tasks)
         }
+        async let saved: Void = saveHotKeys()
         await worker?.stop(deadline: deadline)
         for task in tasks { task.cancel() }
-        await saveHotKeys()
+        await saved
     }
 
     /// Other processes, or this one, wrote to the store: brings what the memory tier has up to date.

@@ -103,7 +103,7 @@ extension Cache {
     /// What an entry counts in the memory tier, in bytes; the tier adds its own overhead.
     func cost(_ entry: Entry<Value>, _ key: Key) -> Int {
         let value = entry.value.flatMap { value in codec.memorySize.map { $0(value) } } ?? entry.size
-        return value + key.description.utf8.count + entry.tags.reduce(0) { $0 + $1.utf8.count } + entryOverhead
+        return value + key.description.utf8.count + entry.detailsSize + entryOverhead
     }
 
     /// The entry of a store's record, decoded; `nil` when it is missing or can't be decoded.
@@ -151,6 +151,6 @@ struct UnknownFormat: Error, CustomStringConvertible {
     }
 }
 
-/// What an entry takes in memory beside its value, in bytes: the entry itself, its validator, the allocator's part of each of them and of
-/// the key.
+/// What an entry takes in memory beside its value, in bytes: the entry itself, and the allocator's part of it, of the value and of the
+/// key.
 private let entryOverhead = 200

@@ -9,61 +9,70 @@ extension Cache {
     /// - Parameter patience: how long the caller waits at most. Default: 100 milliseconds.
     public func warmUp(for patience: Duration = .milliseconds(100)) async {
         let began = time.now
-        var page = 0
-        var keys: ArraySlice<String> = []
-        while time.now < began + patience {
-            if keys.isEmpty { keys = await hotKeys(page: &page) }
-            if keys.isEmpty { break }
-            await warm(&keys)
-        }
-        logger.info(
-            "the memory tier is warm enough to begin",
-            metadata: [
-                "entries": "\(memory.statistics.count)", "after": "\(time.now - began)",
-            ])
-        let rest = Task { [weak self, time, page, keys] in
-            var (page, keys) = (page, keys)
-            var requests: Int?
-            while let some = self?.memory.statistics {
-                let isBusy = requests != some.hits + some.misses
-                requests = some.hits + some.misses
-                if isBusy, (try? await time.sleep(for: .milliseconds(100))) == nil { return }
+        let requests = memory.statistics.requests
+        let warming = Task { [weak self, time] in
+            var page = 0
+            var keys: ArraySlice<String> = []
+            var requests = requests
+            while let now = self?.memory.statistics.requests {
+                if now != requests, time.now >= began + patience,
+                    (try? await time.sleep(for: .milliseconds(100))) == nil
+                {
+                    return
+                }
+                requests = now
                 guard let self, !Task.isCancelled else { return }
                 if keys.isEmpty { keys = await self.hotKeys(page: &page) }
                 if keys.isEmpty { return }
                 await self.warm(&keys)
+                // Where there is but one thread, others wait for it.
+                await Task.yield()
             }
         }
-        background.withLock { $0.tasks.append(rest) }
+        let isOver = background.withLock { background in
+            background.tasks.append(warming)
+            return background.isOver
+        }
+        if isOver { warming.cancel() }
+        try? await withTimeout(patience, time) { await warming.value }
+        logger.info(
+            "the memory tier is warm enough to begin",
+            metadata: ["entries": "\(memory.statistics.count)", "after": "\(time.now - began)"])
     }
 
-    /// A page of keys in their own order, in which a store finds them faster; none at the end, or when there is no use in going on.
+    /// A page of keys; none at the end, or when there is no use in going on.
     private func hotKeys(page: inout Int) async -> ArraySlice<String> {
         if memory.statistics.evictions > 0 { return [] }
         let keys = await storeReads.attempt { [page] in try await backend.store.hotKeys(cache: name, page: page) }
         page += 1
-        return (keys ?? []).sorted()[...]
+        return (keys ?? [])[...]
     }
 
     /// Reads some of the keys, and takes them off.
     private func warm(_ keys: inout ArraySlice<String>) async {
-        let some = keys.prefix(128).compactMap(Key.init).filter { memory.peek($0) == nil }
-        keys = keys.dropFirst(128)
-        if some.isEmpty { return }
+        let some = keys.prefix(64).compactMap(Key.init).filter { memory.peek($0) == nil }
+        keys = keys.dropFirst(64)
         let own = some.compactMap { key in
             let (flight, isNew) = flights.join(key)
             return isNew ? (key: key, flight: flight) : nil
         }
+        if own.isEmpty { return }
         let wanted = own.map { entryKey($0.key) }
         let records: [StoreRecord]?
-        if let now = backend.store.readNow(wanted) {
+        if storeReads.failure == nil, let now = backend.store.readNow(wanted) {
             records = now
         } else {
             records = await storeReads.attempt { try await backend.store.read(wanted) }
         }
         let now = time.now
         for (number, (key, flight)) in own.enumerated() {
-            let found = records.flatMap { landing(from: take($0[number], key, flight), at: now) }
+            var found: Flight<Value>.Landing?
+            // What has to be rescued from another format, or can't be, is left to who asks for it.
+            if let record = records?[number], let entry = record.entry?.metadata,
+                entry.isAbsent || entry.format == codec.format
+            {
+                found = landing(from: take(record, key, flight), at: now)
+            }
             flights.land(key, flight, found ?? .turnedBack(.onlyLooked))
         }
         if records == nil || memory.statistics.evictions > 0 { keys = [] }
@@ -76,13 +85,13 @@ extension Cache {
         let hot = memory.hottest(limit).map(\.description)
         if hot.isEmpty { return }
         _ = await storeWrites.attempt {
-            let known = Set(hot)
-            var keys = hot
+            var known: Set<String> = []
+            var keys = hot.filter { known.insert($0).inserted }
             for page in 0... {
                 if keys.count >= limit { break }
                 let before = try await backend.store.hotKeys(cache: name, page: page)
                 if before.isEmpty { break }
-                keys += before.lazy.filter { !known.contains($0) }.prefix(limit - keys.count)
+                keys += before.filter { known.insert($0).inserted }.prefix(limit - keys.count)
             }
             try await backend.store.saveHotKeys(keys, cache: name)
         }

@@ -53,6 +53,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     struct Background {
         var tasks: [Task<Void, Never>] = []
         var worker: RefreshWorker?
+        var isOver = false
     }
 
     /// - Parameters:

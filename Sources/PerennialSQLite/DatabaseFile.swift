@@ -115,9 +115,8 @@ final class DatabaseFile: Sendable {
 
     /// - Returns: the connection, once the file has its tables: another process may be about to make them.
     private func checked(_ queue: DatabaseQueue) throws -> DatabaseQueue {
-        if try queue.inDatabase({ db in try Schema.check(db, path: path) }) < Schema.version {
-            try openWriter().close()
-        }
+        // An older file is read as it is: it may be one that can't be written to.
+        if try queue.inDatabase({ db in try Schema.check(db, path: path) }) == 0 { try openWriter().close() }
         return queue
     }
 

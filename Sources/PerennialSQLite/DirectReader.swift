@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import GRDB
 import Perennial
 import Synchronization
@@ -39,6 +40,7 @@ final class DirectReader: Sendable {
             let began = ContinuousClock.now
             guard state.pace.allows(at: began) else { return .unable }
             guard let connection = connection(&state) else { return .unable }
+            let waits = threadWaits()
             var records: [StoreRecord] = []
             records.reserveCapacity(keys.count)
             do {
@@ -46,13 +48,14 @@ final class DirectReader: Sendable {
                     try db.run("BEGIN")
                     defer { _ = try? db.run("COMMIT") }
                     let transaction = try Transaction(db)
-                    for key in keys where state.pace.note(since: began, at: .now) {
+                    for key in keys
+                    where state.pace.note(since: began, at: .now, hasWaited: waits == nil || threadWaits() != waits) {
                         guard let record = try transaction.record(key, upTo: Self.largest, unreadable: unreadable)
                         else { break }
                         records.append(record)
                     }
                 }
-                _ = state.pace.note(since: began, at: .now)
+                _ = state.pace.note(since: began, at: .now, hasWaited: waits == nil || threadWaits() != waits)
             } catch {
                 state.connection = nil
                 state.pace.rest(from: .now)
@@ -114,9 +117,13 @@ struct ReadPace {
         restingUntil.map { now >= $0 } ?? true
     }
 
+    /// - Parameter hasWaited: whether the thread waited for something meanwhile. One that was only made to stand back for others did
+    ///   not, and it would fare no better elsewhere.
     /// - Returns: whether to go on.
-    mutating func note(since began: ContinuousClock.Instant, at now: ContinuousClock.Instant) -> Bool {
-        if now - began <= Self.limit { return true }
+    mutating func note(
+        since began: ContinuousClock.Instant, at now: ContinuousClock.Instant, hasWaited: @autoclosure () -> Bool
+    ) -> Bool {
+        if now - began <= Self.limit || !hasWaited() { return true }
         rest(from: now)
         return false
     }
@@ -124,4 +131,14 @@ struct ReadPace {
     mutating func rest(from now: ContinuousClock.Instant) {
         restingUntil = now + Self.pause
     }
+}
+
+/// How often the calling thread has waited: for a disk, a lock, a time; `nil` where the system does not say.
+private func threadWaits() -> Int? {
+    #if os(Linux)
+        var usage = rusage()
+        // RUSAGE_THREAD, which the headers hide from Swift.
+        if getrusage(1, &usage) == 0 { return usage.ru_nvcsw }
+    #endif
+    return nil
 }

@@ -125,6 +125,22 @@ import Testing
             }
         }
 
+        @Test func `an older file on a read-only medium is read, and brought up to date when that ends`() async throws {
+            let scratch = try Scratch()
+            guard let disk = SmallDisk(scratch.folder, options: "size=16m") else { return }
+            defer { withExtendedLifetime(disk) {} }
+            try FileManager.default.copyItem(
+                atPath: "\(GoldenFileTests.folder)/version1.sqlite", toPath: scratch.path)
+            try #require(disk.remount(readOnly: true))
+            try await scratch.withBackend(log: LogLines()) { backend in
+                #expect(try await backend.entry(Samples.key("ada")) != nil)
+                #expect(try await backend.hotKeys(cache: "people", page: 0).isEmpty)
+                try #require(disk.remount(readOnly: false))
+                try await Self.eventually { try await backend.saveHotKeys(["ada"], cache: "people") }
+                #expect(try await backend.hotKeys(cache: "people", page: 0) == ["ada"])
+            }
+        }
+
         /// Tries until it works: a backend opens its file anew at most once a second.
         private static func eventually(_ body: () async throws -> Void) async throws {
             for _ in 0..<100 {

@@ -12,7 +12,7 @@ import Testing
 /// They are made by this test target itself:
 /// `PERENNIAL_GOLDEN=version2.sqlite swift test --filter GoldenFileTests` writes the current version's file into `Golden`.
 @Suite struct GoldenFileTests {
-    private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Golden").path
     private static let moment = Timestamp(milliseconds: 1_764_000_000_000)
 

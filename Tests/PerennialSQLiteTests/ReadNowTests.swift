@@ -58,14 +58,16 @@ import Testing
         await lane.close()
     }
 
-    @Test func `reads that take long are left to others for a second`() {
+    @Test func `reads that wait for long are left to others for a second, those that only take long are not`() {
         var pace = ReadPace()
         let began = ContinuousClock.now
         #expect(pace.allows(at: began))
-        let goesOn = pace.note(since: began, at: began + .milliseconds(3))
+        let goesOn = pace.note(since: began, at: began + .milliseconds(3), hasWaited: true)
         #expect(goesOn)
-        #expect(pace.allows(at: began + .milliseconds(3)))
-        let goesFurther = pace.note(since: began, at: began + .milliseconds(4))
+        let goesOnBusily = pace.note(since: began, at: began + .milliseconds(40), hasWaited: false)
+        #expect(goesOnBusily)
+        #expect(pace.allows(at: began + .milliseconds(40)))
+        let goesFurther = pace.note(since: began, at: began + .milliseconds(4), hasWaited: true)
         #expect(!goesFurther)
         #expect(!pace.allows(at: began + .milliseconds(1_003)))
         #expect(pace.allows(at: began + .milliseconds(1_004)))

@@ -38,6 +38,8 @@ public final class Entry<Value: Sendable>: Sendable {
     public var tags: [String] { details?.tags ?? [] }
     /// When it was expired softly by hand, if it was.
     public var markedStaleAt: Timestamp? { details?.markedStaleAt }
+    /// Bytes that it takes to remember what few entries have.
+    var detailsSize: Int { details?.size ?? 0 }
 
     /// The age at `now`, in whole milliseconds; never negative.
     public func age(at now: Timestamp) -> Duration { freshness.age(at: now) }
@@ -105,6 +107,13 @@ final class EntryDetails<Value: Sendable>: Sendable {
         markedStaleAt = metadata.markedStaleAt
         validator = metadata.validator
         readValidator = nil
+    }
+
+    /// In bytes, about; none for those that many entries share.
+    var size: Int {
+        if readValidator != nil { return 0 }
+        let texts = tags + [validator?.etag, validator?.lastModified].compactMap { $0 }
+        return texts.reduce(176) { $0 + $1.utf8.count + 64 }
     }
 
     func validator(of value: Value?) -> Validator? {

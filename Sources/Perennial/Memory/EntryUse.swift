@@ -18,8 +18,6 @@ struct EntryUse: Equatable {
         bits = 0x40 | frequency
     }
 
-    static var maximumFrequency: Int { 15 }
-
     var frequency: UInt8 { bits & 0x0f }
 
     var isPresent: Bool { bits & 0xc0 != 0 }

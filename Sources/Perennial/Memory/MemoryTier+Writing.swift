@@ -77,14 +77,15 @@ extension MemoryTier {
             })
     }
 
-    /// The keys that were asked for most, those first; what nobody asked for is not among them.
+    /// The keys that were asked for most, those first; what nobody asked for is not among them. While the tier grows, some may come twice.
     /// - Parameter limit: at most this many.
     public func hottest(_ limit: Int) -> [Key] {
-        var keys: [[Key]] = Array(repeating: [], count: EntryUse.maximumFrequency)
+        let maximum = Int(FrequencySketch.maximum)
+        var keys: [[Key]] = Array(repeating: [], count: maximum)
         visit(
             each: { table, index, _ in
                 let frequency = Int(table.slots.use(index).frequency)
-                if frequency > 0 { keys[EntryUse.maximumFrequency - frequency].append(table.slots.entries[index].key) }
+                if frequency > 0 { keys[maximum - frequency].append(table.slots.entries[index].key) }
             },
             betweenLocks: {})
         return Array(keys.joined().prefix(limit))

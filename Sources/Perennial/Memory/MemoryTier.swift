@@ -143,6 +143,8 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
         public var bytes = 0
         /// Entries removed to make room.
         public var evictions = 0
+
+        var requests: Int { hits + misses }
     }
 
     /// The sums over all shards, each read at a slightly different instant.

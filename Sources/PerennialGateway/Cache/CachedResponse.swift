@@ -18,7 +18,9 @@ public struct CachedResponse: @unchecked Sendable {
         /// In bytes: the response's own values.
         let ownSize: Int32
         /// In bytes, of what comes behind them: the body; -1: a reference to a ``LargeBody``.
-        let smallBodySize: Int32
+        let smallBodySize: Int16
+        /// Whether the form was made for it, and so counts as its own.
+        let isFirst: Bool
     }
 
     private final class LargeBody {
@@ -64,10 +66,11 @@ public struct CachedResponse: @unchecked Sendable {
     }
 
     private init(description: ArraySlice<UInt8>, body: ArraySlice<UInt8>) throws(DamagedResponse) {
-        let (form, own) = try ResponseForms.form(for: description, bodySize: body.count)
+        let (form, own, isNew) = try ResponseForms.form(for: description, bodySize: body.count)
         let isSmall = body.count <= Self.smallBody
         let header = Header(
-            form: .passRetained(form), ownSize: Int32(own.count), smallBodySize: isSmall ? Int32(body.count) : -1)
+            form: .passRetained(form), ownSize: Int32(own.count), smallBodySize: isSmall ? Int16(body.count) : -1,
+            isFirst: isNew)
         let size = own.count + (isSmall ? body.count : MemoryLayout<Unmanaged<LargeBody>>.size)
         let buffer = Storage.create(minimumCapacity: size) { _ in header }
         buffer.withUnsafeMutablePointerToElements { bytes in
@@ -84,10 +87,11 @@ public struct CachedResponse: @unchecked Sendable {
         storage = unsafeDowncast(buffer, to: Storage.self)
     }
 
-    /// In bytes, of what belongs to it alone.
+    /// In bytes, of what belongs to it alone, and of the form if it was the first to have it.
     var memorySize: Int {
-        let own = storage.withUnsafeMutablePointerToHeader { Int($0.pointee.ownSize) }
-        return MemoryLayout<Header>.size + 32 + own + (largeBody?.capacity ?? bodySize)
+        let (own, isFirst) = storage.withUnsafeMutablePointerToHeader { ($0.pointee.ownSize, $0.pointee.isFirst) }
+        let form = isFirst ? withForm { form, _ in form.size } : 0
+        return MemoryLayout<Header>.size + 32 + Int(own) + (largeBody?.capacity ?? bodySize) + form
     }
 
     /// Whether it is the very same, not one like it.

@@ -31,7 +31,9 @@ final class ResponseForm: @unchecked Sendable {
     /// The names in `Vary`: lower case, sorted.
     let vary: [String]
     /// Bytes that it takes, about.
-    var size: Int { description.count + head.count + places.count * MemoryLayout<Place>.stride + 128 }
+    var size: Int { description.count + head.count + places.count * (MemoryLayout<Place>.stride + 32) + 256 }
+    /// Bytes that responses have kept beside it.
+    let beside = Atomic(0)
 
     private let description: UnsafeMutableBufferPointer<UInt8>
     private let layout: DescriptionLayout
@@ -43,23 +45,17 @@ final class ResponseForm: @unchecked Sendable {
     private let etag: Int?
     private let lastModified: Int?
     /// Whether other responses may be put into this form: not if a value can't be written into a head.
-    private let isShared: Bool
+    let isShared: Bool
 
     /// - Parameter source: as `StoredResponse.encodeDescription()` gives it.
-    init(_ source: ArraySlice<UInt8>, bodySize: Int) throws(DamagedResponse) {
-        let description = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: source.count)
+    init(_ source: ArraySlice<UInt8>, _ layout: DescriptionLayout, bodySize: Int) throws(DamagedResponse) {
+        // A description without `Vary` ends with a list of no names.
+        hasVary = layout.vary.count > 1
+        vary = hasVary ? try StoredResponse(description: source).vary : []
+        self.layout = layout
+        description = .allocate(capacity: source.count)
         _ = description.initialize(from: source)
-        self.description = description
         let bytes = UnsafeBufferPointer(description).span
-        do {
-            layout = try DescriptionLayout(of: bytes)
-            // A description without `Vary` ends with a list of no names.
-            hasVary = layout.vary.count > 1
-            vary = hasVary ? try StoredResponse(description: source).vary : []
-        } catch {
-            description.deallocate()
-            throw error
-        }
         status = layout.status
         var places: [Place] = []
         var head = ByteBuffer()
@@ -67,12 +63,10 @@ final class ResponseForm: @unchecked Sendable {
         var (date, etag, lastModified): (Int?, Int?, Int?)
         var hasRanges = false
         var isShared = layout.fields.count < 255
-        for (index, (name, value)) in layout.fields.enumerated() {
-            var prefix: Int32 = 0
-            encodeNumber(value.count) { _ in prefix += 1 }
+        for (index, (name, counted, value)) in layout.fields.enumerated() {
             places.append(
                 Place(
-                    inDescription: Int32(value.lowerBound) - prefix..<Int32(value.upperBound),
+                    inDescription: Int32(counted.lowerBound)..<Int32(counted.upperBound),
                     textStart: Int32(value.lowerBound)))
             guard index < layout.responseFieldCount else { continue }
             let isWritable = bytes.isOneLine(name) && bytes.isOneLine(value)
@@ -127,7 +121,7 @@ final class ResponseForm: @unchecked Sendable {
     func ownValues(of source: Span<UInt8>, _ layout: DescriptionLayout, bodySize: Int) -> [UInt8]? {
         guard isShared else { return nil }
         var own: [UInt8] = []
-        for (index, (_, value)) in layout.fields.enumerated() {
+        for (index, (_, _, value)) in layout.fields.enumerated() {
             let isFitting = source.extracting(value).withUnsafeBufferPointer { mine in
                 let theirs = UnsafeBufferPointer(rebasing: text(index))
                 if mine.areSameBytes(as: theirs) { return true }
@@ -285,24 +279,19 @@ final class ResponseForm: @unchecked Sendable {
 
 /// The forms in use, by what responses must have in common for them.
 enum ResponseForms {
-    private struct Known {
-        var form: ResponseForm
-        /// Bytes that responses have kept beside it.
-        var beside = 0
-    }
+    private static let known = Mutex<[Int: ResponseForm]>([:])
 
-    private static let known = Mutex<[Int: Known]>([:])
-
-    /// How many are known at most: one is some hundreds of bytes. Those that are forgotten live on in their responses.
+    /// How many are known at most, and their size in bytes. Those that are forgotten live on in their responses.
     private static let limit = 1_024
+    private static let sizeLimit = 16 << 10
 
-    /// The form for a response, and what the response has of its own.
+    /// The form for a response, what the response has of its own, and whether the form was made for it.
     ///
     /// What was rare may have become usual: once responses have kept 64 times a form's size beside it, the next one makes a new
     /// form of itself. So a bad form costs little, and forms themselves next to nothing.
     static func form(
         for source: ArraySlice<UInt8>, bodySize: Int
-    ) throws(DamagedResponse) -> (form: ResponseForm, own: [UInt8]) {
+    ) throws(DamagedResponse) -> (form: ResponseForm, own: [UInt8], isNew: Bool) {
         let bytes = source.span
         let layout = try DescriptionLayout(of: bytes)
         var hasher = Hasher()
@@ -310,20 +299,21 @@ enum ResponseForms {
         for field in layout.fields { bytes.extracting(field.name).withUnsafeBytes { hasher.combine(bytes: $0) } }
         bytes.extracting(layout.vary).withUnsafeBytes { hasher.combine(bytes: $0) }
         let hash = hasher.finalize()
-        let found = known.withLock { known -> (ResponseForm, [UInt8])? in
-            guard let one = known[hash], one.beside < 64 * one.form.size, one.form.fits(bytes, layout),
-                let own = one.form.ownValues(of: bytes, layout, bodySize: bodySize)
-            else { return nil }
-            known[hash] = Known(form: one.form, beside: one.beside + own.count)
-            return (one.form, own)
+        if let form = known.withLock({ $0[hash] }), form.fits(bytes, layout),
+            form.beside.load(ordering: .relaxed) < 64 * form.size,
+            let own = form.ownValues(of: bytes, layout, bodySize: bodySize)
+        {
+            form.beside.add(own.count, ordering: .relaxed)
+            return (form, own, false)
         }
-        if let found { return found }
-        let form = try ResponseForm(source, bodySize: bodySize)
-        known.withLock { known in
-            if known.count >= limit, known[hash] == nil { known.removeAll() }
-            known[hash] = Known(form: form)
+        let form = try ResponseForm(source, layout, bodySize: bodySize)
+        if form.isShared && form.size <= sizeLimit {
+            known.withLock { known in
+                if known.count >= limit, known[hash] == nil { known.removeAll() }
+                known[hash] = form
+            }
         }
-        return (form, [])
+        return (form, [], true)
     }
 }
 

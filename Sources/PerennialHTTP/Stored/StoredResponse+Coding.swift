@@ -61,7 +61,6 @@ extension StoredResponse {
 
 /// Where the parts of a stored response lie among its bytes, found without a copy of any.
 package struct StoredLayout: Sendable {
-    package let status: Int
     /// All between the head of the format and the length of the body.
     package let description: Range<Int>
     package let body: Range<Int>
@@ -76,7 +75,7 @@ package struct StoredLayout: Sendable {
         let checksum = bytes[end...].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         guard crc32(bytes[..<end]) == checksum else { throw DamagedResponse("its checksum is wrong") }
         var cursor = StoredCursor(index: start, end: end)
-        status = try cursor.number(bytes.span)
+        _ = try cursor.number(bytes.span)
         var isASCII = true
         func skipTexts(_ count: Int) throws(DamagedResponse) {
             for _ in 0..<count {
@@ -101,21 +100,23 @@ package struct StoredLayout: Sendable {
 /// Where the texts of a description lie among its bytes, as ``StoredResponse/encodeDescription()`` gives it.
 package struct DescriptionLayout: Sendable {
     package let status: Int
-    /// Those of the response, then those of the request.
-    package let fields: [(name: Range<Int>, value: Range<Int>)]
+    /// Those of the response, then those of the request; the value with the number before it, and without.
+    package let fields: [(name: Range<Int>, counted: Range<Int>, value: Range<Int>)]
     package let responseFieldCount: Int
     /// The names in `Vary`, with what counts them.
     package let vary: Range<Int>
 
     package init(of description: Span<UInt8>) throws(DamagedResponse) {
         var cursor = StoredCursor(index: 0, end: description.count)
-        var fields: [(name: Range<Int>, value: Range<Int>)] = []
+        var fields: [(name: Range<Int>, counted: Range<Int>, value: Range<Int>)] = []
         fields.reserveCapacity(16)
         status = try cursor.number(description)
         func read() throws(DamagedResponse) {
             for _ in 0..<(try cursor.number(description)) {
                 let name = try cursor.text(description)
-                fields.append((name, try cursor.text(description)))
+                let start = cursor.index
+                let value = try cursor.text(description)
+                fields.append((name, start..<value.upperBound, value))
             }
         }
         try read()
