@@ -40,12 +40,20 @@ extension Cache {
             metadata: ["entries": "\(memory.statistics.count)", "after": "\(time.now - began)"])
     }
 
-    /// A page of keys; none at the end, or when there is no use in going on.
+    /// A page of keys; none at the end, or when there is no use in going on. The further down the list, the more of them are in their
+    /// own order, in which a store finds them faster.
     private func hotKeys(page: inout Int) async -> ArraySlice<String> {
         if memory.statistics.evictions > 0 { return [] }
-        let keys = await storeReads.attempt { [page] in try await backend.store.hotKeys(cache: name, page: page) }
+        let found = await storeReads.attempt { [page] in try await backend.store.hotKeys(cache: name, page: page) }
+        var keys = found ?? []
+        var start = 0
+        while start < keys.count {
+            let end = page == 0 ? min(max(64, start * 2), keys.count) : keys.count
+            keys[start..<end].sort()
+            start = end
+        }
         page += 1
-        return (keys ?? [])[...]
+        return keys[...]
     }
 
     /// Reads some of the keys, and takes them off.
