@@ -44,8 +44,8 @@ extension Cache {
     /// own order, in which a store finds them faster.
     private func hotKeys(page: inout Int) async -> ArraySlice<String> {
         if memory.statistics.evictions > 0 { return [] }
-        let found = await storeReads.attempt { [page] in try await backend.store.hotKeys(cache: name, page: page) }
-        var keys = found ?? []
+        // Says nothing of whether the store can be reached: one that keeps no such keys never fails.
+        var keys = (try? await backend.store.hotKeys(cache: name, page: page)) ?? []
         var start = 0
         while start < keys.count {
             let end = page == 0 ? min(max(64, start * 2), keys.count) : keys.count
@@ -92,7 +92,7 @@ extension Cache {
         let limit = 100_000
         let hot = memory.hottest(limit).map(\.description)
         if hot.isEmpty { return }
-        _ = await storeWrites.attempt {
+        do {
             var known: Set<String> = []
             var keys = hot.filter { known.insert($0).inserted }
             for page in 0... {
@@ -102,6 +102,8 @@ extension Cache {
                 keys += before.filter { known.insert($0).inserted }.prefix(limit - keys.count)
             }
             try await backend.store.saveHotKeys(keys, cache: name)
+        } catch {
+            logger.info("the next process will begin with what was hot before", metadata: ["error": "\(error)"])
         }
     }
 }

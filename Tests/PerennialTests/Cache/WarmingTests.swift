@@ -93,7 +93,9 @@ import Testing
         let cold = rig.cache(backend: backend)
         await cold.warmUp()
         #expect(cold.statistics.memoryCount == 0)
+        await cold.shutdown()
         store.faults.heal()
+        #expect(try await rig.backend.store.hotKeys(cache: "texts", page: 0) == ["b", "a"])
 
         // Read, but not yet here, when it is removed.
         let next = rig.cache(backend: backend)
