@@ -16,7 +16,7 @@ extension Cache {
             var rounds = 0
             while (try? await time.sleep(for: .seconds(30))) != nil {
                 guard let self else { return }
-                await self.tidy()
+                await self.tidy(part: rounds % 10, of: 10)
                 rounds += 1
                 if rounds % 10 == 0 { await self.saveHotKeys() }
             }
@@ -59,7 +59,7 @@ extension Cache {
             case .missed:
                 // What is in the air may bring something older than what was missed: looked at again when it has landed.
                 reloadWhenLanded(flights.all)
-                memory.forEach { key, _, _ in keys.append(key) }
+                memory.forEach { key, _ in keys.append(key) }
             }
         }
         guard !keys.isEmpty else { return }
@@ -84,12 +84,11 @@ extension Cache {
         }
     }
 
-    /// Tells the store what is in use, and lets it remove what is not.
-    private func tidy() async {
-        var used: [EntryKey] = []
-        memory.forEach { key, _, wasUsed in if wasUsed { used.append(entryKey(key)) } }
+    /// Tells the store what of a part of the memory tier is in use, and lets it remove what is not. In parts, since each costs the store a
+    /// write.
+    private func tidy(part: Int, of parts: Int) async {
+        let keys = memory.takeUsed(part: part, of: parts).map(entryKey)
         let now = time.now
-        let keys = used
         _ = await storeWrites.attempt {
             // In pieces, since other processes wait for the store meanwhile.
             for start in stride(from: 0, to: keys.count, by: 500) {

@@ -104,7 +104,7 @@ extension Cache {
         let count = try await backend.store.expire(selection, now: time.now)
         flights.detachAll()
         var keys: [Key] = []
-        memory.forEach { key, entry, _ in if isMeant(entry) { keys.append(key) } }
+        memory.forEach { key, entry in if isMeant(entry) { keys.append(key) } }
         try await reload(keys)
         return count
     }

@@ -1,5 +1,5 @@
 /// What a hit leaves behind, in one byte: how often the entry was asked for (0 to 15, halved now and then), whether it
-/// was since the eviction hand last passed, whether it was since ``MemoryTier/forEach(_:)`` last passed, and in which
+/// was since the eviction hand last passed, whether it was since ``MemoryTier/takeUsed(part:of:)`` last took it, and in which
 /// list it is. For a popular entry nothing changes, and nothing is written.
 @usableFromInline
 struct EntryUse: Equatable {
@@ -34,7 +34,7 @@ struct EntryUse: Equatable {
         set { bits = newValue ? bits | 0x10 : bits & ~0x10 }
     }
 
-    /// Used since the entries were last iterated.
+    /// Used since ``MemoryTier/takeUsed(part:of:)`` last took it.
     var isUsed: Bool {
         get { bits & 0x20 != 0 }
         set { bits = newValue ? bits | 0x20 : bits & ~0x20 }

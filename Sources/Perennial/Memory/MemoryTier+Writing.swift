@@ -62,19 +62,33 @@ extension MemoryTier {
             betweenLocks: {})
     }
 
-    /// Calls `body` with each entry, outside the locks, and with whether ``value(for:)`` found it since the last such
-    /// iteration. Entries put in or taken out meanwhile may be passed over; while the table grows, some may come twice.
-    public func forEach(_ body: (_ key: Key, _ element: Element, _ wasUsed: Bool) throws -> Void) rethrows {
-        var copies: [(Table.Entry, Bool)] = []
+    /// Calls `body` with each entry, outside the locks. Entries put in or taken out meanwhile may be passed over; while the table
+    /// grows, some may come twice.
+    public func forEach(_ body: (_ key: Key, _ element: Element) throws -> Void) rethrows {
+        var copies: [Table.Entry] = []
         try visit(
-            each: { table, index, _ in
-                copies.append((table.slots.entries[index], table.slots.use(index).isUsed))
-                table.slots.changeUse(index) { $0.isUsed = false }
-            },
+            each: { table, index, _ in copies.append(table.slots.entries[index]) },
             betweenLocks: {
-                for (entry, wasUsed) in copies { try body(entry.key, entry.element, wasUsed) }
+                for entry in copies { try body(entry.key, entry.element) }
                 copies.removeAll(keepingCapacity: true)
             })
+    }
+
+    /// The keys that ``value(for:)`` has found since they were last among these. While the table grows, some may come twice, or
+    /// a turn late.
+    /// - Parameters:
+    ///   - part: only those of this part of the entries, from 0.
+    ///   - parts: how many parts there are.
+    public func takeUsed(part: Int = 0, of parts: Int = 1) -> [Key] {
+        var keys: [Key] = []
+        visit(
+            each: { table, index, _ in
+                guard index % parts == part, table.slots.use(index).isUsed else { return }
+                keys.append(table.slots.entries[index].key)
+                table.slots.changeUse(index) { $0.isUsed = false }
+            },
+            betweenLocks: {})
+        return keys
     }
 
     /// The keys that were asked for most, those first; what nobody asked for is not among them. While the tier grows, some may come twice.

@@ -108,4 +108,24 @@ import Testing
         #expect(next.peek("a") == nil)
         #expect(next.peek("b")?.value == "value of b")
     }
+
+    @Test func `what is used is noted once in five minutes, and what is hot as often`() async throws {
+        let store = FaultyStore()
+        let cache = rig.cache(backend: MixedBackend(store: store, queue: InMemoryQueue()))
+        for _ in 0..<2 { _ = try await cache["a"] }
+        for (turn, touches) in [1, 1, 2].enumerated() {
+            if turn == 2 { _ = try await cache["a"] }
+            for _ in 0..<10 {
+                let before = store.faults.calls(of: .maintain)
+                await rig.clock.waitForSleepers()
+                // No use of an entry.
+                _ = cache.peek("a")
+                rig.clock.advance(by: .seconds(30))
+                try await eventually { store.faults.calls(of: .maintain) > before }
+            }
+            try await eventually { store.faults.calls(of: .saveHotKeys) == turn + 1 }
+            #expect(store.faults.calls(of: .touch) == touches)
+            #expect(try await store.hotKeys(cache: "texts", page: 0) == ["a"])
+        }
+    }
 }

@@ -35,7 +35,7 @@ import Testing
                         tier.insert(Tracked(number, census), for: key, cost: 10)
                     }
                     if step % 1_000 == 0 {
-                        tier.forEach { key, element, _ in
+                        tier.forEach { key, element in
                             if !key.hasSuffix("/\(element.number)") { wrong.add(1, ordering: .relaxed) }
                         }
                         tier.removeAll { _, element in element.number % 7 == thread }

@@ -75,7 +75,7 @@ import Testing
             #expect(statistics.bytes <= capacity * entry)
         }
         var held = 0
-        tier.forEach { key, element, _ in
+        tier.forEach { key, element in
             held += 1
             #expect(model[key] == element)
         }
@@ -199,30 +199,33 @@ import Testing
         #expect(tier.peek("key") == 1)
     }
 
-    @Test func `Iteration tells what was used since the last one`() {
+    @Test func `What was used is told once, whatever else is looked at`() {
         let tier = MemoryTier<Int, Int>(maximumBytes: 1 << 20, shards: 4, seed: 1)
         for key in 0..<1_000 { tier.insert(key, for: key, cost: 1) }
-        func used() -> Set<Int> {
-            var used: Set<Int> = []
-            tier.forEach { key, element, wasUsed in
-                #expect(key == element)
-                if wasUsed { used.insert(key) }
-            }
-            return used
-        }
-        #expect(used() == [])
+        #expect(tier.takeUsed() == [])
         for key in [3, 500, 999] { _ = tier.value(for: key) }
         _ = tier.peek(4)
-        #expect(used() == [3, 500, 999])
-        #expect(used() == [])
+        tier.forEach { key, element in #expect(key == element) }
+        #expect(Set(tier.takeUsed()) == [3, 500, 999])
+        #expect(tier.takeUsed() == [])
         for _ in 0..<40 { _ = tier.value(for: 7) }
-        #expect(used() == [7])
+        #expect(tier.takeUsed() == [7])
+    }
+
+    @Test func `What was used is told part by part`() {
+        let tier = MemoryTier<Int, Int>(maximumBytes: 1 << 20, shards: 2, seed: 1)
+        for key in 0..<1_000 { tier.insert(key, for: key, cost: 1) }
+        for key in 0..<1_000 { _ = tier.value(for: key) }
+        let parts = (0..<10).map { tier.takeUsed(part: $0, of: 10) }
+        #expect(parts.allSatisfy { (50...150).contains($0.count) })
+        #expect(parts.flatMap { $0 }.sorted() == Array(0..<1_000))
+        #expect(tier.takeUsed() == [])
     }
 
     @Test func `Iteration may change the tier`() {
         let tier = MemoryTier<Int, Int>(maximumBytes: 1 << 20, shards: 1, seed: 1)
         for key in 0..<1_000 { tier.insert(key, for: key, cost: 1) }
-        tier.forEach { key, _, _ in tier.remove(key) }
+        tier.forEach { key, _ in tier.remove(key) }
         #expect(tier.statistics.count == 0)
     }
 }
