@@ -70,6 +70,8 @@ extension Cache {
         let now = time.now
         for (number, (place, flight)) in own.enumerated() {
             let key = keys[place]
+            // What the store lacks counts when the origin is asked.
+            if records?[number].entry != nil { memory.noteMiss(of: key) }
             let found = records.flatMap { landing(from: take($0[number], key, flight), at: now) }
             flights.land(key, flight, found ?? .turnedBack(.onlyLooked))
             if let found { answers[place] = try? answer(for: key, found, isCollapsed: false) }

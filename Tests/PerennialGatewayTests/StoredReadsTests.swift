@@ -49,7 +49,7 @@ struct StoredReadsTests {
             configuration.port = 0
             let first = try Gateway(configuration: configuration, backend: backend, time: rig.clock)
             let client = try await TestClient(port: try await first.start().port)
-            for target in ["/seldom", "/often", "/often"] {
+            for target in ["/once", "/often", "/often"] {
                 try await client.send("GET", target)
                 _ = try await client.response()
             }

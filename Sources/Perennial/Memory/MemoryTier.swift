@@ -114,6 +114,11 @@ public final class MemoryTier<Key: Hashable & Sendable, Element: Sendable>: Send
         return result
     }
 
+    /// Counts a miss, and notes that the key was asked for: for who has looked with ``peek(_:)``.
+    public func noteMiss(of key: Key) {
+        noteMiss(keyHash.hash(key))
+    }
+
     @usableFromInline @inline(never)
     func noteMiss(_ hash: UInt64) {
         withTable(shard(hash)) { table, _ in table.noteMiss(hash) }

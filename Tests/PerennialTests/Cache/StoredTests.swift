@@ -16,6 +16,7 @@ import Testing
         #expect(answers[0]?.source == .store)
         #expect(reader.peek("a")?.value == "value of a")
         #expect(reader.statistics.storeHits == 2)
+        #expect(reader.statistics.memoryMisses == 2)
         #expect(rig.origin.count == 2)
     }
 
