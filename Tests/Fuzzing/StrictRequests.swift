@@ -46,7 +46,9 @@ struct StrictRequests {
         let hosts = values("host").count
         guard hosts == 1 || hosts == 0 && version == "HTTP/1.0" else { return nil }
         let options = values("connection").flatMap { $0.lowercased().split(separator: ",") }.map(trimmed)
-        let isKept = version != "HTTP/1.0" ? !options.contains("close") : options.contains("keep-alive")
+        // Who asks for both, or twice, gets the safe one (RFC 9112 §9.3).
+        let wishes = options.filter { $0 == "close" || $0 == "keep-alive" }
+        let isKept = wishes.isEmpty ? version != "HTTP/1.0" : wishes == ["keep-alive"]
         return Request(
             method: text(words[0]), target: text(words[1]), fields: fields, body: body,
             endsConnection: !isKept || text(words[0]) == "CONNECT")

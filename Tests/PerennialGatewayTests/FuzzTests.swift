@@ -12,6 +12,17 @@ import Testing
         #expect(fuzzer.taken > 300)
     }
 
+    /// Who asks for a connection that ends and for one that stays gets the one that ends (RFC 9112 §9.3).
+    @Test(
+        arguments: ["1.0", "1.1"], ["close\r\nConnection: keep-alive", "keep-alive, close", "keep-alive", "x", "close"])
+    func `what was found about connections that stay has one meaning`(_ version: String, _ wish: String) throws {
+        var fuzzer = RequestFuzzer(seed: 1)
+        let request = "GET / HTTP/\(version)\r\nHost: x\r\nConnection: \(wish)\r\n\r\n"
+        try fuzzer.check(Array((request + request).utf8))
+        let stays = wish == "keep-alive" || wish == "x" && version == "1.1"
+        #expect(fuzzer.taken == (stays ? 2 : 1))
+    }
+
     @Test(arguments: [1, 2, 3] as [UInt64]) func `what is read and written stays the same`(seed: UInt64) throws {
         var fuzzer = FieldFuzzer(seed: seed)
         for _ in 0..<5_000 { try fuzzer.tryOne() }
