@@ -1,3 +1,4 @@
+internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import PerennialHTTP
 internal import Synchronization
@@ -279,7 +280,8 @@ final class ResponseForm: @unchecked Sendable {
 
 /// The forms in use, by what responses must have in common for them.
 enum ResponseForms {
-    private static let known = Mutex<[Int: ResponseForm]>([:])
+    /// A lock that the thread sanitizer knows.
+    private static let known = NIOLockedValueBox<[Int: ResponseForm]>([:])
 
     /// How many are known at most, and their size in bytes. Those that are forgotten live on in their responses.
     private static let limit = 1_024
@@ -299,7 +301,7 @@ enum ResponseForms {
         for field in layout.fields { bytes.extracting(field.name).withUnsafeBytes { hasher.combine(bytes: $0) } }
         bytes.extracting(layout.vary).withUnsafeBytes { hasher.combine(bytes: $0) }
         let hash = hasher.finalize()
-        if let form = known.withLock({ $0[hash] }), form.fits(bytes, layout),
+        if let form = known.withLockedValue({ $0[hash] }), form.fits(bytes, layout),
             form.beside.load(ordering: .relaxed) < 64 * form.size,
             let own = form.ownValues(of: bytes, layout, bodySize: bodySize)
         {
@@ -308,7 +310,7 @@ enum ResponseForms {
         }
         let form = try ResponseForm(source, layout, bodySize: bodySize)
         if form.isShared && form.size <= sizeLimit {
-            known.withLock { known in
+            known.withLockedValue { known in
                 if known.count >= limit, known[hash] == nil { known.removeAll() }
                 known[hash] = form
             }
