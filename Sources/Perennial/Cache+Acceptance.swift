@@ -46,37 +46,54 @@ extension Cache {
     /// - Parameter done: gets for each key an answer, or `nil`: use ``lookup(_:)``. Called before this returns, if the store can be
     ///   read that quickly (``Store/readNow(_:)``), else later from a task.
     public func lookupStored(_ keys: [Key], done: @escaping @Sendable ([Answer<Value>?]) -> Void) {
-        // Whoever flies already brings the others' answers.
-        let own = keys.enumerated().compactMap { place, key -> (place: Int, flight: Flight<Value>)? in
+        let looks = beginLooks(keys)
+        @Sendable func land(_ records: [StoreRecord]?) -> [Answer<Value>?] {
+            // What the store lacks counts when the origin is asked.
+            for (look, record) in zip(looks, records ?? []) where record.entry != nil { memory.noteMiss(of: look.key) }
+            var answers: [Answer<Value>?] = Array(repeating: nil, count: keys.count)
+            for (look, found) in zip(looks, landLooks(looks, records)) {
+                if let found { answers[look.place] = try? answer(for: look.key, found, isCollapsed: false) }
+            }
+            return answers
+        }
+        if looks.isEmpty { return done(land(nil)) }
+        let wanted = looks.map { entryKey($0.key) }
+        if let records = readNow(wanted) { return done(land(records)) }
+        Task { done(land(await read(wanted))) }
+    }
+
+    /// Begins flights that only look at the store, for those keys that nobody flies for: whoever flies already brings the others'.
+    /// - Returns: with where each key stands in `keys`.
+    func beginLooks(_ keys: [Key]) -> [(place: Int, key: Key, flight: Flight<Value>)] {
+        keys.enumerated().compactMap { place, key in
             let (flight, isNew) = flights.join(key)
-            return isNew ? (place, flight) : nil
-        }
-        if own.isEmpty { return done(land([], of: keys, nil)) }
-        let wanted = own.map { entryKey(keys[$0.place]) }
-        if let records = storeReads.failure == nil ? backend.store.readNow(wanted) : nil {
-            return done(land(own, of: keys, records))
-        }
-        Task {
-            done(land(own, of: keys, await storeReads.attempt { try await backend.store.read(wanted) }))
+            return isNew ? (place, key, flight) : nil
         }
     }
 
-    /// Ends flights that only looked at the store.
+    /// What the store has, if it can be had at once.
+    func readNow(_ keys: [EntryKey]) -> [StoreRecord]? {
+        storeReads.failure == nil ? backend.store.readNow(keys) : nil
+    }
+
+    /// What the store has; `nil`: it can't be reached.
+    func read(_ keys: [EntryKey]) async -> [StoreRecord]? {
+        await storeReads.attempt { try await backend.store.read(keys) }
+    }
+
+    /// Ends such flights; what they found goes into the memory tier.
     /// - Parameter records: what the store has for each of them; `nil`: it can't be reached.
-    private func land(
-        _ own: [(place: Int, flight: Flight<Value>)], of keys: [Key], _ records: [StoreRecord]?
-    ) -> [Answer<Value>?] {
-        var answers: [Answer<Value>?] = Array(repeating: nil, count: keys.count)
+    /// - Returns: for each what may be served, if anything.
+    @discardableResult
+    func landLooks(
+        _ looks: [(place: Int, key: Key, flight: Flight<Value>)], _ records: [StoreRecord]?
+    ) -> [Flight<Value>.Landing?] {
         let now = time.now
-        for (number, (place, flight)) in own.enumerated() {
-            let key = keys[place]
-            // What the store lacks counts when the origin is asked.
-            if records?[number].entry != nil { memory.noteMiss(of: key) }
-            let found = records.flatMap { landing(from: take($0[number], key, flight), at: now) }
-            flights.land(key, flight, found ?? .turnedBack(.onlyLooked))
-            if let found { answers[place] = try? answer(for: key, found, isCollapsed: false) }
+        return looks.enumerated().map { number, look in
+            let found = records.flatMap { landing(from: take($0[number], look.key, look.flight), at: now) }
+            flights.land(look.key, look.flight, found ?? .turnedBack(.onlyLooked))
+            return found
         }
-        return answers
     }
 
     private func accepted(

@@ -60,29 +60,19 @@ extension Cache {
     private func warm(_ keys: inout ArraySlice<String>) async {
         let some = keys.prefix(64).compactMap(Key.init).filter { memory.peek($0) == nil }
         keys = keys.dropFirst(64)
-        let own = some.compactMap { key in
-            let (flight, isNew) = flights.join(key)
-            return isNew ? (key: key, flight: flight) : nil
-        }
-        if own.isEmpty { return }
-        let wanted = own.map { entryKey($0.key) }
-        let records: [StoreRecord]?
-        if storeReads.failure == nil, let now = backend.store.readNow(wanted) {
-            records = now
-        } else {
-            records = await storeReads.attempt { try await backend.store.read(wanted) }
-        }
-        let now = time.now
-        for (number, (key, flight)) in own.enumerated() {
-            var found: Flight<Value>.Landing?
-            // What has to be rescued from another format, or can't be, is left to who asks for it.
-            if let record = records?[number], let entry = record.entry?.metadata,
-                entry.isAbsent || entry.format == codec.format
-            {
-                found = landing(from: take(record, key, flight), at: now)
+        let looks = beginLooks(some)
+        if looks.isEmpty { return }
+        let wanted = looks.map { entryKey($0.key) }
+        var records = readNow(wanted)
+        if records == nil { records = await read(wanted) }
+        // What has to be rescued from another format, or can't be, is left to who asks for it.
+        let readable = records?.map { record in
+            guard let metadata = record.entry?.metadata, !metadata.isAbsent, metadata.format != codec.format else {
+                return record
             }
-            flights.land(key, flight, found ?? .turnedBack(.onlyLooked))
+            return StoreRecord(entry: nil, fence: record.fence)
         }
+        landLooks(looks, readable)
         if records == nil || memory.statistics.evictions > 0 { keys = [] }
     }
 

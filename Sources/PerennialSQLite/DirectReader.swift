@@ -41,6 +41,7 @@ final class DirectReader: Sendable {
             guard state.pace.allows(at: began) else { return .unable }
             guard let connection = connection(&state) else { return .unable }
             let waits = threadWaits()
+            func hasWaited() -> Bool { waits == nil || threadWaits() != waits }
             var records: [StoreRecord] = []
             records.reserveCapacity(keys.count)
             do {
@@ -48,14 +49,13 @@ final class DirectReader: Sendable {
                     try db.run("BEGIN")
                     defer { _ = try? db.run("COMMIT") }
                     let transaction = try Transaction(db)
-                    for key in keys
-                    where state.pace.note(since: began, at: .now, hasWaited: waits == nil || threadWaits() != waits) {
+                    for key in keys where state.pace.note(since: began, at: .now, hasWaited: hasWaited()) {
                         guard let record = try transaction.record(key, upTo: Self.largest, unreadable: unreadable)
                         else { break }
                         records.append(record)
                     }
                 }
-                _ = state.pace.note(since: began, at: .now, hasWaited: waits == nil || threadWaits() != waits)
+                _ = state.pace.note(since: began, at: .now, hasWaited: hasWaited())
             } catch {
                 state.connection = nil
                 state.pace.rest(from: .now)

@@ -346,6 +346,7 @@ extension Transaction {
     }
 
     func hotKeys(cache: String, page: Int) throws -> [String] {
+        // A file of version 1 that can only be read has no such table.
         if try db.first("PRAGMA user_version", read: { $0.integer(0) }) ?? 0 < 2 { return [] }
         let keys = try db.first("SELECT keys FROM hot WHERE cache = ? AND page = ?", cache, page) { $0.text(0) }
         return keys.map(TextList.decode) ?? []

@@ -9,9 +9,8 @@ public import Perennial
 /// ```
 public struct FaultyStore: Store {
     public enum Operation: Hashable, Sendable, CaseIterable {
-        case read, save, confirm, lease, extendLease, releaseLease, expire, remove, list, touch, saveHotKeys, hotKeys,
-            maintain,
-            statistics
+        case read, save, confirm, lease, extendLease, releaseLease, expire, remove, list, touch
+        case saveHotKeys, hotKeys, maintain, statistics
     }
 
     public let faults = Faults<Operation>()
