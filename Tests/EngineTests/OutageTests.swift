@@ -52,10 +52,10 @@ import Testing
         let cache = origin.cache(open.backend)
         _ = try await cache["a"]
         server.pause()
-        let error = await #expect(throws: (any Error).self) {
+        let error = try await #require(throws: (any Error).self) {
             try await open.backend.store.read([EntryKey(cache: "people", key: "x")])
         }
-        #expect("\(error!)".contains("did not answer within"))
+        #expect("\(error)".contains("did not answer within"))
         #expect(try await cache.lookup("a").source == .memory)
         #expect(try await cache.lookup("cold").source == .origin)
         #expect(!cache.health.isComplete)

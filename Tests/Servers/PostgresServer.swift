@@ -94,7 +94,7 @@ public final class PostgresServer: EngineServer {
 
     public func pause() {
         process.pause()
-        for child in children() { Foundation.kill(child, SIGSTOP) }
+        for child in children() { freeze(child) }
     }
 
     public func resume() {

@@ -89,11 +89,30 @@ public final class ServerProcess: Sendable {
 
     /// Stops it from running, its connections left open, until ``resume()``.
     public func pause() {
-        if let pid { Foundation.kill(pid, SIGSTOP) }
+        if let pid { freeze(pid) }
     }
 
     public func resume() {
         if let pid { Foundation.kill(pid, SIGCONT) }
+    }
+}
+
+/// Stops a process from running, and returns when all its threads stand still: the signal takes a moment, in which a request can
+/// still be answered.
+func freeze(_ pid: Int32) {
+    Foundation.kill(pid, SIGSTOP)
+    while isMoving(pid) { usleep(1_000) }
+}
+
+/// Whether one of a process's threads does not stand still; `false` for one that has ended.
+private func isMoving(_ pid: Int32) -> Bool {
+    let tasks = "/proc/\(pid)/task"
+    return ((try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []).contains { task in
+        // The state stands behind the program's name in parentheses.
+        guard let stat = try? String(contentsOfFile: "\(tasks)/\(task)/stat", encoding: .utf8),
+            let state = stat.split(separator: ")").last?.dropFirst().first
+        else { return false }
+        return !"TtZX".contains(state)
     }
 }
 
