@@ -256,14 +256,19 @@ extension Cache {
     func keep(
         _ fetched: Fetched<Value>, _ key: Key, _ entryKey: EntryKey, _ flight: Flight<Value>, _ ticket: Ticket
     ) async throws -> Flight<Value>.Landing {
+        defer { withExtendedLifetime(fetched.retained) {} }
         let found = ticket.known?.freshness.state(at: time.now) ?? .missing
         let metadata: EntryMetadata
         var bytes: [UInt8] = []
         var value: Value?
         var isConfirmation = false
         switch fetched.kind {
-        case .notStored(let value):
-            await forget(key, entryKey, flight, ticket)
+        case .notStored(let value, let keepsPrevious):
+            if keepsPrevious {
+                await release(entryKey, ticket)
+            } else {
+                await forget(key, entryKey, flight, ticket)
+            }
             let metadata = self.metadata(key, fetched, isAbsent: false)
             return .notStored(value.map { makeEntry($0, metadata) })
         case .value(let new):

@@ -32,7 +32,7 @@ public struct Fetched<Value: Sendable>: Sendable {
         case value(Value)
         case notModified
         case absent
-        case notStored(Value?)
+        case notStored(Value?, keepsPrevious: Bool)
     }
 
     let kind: Kind
@@ -40,6 +40,8 @@ public struct Fetched<Value: Sendable>: Sendable {
     var tags: [String]?
     var validator: Validator?
     var age: Duration = .zero
+    /// Lives at least until the value has been saved.
+    package private(set) var retained: (any Sendable)?
 
     /// A value.
     /// - Parameters:
@@ -65,12 +67,22 @@ public struct Fetched<Value: Sendable>: Sendable {
         Fetched(kind: .absent, limits: limits, tags: tags)
     }
 
-    /// What came may be neither kept nor shared: it is for the reader whose call asked. An entry that is there is removed.
+    /// What came may be neither kept nor shared: it is for the reader whose call asked.
     ///
     /// With a value, readers who joined this fetch ask again, each by itself. Without one (the closure has passed what came
     /// on in another way) they get an answer with ``Answer/isShared`` `false`.
-    public static func notStored(_ value: Value? = nil) -> Fetched {
-        Fetched(kind: .notStored(value))
+    /// - Parameter keepsPrevious: whether an entry that is there stays as it is, for other readers: what came says nothing of
+    ///   it. Default: `false`, it is removed.
+    public static func notStored(_ value: Value? = nil, keepsPrevious: Bool = false) -> Fetched {
+        Fetched(kind: .notStored(value, keepsPrevious: keepsPrevious))
+    }
+
+    /// The same, with an object that is kept alive until the store has taken the value or refused it: for example a reservation
+    /// of the memory that the value takes meanwhile.
+    package func retaining(_ object: any Sendable) -> Fetched {
+        var fetched = self
+        fetched.retained = object
+        return fetched
     }
 }
 

@@ -1,4 +1,5 @@
 import PerennialTesting
+import Synchronization
 import Testing
 
 @testable import Perennial
@@ -70,6 +71,70 @@ import Testing
         #expect(try await reader.value == "for one")
         #expect(try await rig.cache()["a"] == "by hand")
         try await eventually { cache.peek("a")?.value == "by hand" }
+    }
+
+    @Test func `an answer that may not be stored leaves the entry alone when it says so, and others may ask at once`()
+        async throws
+    {
+        let rig = Rig()
+        let cache = rig.cache()
+        _ = try await cache["a"]
+        rig.origin.answers { _, _ in .notStored("for one", keepsPrevious: true) }
+        // A reader who does not accept the entry, though it is fresh.
+        #expect(try await cache.lookup("a", accepting: { _ in false }).value == "for one")
+        #expect(cache.peek("a")?.state == .fresh)
+        let elsewhere = rig.cache()
+        #expect(try await elsewhere.lookup("a").value == "value of a")
+        // The lease has ended: nobody waits for it.
+        #expect(try await elsewhere.lookup("a", accepting: { _ in false }).value == "for one")
+        #expect(rig.origin.count == 3)
+
+        rig.origin.answers { _, _ in .notStored("for one") }
+        #expect(try await cache.lookup("a", accepting: { _ in false }).value == "for one")
+        #expect(cache.peek("a") == nil)
+        #expect(try await rig.cache()["a"] == "for one")
+    }
+
+    @Test func `a refresh whose answer may not be stored leaves the stale entry to its readers when it says so`()
+        async throws
+    {
+        let rig = Rig()
+        let cache = rig.cache()
+        _ = try await cache["a"]
+        rig.clock.advance(by: .hours(2))
+        #expect(try await cache.lookup("a").state == .stale)
+        try await eventually { try await rig.jobs().count == 1 }
+        rig.origin.answers { _, _ in .notStored("for nobody", keepsPrevious: true) }
+        #expect(await rig.worker(cache).drain() == 1)
+        #expect(try await rig.jobs().isEmpty)
+        #expect(try await cache.lookup("a").value == "value of a")
+        #expect(try await rig.cache().lookup("a").value == "value of a")
+    }
+
+    @Test func `what a fetch retains lives until the store has answered, and no longer`() async throws {
+        final class Reservation: Sendable {}
+        final class Held: Sendable {
+            private let reservation = Mutex<WeakReservation>(WeakReservation())
+            struct WeakReservation { weak var object: Reservation? }
+            var isAlive: Bool { reservation.withLock { $0.object != nil } }
+            func make() -> Reservation {
+                let made = Reservation()
+                reservation.withLock { $0.object = made }
+                return made
+            }
+        }
+        let store = FaultyStore()
+        let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
+        let cache = rig.cache()
+        let held = Held()
+        rig.origin.answers { _, _ in Fetched.value("large").retaining(held.make()) }
+        store.faults.hang(.save)
+        async let reader = cache["a"]
+        await store.faults.waitUntilHanging(.save)
+        #expect(held.isAlive)
+        store.faults.heal()
+        #expect(try await reader == "large")
+        try await eventually { !held.isAlive }
     }
 
     @Test func `a fetch that began before its tag was removed saves nothing`() async throws {
