@@ -22,6 +22,9 @@ public struct GatewayConfiguration: Sendable {
 
     /// The size of the memory tier in bytes. Default: 64 MiB.
     public var memory = 64 << 20
+    /// What bodies may take in memory on their way from the origins into the cache, all together, in bytes; each takes twice its size.
+    /// What does not fit goes to its reader piece by piece and is not stored. Default: 64 MiB.
+    public var bodyMemory = 64 << 20
     /// Refresh workers in this process; 0: other processes do the refreshing. Default: 2.
     public var workers = 2
     /// For how long a response that may not be stored is remembered as such, so that its readers don't wait for one

@@ -28,9 +28,11 @@ import Testing
             if chance(90) { for place in 0..<300 { fields.add("X-\(place)", "\(random.next() % 4)") } }
             if chance(40) { fields.add("Date", "again") }
             let vary = chance(6) ? ["accept"] : []
-            let size = [0, 9, 10, 1_000, 16 << 10, (16 << 10) + 1, 100_000][Int(random.next() % 7)]
+            let status = [200, 200, 200, 404, 204, 301][Int(random.next() % 6)]
+            let sizes = [0, 9, 10, 1_000, 16 << 10, (16 << 10) + 1, 100_000]
+            let size = statusHasBody(status) ? sizes[Int(random.next() % 7)] : 0
             return StoredResponse(
-                status: [200, 200, 200, 404, 204, 301][Int(random.next() % 6)], fields: fields,
+                status: status, fields: fields,
                 body: (0..<size).map { UInt8(truncatingIfNeeded: $0 ^ number) },
                 requestFields: chance(3) ? ["Accept": "*/*", "User-Agent": "agent \(random.next() % 5)"] : [:],
                 vary: vary)
@@ -40,7 +42,7 @@ import Testing
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func `each is what it was made of, and what is written of it is its own`(_ seed: UInt64) throws {
         let responses = Self.responses(600, seed: seed)
-        let cached = responses.map(CachedResponse.init)
+        let cached = responses.map { CachedResponse($0) }
         for (response, cached) in zip(responses, cached) {
             #expect(cached.stored == response)
             #expect(cached.encoded() == response.encode())
@@ -123,9 +125,12 @@ import Testing
                 changed += (0..<4).map { UInt8(truncatingIfNeeded: checksum >> ($0 * 8)) }
                 guard let cached = try? CachedResponse(decoding: changed) else { continue }
                 read += 1
-                let stored = try StoredResponse(decoding: changed)
-                #expect(cached.stored == stored)
-                #expect(try StoredResponse(decoding: cached.encoded()) == stored)
+                var stored = try StoredResponse(decoding: changed)
+                if !statusHasBody(stored.status) { stored.body = [] }
+                let isSame = cached.stored == stored
+                #expect(isSame)
+                let isSameAgain = try StoredResponse(decoding: cached.encoded()) == stored
+                #expect(isSameAgain)
                 _ = (cached.head, cached.body, cached.validator, cached.vary)
             }
         }

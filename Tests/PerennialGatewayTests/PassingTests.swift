@@ -226,8 +226,7 @@ import Testing
         arguments: [
             ("/a//b/", "/a//b/"), ("/a?", "/a?"), ("/a?b=c&b=%20+", "/a?b=c&b=%20+"), ("/%2F%3F", "/%2F%3F"),
             ("/é", nil),
-            ("/a|b", "/a%7Cb"), ("/a\"b", "/a%22b"), ("/100%", "/100%25"), ("/[x]", "/%5Bx%5D"),
-            ("/{a}?^", "/%7Ba%7D?%5E"),
+            ("/a|b", "/a|b"), ("/a\"b", "/a\"b"), ("/100%", "/100%"), ("/[x]", "/[x]"), ("/{a}?^", "/{a}?^"),
             ("http://ORIGIN/x", "/x"),
         ] as [(String, String?)])
     func `the origin is asked for the same address`(target: String, expected: String?) async throws {

@@ -185,7 +185,7 @@ import Testing
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n",
         "HTTP/1.1 200 OK\r\nX: a\0b\r\n", "HTTP/1.1 200 OK\r\nX: a\rb\r\n", "HTTP/1.1 200 OK\r\nX: a\nb\r\n",
-        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n", "HTTP/1.1 200 OK\r\nX : a\r\n", "HTTP/1.1 200 OK\r\n: a\r\n",
+        "HTTP/1.1 200 OK\r\nX a: b\r\n", "HTTP/1.1 200 OK\r\n: a\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n", "HTTP/1.1 999 Odd\r\n",
         "HTTP/1.1 000 Odd\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n", "HTTP/2.0 200 OK\r\n",

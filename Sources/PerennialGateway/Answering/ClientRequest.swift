@@ -18,6 +18,10 @@ struct ClientRequest: Sendable {
     var body: RequestBody?
     /// What comes with it and its answer beside heads and bodies.
     var extras: MessageExtras
+    /// The client's address; `nil`: unknown.
+    var client: String?
+    /// The one that the client's connection lives on.
+    var eventLoop: any EventLoop
     /// HTTP/1.0 and older: knows no chunks. So is HTTP/2, which needs none.
     var isOldVersion: Bool
 

@@ -36,10 +36,11 @@ extension Reply {
         head.writeDate(of: cached, served)
         head.writeAge(served.age)
         head.writeField("Cache-Status", served.status.description)
+        head.writeFields(fieldsForClients(of: served.ownFields))
         body = selected.body
     }
 
-    /// What the origin said about not being able to answer.
+    /// What the origin said about not being able to answer, for the client whose request brought it.
     init(_ refusal: OriginRefusal, status: CacheStatus, isHead: Bool) {
         let response = refusal.response
         var status = status
@@ -86,6 +87,8 @@ struct Served {
     /// When the origin confirmed it again; `nil`: never since it was stored.
     var confirmedAt: Timestamp?
     var status: CacheStatus
+    /// What is not stored, for this reader alone.
+    var ownFields: HeaderFields = [:]
 
     init(_ answer: Answer<CachedResponse>, _ status: CacheStatus) {
         age = answer.age

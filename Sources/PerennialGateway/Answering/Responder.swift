@@ -89,7 +89,8 @@ struct Responder: Sendable {
             } catch {
                 let isDemanded = demand != nil && cache.peek(key) != nil
                 let status = isDemanded ? CacheStatus(forward: .request) : status
-                return await writer.finish(with: failure(error, status, request))
+                return await writer.finish(
+                    with: failure(error, status, request, isOwn: handoff.originStatus != nil))
             }
             guard answer.isShared else {
                 guard let response = handoff.close() else {
@@ -102,7 +103,7 @@ struct Responder: Sendable {
                     with: .own(404, "There is no such thing here.", cacheStatus: status, now: now))
             }
             if cached.isSelected(by: request.fields) {
-                return await writer.finish(with: reply(cached, answer, status, handoff.originStatus, request))
+                return await writer.finish(with: reply(cached, answer, status, handoff, request))
             }
             let variant = variantKey(primary: request.key, varyNames: cached.vary, request: request.fields)
             guard let variant, variant != key else { break }
@@ -115,7 +116,8 @@ struct Responder: Sendable {
         _ key: String, for request: ClientRequest, _ demand: RequestDemand?, _ handoff: Handoff
     ) async throws -> Answer<CachedResponse> {
         let reader = OriginFetch.Reader(
-            fields: request.fields, directives: demand?.forwarded, handoff: handoff, extras: request.extras)
+            fields: request.fields, isHead: request.isHead, directives: demand?.forwarded, handoff: handoff,
+            extras: request.extras, eventLoop: request.eventLoop)
         let ask: Fetch<String, CachedResponse> = { [route = request.route] key, context in
             try await route.fetch.fetch(key, context, for: reader)
         }
@@ -125,7 +127,7 @@ struct Responder: Sendable {
     }
 
     func reply(
-        _ cached: CachedResponse, _ answer: Answer<CachedResponse>, _ missStatus: CacheStatus, _ originStatus: Int?,
+        _ cached: CachedResponse, _ answer: Answer<CachedResponse>, _ missStatus: CacheStatus, _ handoff: Handoff?,
         _ request: ClientRequest
     ) -> Reply {
         if answer.source == .origin {
@@ -138,8 +140,10 @@ struct Responder: Sendable {
             }
             status.collapsed = answer.isCollapsed
             status.stored = !answer.isCollapsed
-            if answer.state != .missing, !answer.isCollapsed { status.forwardStatus = originStatus }
-            return Reply(cached, Served(answer, status), kind: .miss, request: request)
+            if answer.state != .missing, !answer.isCollapsed { status.forwardStatus = handoff?.originStatus }
+            var served = Served(answer, status)
+            served.ownFields = handoff?.ownFields ?? [:]
+            return Reply(cached, served, kind: .miss, request: request)
         }
         let status = CacheStatus(
             hit: true, timeToLive: answer.freshness.map { timeToLive($0, now: answer.answeredAt) },
@@ -149,40 +153,54 @@ struct Responder: Sendable {
     }
 
     /// The answer when there is nothing to serve.
-    func failure(_ error: any Error, _ status: CacheStatus, _ request: ClientRequest) -> Reply {
+    /// - Parameter isOwn: whether this request brought the origin's answer. What one request brought on itself is not for others:
+    ///   there may be cookies in it.
+    func failure(_ error: any Error, _ status: CacheStatus, _ request: ClientRequest, isOwn: Bool) -> Reply {
         func own(_ code: Int, _ text: String, detail: String, retryAfter: Duration? = nil) -> Reply {
             .own(
                 code, text, cacheStatus: status.with(detail: detail), now: now, retryAfter: retryAfter,
                 isHead: request.isHead)
         }
         switch error {
-        case let refusal as OriginRefusal:
+        case let refusal as OriginRefusal where isOwn:
             return Reply(refusal, status: status, isHead: request.isHead)
-        case let broken as OriginBroken where broken.kind == .unreachable:
-            return own(
-                502, "The server behind this gateway can't be reached. Try again in a moment.",
-                detail: "origin-unreachable")
-        case let broken as OriginBroken where broken.kind == .unsendable:
-            return own(
-                400, "This request can't be sent on as it is. Check its address and fields.", detail: "unsendable")
-        case let broken as OriginBroken where broken.kind == .timedOut:
-            return timedOut(own)
+        case let refusal as OriginRefusal:
+            var status = status
+            status.forwardStatus = refusal.response.status
+            return .own(
+                refusal.response.status, "The server behind this gateway can't answer now. Try again in a moment.",
+                cacheStatus: status, now: now, retryAfter: refusal.retryAfter, isHead: request.isHead)
+        case let broken as OriginBroken:
+            let (code, text) = broken.reason.forClients
+            let retryAfter: Duration? = code == 503 ? .seconds(1) : nil
+            return own(code, text, detail: broken.reason.rawValue, retryAfter: retryAfter)
         case is FetchTimeout:
-            return timedOut(own)
+            let reason = OriginBroken.Reason.responseTimeout
+            return own(504, reason.forClients.text, detail: reason.rawValue)
         case let unavailable as OriginUnavailable:
             return own(
                 503,
                 "The server behind this gateway has been failing and is left alone for a moment. Try again later.",
                 detail: "origin-unavailable", retryAfter: unavailable.retryAt - now)
         default:
-            return own(
-                502, "The server behind this gateway gave an answer that broke off or can't be read. Try again.",
-                detail: "origin-broken")
+            return own(502, OriginBroken.Reason.responseIncomplete.forClients.text, detail: "origin-broken")
         }
     }
+}
 
-    private func timedOut(_ own: (Int, String, String, Duration?) -> Reply) -> Reply {
-        own(504, "The server behind this gateway did not answer in time. Try again later.", "origin-timeout", nil)
+extension OriginBroken.Reason {
+    /// What a client is told: whether and when to come back, and nothing about the origin.
+    fileprivate var forClients: (status: Int, text: String) {
+        switch self {
+        case .dnsError, .connectionRefused, .destinationUnroutable, .tlsProtocolError, .tlsCertificateError:
+            (502, "The server behind this gateway can't be reached. Try again in a moment.")
+        case .connectionTimeout, .writeTimeout, .readTimeout, .responseTimeout:
+            (504, "The server behind this gateway did not answer in time. Try again later.")
+        case .connectionLimit, .memoryLimit:
+            (503, "There are too many requests to the server behind this gateway. Try again in a moment.")
+        case .connectionTerminated, .responseIncomplete, .protocolError:
+            (502, "The server behind this gateway gave an answer that broke off or can't be read. Try again.")
+        }
     }
 }
 

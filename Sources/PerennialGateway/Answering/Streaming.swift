@@ -1,4 +1,3 @@
-internal import AsyncHTTPClient
 internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
@@ -12,18 +11,17 @@ extension Responder {
     func passThrough(_ request: ClientRequest, _ status: CacheStatus, _ writer: ResponseWriter) async {
         let response: OriginClient.Response
         do {
-            let body = request.body.map { body in
-                HTTPClientRequest.Body.stream(
-                    body, length: body.length.map { .known($0) } ?? .unknown)
-            }
-            response = try await request.route.origin.client.send(
-                request.method, request.key,
-                passedFields(
-                    of: request.fields, originFields: request.route.route.origin.fields,
-                    receivedVersion: request.isOldVersion ? "1.0" : "1.1"),
-                body: body, extras: request.extras)
+            let client = request.route.origin.client
+            guard let target = client.origin.target(ofKey: request.key) else { throw NoRoute(key: request.key) }
+            let fields = passedFields(
+                of: request.fields, originFields: request.route.route.origin.fields,
+                receivedVersion: request.isOldVersion ? "1.0" : "1.1")
+            response = try await client.send(
+                OriginRequest(
+                    method: request.method, target: target, fields: fields, body: request.body, extras: request.extras),
+                rank: .pass(client: request.client), on: request.eventLoop)
         } catch {
-            return await writer.finish(with: failure(error, status, request))
+            return await writer.finish(with: failure(error, status, request, isOwn: true))
         }
         let invalidation = Invalidation(
             method: request.method.rawValue, key: request.key, status: response.status, fields: response.fields,
@@ -56,6 +54,7 @@ extension Responder {
         var head = StreamedHead(status: response.status, fields: response.fields, cacheStatus: status, kind: .miss)
         switch response.body {
         case .stream(let body):
+            body.becomePass(of: request.client)
             await stream(head, body, to: request, writer)
         case .whole(let body):
             head.fields["Content-Length"] = String(body.readableBytes)

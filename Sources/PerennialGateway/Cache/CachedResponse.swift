@@ -50,9 +50,15 @@ public struct CachedResponse: @unchecked Sendable {
     private let storage: Storage
 
     public init(_ response: StoredResponse) {
-        let description = response.encodeDescription()[...]
+        self.init(response, body: ByteBuffer(bytes: response.body))
+    }
+
+    /// - Parameters:
+    ///   - response: all but its body.
+    ///   - body: is kept as it is, if it is large.
+    init(_ response: StoredResponse, body: ByteBuffer) {
         do {
-            try self.init(description: description, body: response.body[...])
+            try self.init(description: response.encodeDescription()[...], body: body)
         } catch {
             preconditionFailure("a description that was just written can't be read: \(error)")
         }
@@ -62,26 +68,27 @@ public struct CachedResponse: @unchecked Sendable {
     /// - Throws: ``PerennialHTTP/DamagedResponse`` for anything else.
     init(decoding stored: [UInt8]) throws(DamagedResponse) {
         let layout = try StoredLayout(of: stored)
-        try self.init(description: stored[layout.description], body: stored[layout.body])
+        try self.init(description: stored[layout.description], body: ByteBuffer(bytes: stored[layout.body]))
     }
 
-    private init(description: ArraySlice<UInt8>, body: ArraySlice<UInt8>) throws(DamagedResponse) {
-        let (form, own, isNew) = try ResponseForms.form(for: description, bodySize: body.count)
-        let isSmall = body.count <= Self.smallBody
+    private init(description: ArraySlice<UInt8>, body: ByteBuffer) throws(DamagedResponse) {
+        let (form, own, isNew) = try ResponseForms.form(for: description, bodySize: body.readableBytes)
+        // Written behind a head that says there is none, a body would be read as another response.
+        let body = statusHasBody(form.status) ? body : ByteBuffer()
+        let isSmall = body.readableBytes <= Self.smallBody
         let header = Header(
-            form: .passRetained(form), ownSize: Int32(own.count), smallBodySize: isSmall ? Int16(body.count) : -1,
-            isFirst: isNew)
-        let size = own.count + (isSmall ? body.count : MemoryLayout<Unmanaged<LargeBody>>.size)
+            form: .passRetained(form), ownSize: Int32(own.count),
+            smallBodySize: isSmall ? Int16(body.readableBytes) : -1, isFirst: isNew)
+        let size = own.count + (isSmall ? body.readableBytes : MemoryLayout<Unmanaged<LargeBody>>.size)
         let buffer = Storage.create(minimumCapacity: size) { _ in header }
         buffer.withUnsafeMutablePointerToElements { bytes in
             let place = UnsafeMutableRawBufferPointer(start: bytes, count: size)
             place.copyBytes(from: own)
             let rest = UnsafeMutableRawBufferPointer(rebasing: place[own.count...])
             if isSmall {
-                rest.copyBytes(from: body)
+                rest.copyBytes(from: body.readableBytesView)
             } else {
-                rest.storeBytes(
-                    of: Unmanaged.passRetained(LargeBody(ByteBuffer(bytes: body))), as: Unmanaged<LargeBody>.self)
+                rest.storeBytes(of: Unmanaged.passRetained(LargeBody(body)), as: Unmanaged<LargeBody>.self)
             }
         }
         storage = unsafeDowncast(buffer, to: Storage.self)

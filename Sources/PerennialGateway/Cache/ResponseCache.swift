@@ -16,13 +16,15 @@ public final class ResponseCache: Sendable {
     let routing: Routing
     let unstorable: UnstorableKeys
     let time: any TimeSource
-    private let connect: @Sendable (Origin) -> OriginClient
-    private let endings = Endings()
+    /// What bodies take on their way from the origins.
+    let memory: BodyMemory
+    private let connect: @Sendable (Origin) throws -> OriginClient
 
     /// - Parameters:
     ///   - group: the event loops for connections to the origins. Default: the process's own.
     ///   - observer: is told what the cache does; must be quick.
-    /// - Throws: ``RoutingError`` and ``Perennial/PolicyError`` when settings contradict each other.
+    /// - Throws: ``RoutingError`` and ``Perennial/PolicyError`` when settings contradict each other; ``CertificateError`` when an
+    ///   origin's certificates can't be used.
     public init(
         configuration: GatewayConfiguration,
         backend: any Backend = InMemoryBackend(),
@@ -33,15 +35,17 @@ public final class ResponseCache: Sendable {
     ) throws {
         unstorable = UnstorableKeys(duration: configuration.unstorableMemory)
         self.time = time
-        connect = { [endings, idleTimeout = configuration.idleTimeout] origin in
-            OriginClient(
+        memory = BodyMemory(limit: configuration.bodyMemory)
+        let connectionLogger = logger ?? Logger(label: "perennial.origin") { _ in SwiftLogNoOpLogHandler() }
+        connect = { [idleTimeout = configuration.idleTimeout] origin in
+            try OriginClient(
                 origin, idleTimeout: idleTimeout, group: group ?? MultiThreadedEventLoopGroup.singleton,
-                endings: endings)
+                logger: connectionLogger)
         }
         let routing = Routing(
             try RouteTable(
                 configuration.routes, previous: nil, limit: configuration.maxTarget, unstorable: unstorable,
-                time: time, connect: connect))
+                memory: memory, time: time, connect: connect))
         self.routing = routing
         let noRoute = OriginTerms(origin: OriginGuard(time: time))
         cache = Cache(
@@ -68,7 +72,8 @@ public final class ResponseCache: Sendable {
     public func reload(_ routes: [Route]) throws {
         try routing.change { before in
             try RouteTable(
-                routes, previous: before, limit: before.limit, unstorable: unstorable, time: time, connect: connect)
+                routes, previous: before, limit: before.limit, unstorable: unstorable, memory: memory,
+                time: time, connect: connect)
         }
     }
 
@@ -144,8 +149,7 @@ public final class ResponseCache: Sendable {
     /// Stops the workers, which finish or hand back what they do, and closes the connections to the origins.
     public func shutdown(deadline: Duration = .seconds(10)) async {
         await cache.shutdown(deadline: deadline)
-        for origin in routing.now.origins { await origin.client.shutdown() }
-        await endings.wait()
+        for origin in routing.now.origins { origin.client.close() }
     }
 }
 

@@ -95,6 +95,7 @@ extension ConnectionHandler {
         exchange?.extras = extras
         let request = ClientRequest(
             route: route, method: head.method, key: key, fields: fields, body: body, extras: extras,
+            client: context?.channel.remoteAddress?.ipAddress, eventLoop: loop.eventLoop,
             isOldVersion: head.isOldVersion || isStream)
         let writer = ResponseWriter(eventLoop: loop.eventLoop, connection: bound)
         exchange?.task = Task { [responder = service.responder] in

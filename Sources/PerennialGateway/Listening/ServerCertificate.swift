@@ -67,14 +67,7 @@ public final class ServerCertificate: Sendable {
         _ certificateFile: String, _ keyFile: String
     ) throws(CertificateError) -> (NIOSSLContext, expiry: Int) {
         let chain = try certificates(inFile: certificateFile)
-        let keyText = try bytes(ofFile: keyFile)
-        let key: NIOSSLPrivateKey
-        do {
-            key = try NIOSSLPrivateKey(bytes: keyText, format: .pem)
-        } catch {
-            throw CertificateError(
-                .unfit, "\(keyFile) has no private key in PEM form that can be read; it must not be encrypted")
-        }
+        let key = try privateKey(inFile: keyFile)
         var settings = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         settings.minimumTLSVersion = .tlsv12
@@ -97,6 +90,17 @@ func certificates(inFile path: String) throws(CertificateError) -> [NIOSSLCertif
         throw CertificateError(.unfit, "\(path) has no certificate in PEM form that can be read")
     }
     return certificates
+}
+
+/// The private key in a PEM file.
+func privateKey(inFile path: String) throws(CertificateError) -> NIOSSLPrivateKey {
+    let bytes = try bytes(ofFile: path)
+    do {
+        return try NIOSSLPrivateKey(bytes: bytes, format: .pem)
+    } catch {
+        throw CertificateError(
+            .unfit, "\(path) has no private key in PEM form that can be read; it must not be encrypted")
+    }
 }
 
 /// Why a certificate or key can't be used.

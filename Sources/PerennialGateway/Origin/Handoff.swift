@@ -26,6 +26,7 @@ final class Handoff: Sendable {
         var response: UnsharedResponse?
         var isClosed = false
         var status: Int?
+        var ownFields: HeaderFields = [:]
     }
 
     private let state = NIOLockedValueBox(State())
@@ -41,6 +42,12 @@ final class Handoff: Sendable {
             defer { state.response = nil }
             return state.response
         }
+    }
+
+    /// What a stored response lacks, because it is for this reader alone.
+    var ownFields: HeaderFields {
+        get { state.withLockedValue { $0.ownFields } }
+        set { state.withLockedValue { $0.ownFields = newValue } }
     }
 
     /// The status the origin answered with; `nil` when this reader's request did not get to it.

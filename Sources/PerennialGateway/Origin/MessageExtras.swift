@@ -1,5 +1,4 @@
 internal import NIOConcurrencyHelpers
-internal import NIOHTTP1
 internal import PerennialHTTP
 
 /// What comes with a request and its answer beside heads and bodies: interim answers (RFC 9110 §15.2) and trailers (§6.5).
@@ -49,42 +48,5 @@ final class MessageExtras: Sendable {
             return state.interims <= Self.mostInterims
         }
         if isWanted { onInterim(status, fields) }
-    }
-}
-
-/// Which exchange a request belongs to that the client library sends: a field that never leaves the process says so.
-final class OriginExchanges: Sendable {
-    private static let field = "Perennial-Exchange"
-
-    private struct State {
-        var next: UInt64 = 0
-        var extras: [UInt64: MessageExtras] = [:]
-    }
-
-    private let state = NIOLockedValueBox(State())
-
-    /// Marks a request, as long as `body` runs.
-    func with<Result>(
-        _ extras: MessageExtras?, _ headers: inout HTTPHeaders, isolation: isolated (any Actor)? = #isolation,
-        _ body: (HTTPHeaders) async throws -> Result
-    ) async rethrows -> Result {
-        // A client's field of this name would be taken for ours.
-        headers.remove(name: Self.field)
-        guard let extras else { return try await body(headers) }
-        let number = state.withLockedValue { state in
-            state.next += 1
-            state.extras[state.next] = extras
-            return state.next
-        }
-        defer { state.withLockedValue { $0.extras[number] = nil } }
-        headers.add(name: Self.field, value: String(number))
-        return try await body(headers)
-    }
-
-    /// Takes the mark off a request.
-    func take(from headers: inout HTTPHeaders) -> MessageExtras? {
-        guard let mark = headers.first(name: Self.field) else { return nil }
-        headers.remove(name: Self.field)
-        return UInt64(mark).flatMap { number in state.withLockedValue { $0.extras[number] } }
     }
 }

@@ -1,28 +1,34 @@
-internal import AsyncHTTPClient
 internal import NIOCore
 
 /// The rest of a response's body, as it comes from the origin; read no faster than it is asked for.
 ///
-/// Letting go of it before its end closes the connection to the origin.
+/// Letting go of it before its end ends its exchange: the connection of HTTP/1.1 closes, the stream of HTTP/2 is reset.
 ///
 /// `@unchecked Sendable`: it is read by one task at a time. The fetch that made it stops reading before it hands it
 /// over, and ``Handoff`` gives it to one taker.
 final class OriginBody: @unchecked Sendable {
-    private var iterator: HTTPClientResponse.Body.AsyncIterator
-    /// Held: its connections close when nobody has it any more.
-    private let client: OriginClient
-    private var readAhead: [ByteBuffer] = []
+    typealias Strategy = NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark
+    typealias Producer = NIOThrowingAsyncSequenceProducer<ByteBuffer, any Error, Strategy, OriginBodyDemand>
 
-    init(_ body: HTTPClientResponse.Body, of client: OriginClient) {
-        self.client = client
-        iterator = body.makeAsyncIterator()
+    /// In bytes, as announced; `nil`: nobody knows before its end.
+    let length: Int64?
+    private let exchange: NIOLoopBound<OriginExchange>
+    private let eventLoop: any EventLoop
+    private var iterator: Producer.AsyncIterator
+    private var readAhead = CircularBuffer<ByteBuffer>()
+
+    init(_ pieces: Producer, length: Int64?, of exchange: NIOLoopBound<OriginExchange>, on eventLoop: any EventLoop) {
+        self.length = length
+        self.exchange = exchange
+        self.eventLoop = eventLoop
+        iterator = pieces.makeAsyncIterator()
     }
 
     /// The next piece; `nil` at the end.
     /// - Throws: ``OriginBroken`` when the body breaks off.
     @concurrent
     func next() async throws -> ByteBuffer? {
-        if !readAhead.isEmpty { return readAhead.removeFirst() }
+        if let piece = readAhead.popFirst() { return piece }
         do {
             let piece = try await iterator.next()
             // A cancelled read must not look like the end of the body.
@@ -30,26 +36,86 @@ final class OriginBody: @unchecked Sendable {
             return piece
         } catch {
             if Task.isCancelled { throw CancellationError() }
-            throw OriginBroken(error)
+            throw OriginBroken(answering: error)
         }
     }
 
-    /// The whole body; `nil` when it is larger than `limit`, and then it can still be read from its start.
+    /// Why a body is not there as a whole. It can then still be read from its start.
+    enum Excess: Error {
+        /// It is larger than the limit.
+        case size
+        /// There is no memory for it now.
+        case memory
+        /// Its end is not in sight, and it has been coming for a while.
+        case time
+    }
+
+    /// The whole body.
+    /// - Parameters:
+    ///   - limit: in bytes.
+    ///   - hold: is filled with the memory that the body takes.
+    ///   - patience: how long a body of unknown length may be coming.
+    /// - Throws: ``OriginBroken``.
     @concurrent
-    func collect(limit: Int) async throws -> [UInt8]? {
-        var pieces: [ByteBuffer] = []
+    func collect(
+        limit: Int, memory hold: BodyMemory.Hold, patience: TimeAmount
+    ) async throws -> Result<ByteBuffer, Excess> {
+        if let length {
+            if length > limit { return .failure(.size) }
+            if !hold.grow(to: Int(length)) { return .failure(.memory) }
+        }
+        let began = NIODeadline.now()
+        var pieces = CircularBuffer<ByteBuffer>()
         var size = 0
         while let piece = try await next() {
             pieces.append(piece)
             size += piece.readableBytes
-            if size > limit {
+            let excess: Excess? =
+                if size > limit {
+                    .size
+                } else if !hold.grow(to: size) {
+                    .memory
+                } else if length == nil, NIODeadline.now() - began > patience {
+                    .time
+                } else {
+                    nil
+                }
+            if let excess {
                 readAhead = pieces
-                return nil
+                return .failure(excess)
             }
         }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(size)
-        for piece in pieces { bytes += piece.readableBytesView }
-        return bytes
+        guard pieces.count != 1 else { return .success(pieces[pieces.startIndex].copied()) }
+        var bytes = ByteBufferAllocator().buffer(capacity: size)
+        for piece in pieces { bytes.writeImmutableBuffer(piece) }
+        return .success(bytes)
+    }
+
+    /// The body goes to one client: its place among the fetches is free for others.
+    func becomePass(of client: String?) {
+        eventLoop.execute { [exchange] in exchange.value.becomePass(of: client) }
+    }
+}
+
+extension ByteBuffer {
+    /// The same bytes in memory of their own: a slice would keep all that the socket's read brought.
+    fileprivate func copied() -> ByteBuffer {
+        var copy = ByteBufferAllocator().buffer(capacity: readableBytes)
+        copy.writeImmutableBuffer(self)
+        return copy
+    }
+}
+
+/// Tells an exchange when its answer's body is wanted again, or no more.
+struct OriginBodyDemand: NIOAsyncSequenceProducerDelegate {
+    let exchange: NIOLoopBound<OriginExchange>
+    let eventLoop: any EventLoop
+
+    func produceMore() {
+        eventLoop.execute { exchange.value.resume() }
+    }
+
+    func didTerminate() {
+        eventLoop.execute { exchange.value.cancel() }
     }
 }

@@ -1,13 +1,13 @@
-internal import AsyncHTTPClient
+internal import Logging
 internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import NIOHTTP1
-internal import NIOSSL
 internal import PerennialHTTP
 
-/// Sends requests to an origin. Bytes go through as they are: redirects aren't followed, nothing is decompressed.
+/// Sends requests to an origin. Bytes go through as they are: redirects aren't followed, nothing is decompressed, no address is read
+/// again.
 ///
-/// Its connections close when nobody has it any more.
+/// Each event loop has connections of its own. They close when nobody has the client any more.
 final class OriginClient: Sendable {
     /// What came back, its body still on the way.
     struct Response: Sendable {
@@ -16,109 +16,102 @@ final class OriginClient: Sendable {
         var body: OriginBody
     }
 
-    private let client: HTTPClient
+    let origin: OriginURL
+    let report: OriginReport
+    private let connector: OriginConnector
+    private let places = OriginPlaces()
     private let timeout: TimeAmount
-    private let endings: Endings
-    private let exchanges: OriginExchanges
+    private let idleTimeout: TimeAmount
+    private let group: any EventLoopGroup
+    private let pools = NIOLockedValueBox<[ObjectIdentifier: NIOLoopBoundBox<OriginPool>]>([:])
 
-    /// - Parameter endings: is told of the connections' end.
-    init(_ origin: Origin, idleTimeout: Duration, group: any EventLoopGroup, endings: Endings) {
-        let timeout = TimeAmount(origin.timeout)
-        var settings = HTTPClient.Configuration(
-            redirectConfiguration: .disallow,
-            timeout: .init(
-                connect: TimeAmount(min(origin.connectTimeout, origin.timeout)), read: timeout,
-                write: max(timeout, TimeAmount(idleTimeout))),
-            decompression: .disabled)
-        // Streams that pass through hold their connections for long; they must not make fetches wait.
-        settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 1024
-        // A dead origin is an answer too: the old response is served, and the guard decides when to ask again.
-        settings.connectionPool.retryConnectionEstablishment = false
-        let exchanges = OriginExchanges()
-        settings.http1_1ConnectionDebugInitializer = { OriginChannelHandler.add(toConnection: $0, exchanges) }
-        settings.http2StreamChannelDebugInitializer = { OriginChannelHandler.add(toStream: $0, exchanges) }
-        self.exchanges = exchanges
-        if let authorities = origin.authorities {
-            var tls = TLSConfiguration.makeClientConfiguration()
-            tls.trustRoots = .certificates(authorities.certificates)
-            settings.tlsConfiguration = tls
-        }
-        client = HTTPClient(eventLoopGroupProvider: .shared(group), configuration: settings)
-        self.timeout = timeout
-        self.endings = endings
+    /// - Parameter idleTimeout: for connections that carry nothing.
+    /// - Throws: ``CertificateError`` when the origin's certificates can't be used.
+    init(
+        _ origin: Origin, idleTimeout: Duration, group: any EventLoopGroup, logger: Logger
+    ) throws(CertificateError) {
+        self.origin = origin.url
+        self.group = group
+        connector = try OriginConnector(origin)
+        timeout = TimeAmount(origin.timeout)
+        self.idleTimeout = TimeAmount(idleTimeout)
+        report = OriginReport(origin.url, logger: logger)
     }
+
+    deinit { close() }
 
     /// Asks and waits for the head of the response.
     /// - Parameters:
-    ///   - body: with one, the origin may take as long as the client takes to send it.
-    ///   - extras: what comes with request and answer beside heads and bodies; default: it is dropped.
-    /// - Throws: ``OriginBroken``; `CancellationError` when the task is cancelled.
+    ///   - eventLoop: the one to do it on; `nil`: any.
+    /// - Throws: ``OriginBroken``; ``RequestBroken`` when the client left; `CancellationError` when the task is cancelled.
     func send(
-        _ method: HTTPMethod, _ url: String, _ fields: HeaderFields, body: HTTPClientRequest.Body? = nil,
-        extras: MessageExtras? = nil
+        _ request: OriginRequest, rank: OriginRank, on eventLoop: (any EventLoop)? = nil
     ) async throws -> Response {
-        var request = HTTPClientRequest(url: url)
-        request.method = method
-        var headers = HTTPHeaders(fields.map { ($0.name, $0.value) })
-        request.body = body
         do {
-            return try await exchanges.with(extras, &headers) { headers in
-                request.headers = headers
-                do {
-                    return try await execute(request)
-                } catch let error as HTTPClientError
-                    where error == .remoteConnectionClosed && body == nil && method.isIdempotent
-                {
-                    // Most likely a kept connection that the origin closed while it was idle (RFC 9112 §9.3.1).
-                    return try await execute(request)
-                }
-            }
+            let response = try await sendOnceMore(request, rank, eventLoop ?? group.next())
+            report.succeeded()
+            return response
+        } catch let error as OriginBroken {
+            report.failed(error)
+            throw error
         } catch {
-            if Task.isCancelled { throw CancellationError() }
-            throw OriginBroken(error)
+            throw Task.isCancelled ? CancellationError() : error
         }
     }
 
-    private func execute(_ request: HTTPClientRequest) async throws -> Response {
-        let deadline = request.body == nil ? NIODeadline.now() + timeout : .distantFuture
-        let response = try await client.execute(request, deadline: deadline)
-        let (status, fields) = (Int(response.status.code), HeaderFields(response.headers))
-        let isOldVersion = response.version.major == 1 && response.version.minor == 0
-        if let problem = responseProblem(status: status, fields: fields, isOldVersion: isOldVersion) { throw problem }
-        return Response(status: status, fields: fields, body: OriginBody(response.body, of: self))
+    /// A connection that was kept open may be closed by the origin just as a request goes out on it (RFC 9112 §9.3.1). Then a
+    /// request that may be repeated is sent again, once.
+    private func sendOnceMore(
+        _ request: OriginRequest, _ rank: OriginRank, _ eventLoop: any EventLoop
+    ) async throws -> Response {
+        do {
+            return try await exchange(request, rank, eventLoop, isFresh: false)
+        } catch let error as OriginBroken where error.isStaleConnection && request.mayBeRepeated {
+            return try await exchange(request, rank, eventLoop, isFresh: true)
+        }
     }
 
-    func shutdown() async {
-        // It may have been: that is all the same.
-        try? await client.shutdown()
+    private func exchange(
+        _ request: OriginRequest, _ rank: OriginRank, _ eventLoop: any EventLoop, isFresh: Bool
+    ) async throws -> Response {
+        let pool = pool(on: eventLoop)
+        let response = eventLoop.makePromise(of: Response.self)
+        let exchange = NIOLockedValueBox<NIOLoopBound<OriginExchange>?>(nil)
+        eventLoop.execute { [places, timeout] in
+            let new = OriginExchange(
+                request, rank: rank, places: places, timeout: timeout, on: eventLoop, response: response)
+            exchange.withLockedValue { $0 = NIOLoopBound(new, eventLoop: eventLoop) }
+            new.enter { pool.value.start(new, isFresh: isFresh) }
+        }
+        return try await withTaskCancellationHandler {
+            try await response.futureResult.get()
+        } onCancel: {
+            // It is behind the one above.
+            eventLoop.execute { exchange.withLockedValue { $0 }?.value.cancel() }
+        }
     }
 
-    deinit {
-        endings.begin { [client] in try? await client.shutdown() }
-    }
-}
-
-/// What is being ended and nobody waits for but the end of everything.
-final class Endings: Sendable {
-    private let tasks = NIOLockedValueBox<[Task<Void, Never>]>([])
-
-    func begin(_ end: @escaping @Sendable () async -> Void) {
-        tasks.withLockedValue { $0.append(Task { await end() }) }
+    private func pool(on eventLoop: any EventLoop) -> NIOLoopBoundBox<OriginPool> {
+        pools.withLockedValue { pools in
+            let key = ObjectIdentifier(eventLoop)
+            if let pool = pools[key] { return pool }
+            let pool = NIOLoopBoundBox.makeBoxSendingValue(
+                OriginPool(connector, idleTimeout: idleTimeout, on: eventLoop), eventLoop: eventLoop)
+            pools[key] = pool
+            return pool
+        }
     }
 
-    func wait() async {
-        for task in tasks.withLockedValue({ $0 }) { await task.value }
+    /// Closes what carries nothing, and the rest as it becomes so.
+    func close() {
+        for pool in pools.withLockedValue({ Array($0.values) }) {
+            pool.eventLoop.execute { pool.value.close() }
+        }
     }
 }
 
 extension HeaderFields {
     init(_ headers: HTTPHeaders) {
         self.init(headers.lazy.map { ($0.name, $0.value) })
-    }
-}
-
-extension HTTPMethod {
-    fileprivate var isIdempotent: Bool {
-        [.GET, .HEAD, .OPTIONS, .TRACE, .PUT, .DELETE].contains(self)
     }
 }

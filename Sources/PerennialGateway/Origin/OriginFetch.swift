@@ -9,17 +9,25 @@ struct OriginFetch: Sendable {
     struct Reader: Sendable {
         /// The request's fields as the client sent them.
         var fields: HeaderFields
+        /// It wants no body.
+        var isHead = false
         /// `Cache-Control` to ask with, for caches before the origin.
         var directives: String?
         var handoff: Handoff
         /// Is told of interim answers.
         var extras: MessageExtras
+        /// The one that its client's connection lives on.
+        var eventLoop: any EventLoop
     }
+
+    /// A HEAD does not make larger bodies be fetched, in bytes.
+    private static let largestForHead = 1 << 20
 
     let origin: Origin
     let rules: ResponseRules
     let client: OriginClient
     let unstorable: UnstorableKeys
+    let memory: BodyMemory
     let time: any TimeSource
 
     /// No origin explains a failure at greater length.
@@ -36,7 +44,7 @@ struct OriginFetch: Sendable {
             let conditions = conditionalFields(for: validator)
             let (response, times) = try await ask(key, request, conditions, reader)
             guard response.status == 304 else {
-                return try await take(response, times, key: key, request: request, previous: previous, reader: reader)
+                return try await take(response, times, key: key, request: request, context, reader: reader)
             }
             if confirms(stored: previous.fields, by304: response.fields) {
                 reader?.handoff.originStatus = 304
@@ -44,7 +52,7 @@ struct OriginFetch: Sendable {
             }
         }
         let (response, times) = try await ask(key, request, [:], reader)
-        return try await take(response, times, key: key, request: request, previous: previous, reader: reader)
+        return try await take(response, times, key: key, request: request, context, reader: reader)
     }
 
     private func ask(
@@ -55,7 +63,10 @@ struct OriginFetch: Sendable {
         for condition in conditions { fields.set(condition.name, to: condition.value) }
         if let directives = reader?.directives { fields.set("Cache-Control", to: directives) }
         let requested = time.now
-        var response = try await client.send(.GET, primaryKey(of: key), fields, extras: reader?.extras)
+        guard let target = client.origin.target(ofKey: primaryKey(of: key)) else { throw NoRoute(key: key) }
+        var response = try await client.send(
+            OriginRequest(method: .GET, target: target, fields: fields, body: nil, extras: reader?.extras),
+            rank: .fetch, on: reader?.eventLoop)
         // A "not modified" that says nothing of it leaves what is stored as it is.
         if response.status != 304 || response.fields.contains("Vary") {
             response.fields = rules.vary.applied(to: response.fields)
@@ -78,7 +89,7 @@ struct OriginFetch: Sendable {
             let body = UnsharedResponse.Body.whole(previous.body)
             return notStored(
                 UnsharedResponse(status: previous.status, fields: described, body: body, reason: reason.rawValue),
-                key: key, reader: reader)
+                key: key, reader: reader, isAboutRequest: reason.isAboutRequest, keepsPrevious: reason.isAboutRequest)
         }
         let freshness = freshness(of: origin, mode: mode)
         if merged.removing(["date"]).sameFields(as: previous.fields.removing(["date"])) {
@@ -97,30 +108,76 @@ struct OriginFetch: Sendable {
     /// The origin says something new.
     private func take(
         _ response: OriginClient.Response, _ times: (requested: Timestamp, received: Timestamp), key: String,
-        request: HeaderFields, previous: CachedResponse?, reader: Reader?
+        request: HeaderFields, _ context: FetchContext<CachedResponse>, reader: Reader?
     ) async throws -> Fetched<CachedResponse> {
         reader?.handoff.originStatus = response.status
         // Nobody asked for a "not modified".
-        if response.status == 304 { throw OriginBroken(.incomplete) }
+        if response.status == 304 { throw OriginBroken(.protocolError, seen: "a 304 to a request without conditions") }
         let origin = OriginResponse(
             status: response.status, fields: response.fields, requestedAt: times.requested,
             receivedAt: times.received)
-        let decision = storability(of: origin, request)
-        if isFailure(response.status) || decision != .store && response.status >= 400 && previous?.isGood == true {
-            throw try await refusal(response, now: times.received)
-        }
-        func unshared(_ reason: String) -> Fetched<CachedResponse> {
+        let verdict = verdict(on: origin, storability(of: origin, request), context, isForReader: reader != nil)
+        func unshared(_ reason: String, isAboutRequest: Bool, keepsPrevious: Bool) -> Fetched<CachedResponse> {
             notStored(
                 UnsharedResponse(
                     status: response.status, fields: response.fields, body: .stream(response.body), reason: reason),
-                key: key, reader: reader)
+                key: key, reader: reader, isAboutRequest: isAboutRequest, keepsPrevious: keepsPrevious)
         }
-        if case .doNotStore(let reason) = decision { return unshared(reason.rawValue) }
-        let announced = response.fields.first("Content-Length").flatMap { Int($0) } ?? 0
-        guard announced <= rules.maxBody, let body = try await response.body.collect(limit: rules.maxBody) else {
-            return unshared("too-large")
+        switch verdict {
+        case .fail: throw try await refusal(response, now: times.received)
+        case .keepNothing(let reason, let isAboutRequest, let keepsPrevious):
+            return unshared(reason, isAboutRequest: isAboutRequest, keepsPrevious: keepsPrevious)
+        case .keep: break
         }
-        return keep(origin, body, key: key, request: request)
+        if reader?.isHead == true, response.body.length.map({ $0 > Self.largestForHead }) ?? true {
+            return unshared("head", isAboutRequest: true, keepsPrevious: true)
+        }
+        let hold = memory.hold()
+        let body = try await response.body.collect(
+            limit: rules.maxBody, memory: hold, patience: reader == nil ? .hours(24) : patience)
+        switch body {
+        case .success(let body):
+            reader?.handoff.ownFields = fieldsForFirstReader(of: response.fields)
+            return keep(origin, body, key: key, request: request).retaining(hold)
+        case .failure(.size): return unshared("too-large", isAboutRequest: false, keepsPrevious: false)
+        case .failure(.time): return unshared("slow-body", isAboutRequest: false, keepsPrevious: true)
+        case .failure(.memory):
+            // For a refresh there is another time.
+            if reader == nil { throw OriginBroken(.memoryLimit) }
+            return unshared("memory", isAboutRequest: true, keepsPrevious: true)
+        }
+    }
+
+    /// What becomes of an answer, as far as its head says.
+    private enum Verdict {
+        case keep
+        /// The origin could not answer: an old response serves on.
+        case fail
+        /// It is for the reader alone whose request brought it.
+        /// - isAboutRequest: other requests may well get what can be stored.
+        /// - keepsPrevious: it says nothing of what is stored for the others.
+        case keepNothing(reason: String, isAboutRequest: Bool, keepsPrevious: Bool)
+    }
+
+    private func verdict(
+        on response: OriginResponse, _ storability: Storability, _ context: FetchContext<CachedResponse>,
+        isForReader: Bool
+    ) -> Verdict {
+        let hasGood = context.previous?.value.map { $0.status < 400 } ?? false
+        if isFailure(response.status) { return .fail }
+        if isEndless(response.fields) {
+            return .keepNothing(reason: "stream", isAboutRequest: false, keepsPrevious: false)
+        }
+        guard case .doNotStore(let reason) = storability else { return .keep }
+        // An entry that was good enough for others is not gone because of what one of them was answered, but that it is gone.
+        let wasGood = context.reason == .notAccepted && !saysGone(response.status)
+        let saysNothing =
+            response.status >= 400 && !saysGone(response.status)
+            && (!isRefusal(response.status) || rules.allowances.contains(.refused))
+        if saysNothing && hasGood && !isForReader { return .fail }
+        return .keepNothing(
+            reason: reason.rawValue, isAboutRequest: reason.isAboutRequest,
+            keepsPrevious: hasGood && (wasGood || saysNothing || reason.isAboutRequest && !isRefusal(response.status)))
     }
 
     /// What somebody else asked the origin for.
@@ -137,19 +194,23 @@ struct OriginFetch: Sendable {
         if case .doNotStore(let reason) = storability(of: response, request) {
             return .failure(NotAccepted(reason: "the answer may not be kept: \(reason.rawValue)"))
         }
-        return .success(keep(response, body, key: key, request: request))
+        guard body.isEmpty || statusHasBody(response.status) else {
+            return .failure(NotAccepted(reason: "an answer with the status \(response.status) has no body; send none"))
+        }
+        return .success(keep(response, ByteBuffer(bytes: body), key: key, request: request))
     }
 
     private func keep(
-        _ response: OriginResponse, _ body: [UInt8], key: String, request: HeaderFields
+        _ response: OriginResponse, _ body: ByteBuffer, key: String, request: HeaderFields
     ) -> Fetched<CachedResponse> {
         let vary = Vary(response.fields)
+        let fields = fieldsToStore(of: response.fields, receivedAt: response.receivedAt)
         let stored = StoredResponse(
-            status: response.status, fields: fieldsToStore(of: response.fields, receivedAt: response.receivedAt),
-            body: body, requestFields: refreshFields(of: request, vary: vary), vary: vary.names)
+            status: response.status, fields: fields, body: [], requestFields: refreshFields(of: request, vary: vary),
+            vary: vary.names)
         let freshness = freshness(of: response, mode: mode)
         return .value(
-            CachedResponse(stored), limits: freshness.limits, tags: tags(ofKey: key, stored.fields),
+            CachedResponse(stored, body: body), limits: freshness.limits, tags: tags(ofKey: key, fields),
             validator: validator(from: response.fields), age: freshness.initialAge)
     }
 
@@ -159,17 +220,22 @@ struct OriginFetch: Sendable {
     }
 
     private func refusal(_ response: OriginClient.Response, now: Timestamp) async throws -> OriginRefusal {
-        let body = try await response.body.collect(limit: maxRefusal)
+        let body = try await response.body.collect(limit: maxRefusal, memory: memory.hold(), patience: patience)
         let fields = fieldsToStore(of: response.fields, receivedAt: now)
-        return OriginRefusal(StoredResponse(status: response.status, fields: fields, body: body ?? []), now: now)
+        let bytes = (try? body.get()).map { Array($0.readableBytesView) } ?? []
+        return OriginRefusal(StoredResponse(status: response.status, fields: fields, body: bytes), now: now)
     }
 
+    /// How long a reader waits for the end of a body of unknown length before it gets what has come, and the rest as it comes.
+    private var patience: TimeAmount { TimeAmount(origin.timeout) }
+
+    /// - Parameter isAboutRequest: what this request brought on itself says nothing of others', which wait for one another as before.
     private func notStored(
-        _ response: UnsharedResponse, key: String, reader: Reader?
+        _ response: UnsharedResponse, key: String, reader: Reader?, isAboutRequest: Bool, keepsPrevious: Bool
     ) -> Fetched<CachedResponse> {
-        unstorable.insert(key, now: time.now)
+        if !isAboutRequest { unstorable.insert(key, now: time.now) }
         reader?.handoff.offer(response)
-        return .notStored()
+        return .notStored(keepsPrevious: keepsPrevious)
     }
 
     /// What the origin tags a response with. Variants carry their address as a tag, too, so that all of them can be expired or
@@ -179,11 +245,6 @@ struct OriginFetch: Sendable {
         let primary = primaryKey(of: key)
         return (primary == key ? [] : [primary]) + responseTags(of: fields, origin: origin.url)
     }
-}
-
-extension CachedResponse {
-    /// Whether there is something here that a refusal must not replace.
-    fileprivate var isGood: Bool { status < 400 }
 }
 
 extension HeaderFields {

@@ -10,3 +10,18 @@ public struct TrustedAuthorities: Hashable, Sendable {
         certificates = try PerennialGateway.certificates(inFile: file)
     }
 }
+
+/// A certificate with its key that shows an origin who asks (TLS client authentication).
+public struct ClientCertificate: Hashable, Sendable {
+    let chain: [NIOSSLCertificate]
+    let key: NIOSSLPrivateKey
+
+    /// - Parameters:
+    ///   - certificateFile: the certificate in PEM form, and behind it those it comes from.
+    ///   - keyFile: its private key in PEM form, not encrypted.
+    /// - Throws: ``CertificateError`` when one can't be read or is something else.
+    public init(certificateFile: String, keyFile: String) throws(CertificateError) {
+        chain = try certificates(inFile: certificateFile)
+        key = try privateKey(inFile: keyFile)
+    }
+}

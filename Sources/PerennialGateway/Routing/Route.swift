@@ -9,8 +9,13 @@ public struct Origin: Hashable, Sendable {
     public var fields: HeaderFields = [:]
     /// Who may have signed the certificate of an `https` origin, and nobody else. Default: those whom the system trusts.
     public var authorities: TrustedAuthorities?
-    /// How long it may take to answer; in a passed-through body, how long it may pause. Default: 30 seconds.
+    /// What shows the origin who asks (TLS client authentication). Default: nothing.
+    public var certificate: ClientCertificate?
+    /// How long each step may take: a connection, the request's next piece, the head of the answer, a pause in its body. A body that
+    /// flows may take longer in all. Default: 30 seconds.
     public var timeout = Duration.seconds(30)
+    /// How long a fetch or refresh may take in all, its body included. Default: `nil`, four times `timeout`.
+    public var fetchTimeout: Duration?
     /// How long connecting to it may take, at most `timeout`. Default: 10 seconds.
     public var connectTimeout = Duration.seconds(10)
     /// Fetches and refreshes running at the same time; requests that pass through don't count. Default: no limit.
@@ -21,6 +26,9 @@ public struct Origin: Hashable, Sendable {
     public init(_ url: OriginURL) {
         self.url = url
     }
+
+    /// ``fetchTimeout`` or its default; never shorter than ``timeout``.
+    var wholeTimeout: Duration { max(timeout, fetchTimeout ?? timeout * 4) }
 }
 
 /// What holds for the responses of a route.
@@ -58,12 +66,17 @@ public struct ResponseRules: Hashable, Sendable {
     }
 
     /// The engine's policy. Limits always come with the response; these are for what has none.
-    func policy(timeout: Duration) throws(PolicyError) -> Policy {
-        guard case .policy(let limits, _) = freshness else {
+    func policy(for origin: Origin) throws(PolicyError) -> Policy {
+        var policy: Policy
+        if case .policy(let limits, _) = freshness {
+            policy = try Policy(limits: limits, softTimeout: softTimeout, timeout: origin.timeout)
+        } else {
             // What the origin said about its own response is kept to the second.
-            return try Policy(jitter: 0, softTimeout: softTimeout, timeout: timeout)
+            policy = try Policy(jitter: 0, softTimeout: softTimeout, timeout: origin.timeout)
         }
-        return try Policy(limits: limits, softTimeout: softTimeout, timeout: timeout)
+        // The steps have time-outs of their own.
+        policy.timeout = origin.wholeTimeout
+        return policy
     }
 }
 

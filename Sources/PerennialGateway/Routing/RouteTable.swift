@@ -11,15 +11,17 @@ final class ActiveRoute: Sendable {
     let fetch: OriginFetch
     let terms: OriginTerms
 
-    init(_ route: Route, _ origin: ActiveOrigin, limit: Int, unstorable: UnstorableKeys, time: any TimeSource)
-        throws(PolicyError)
-    {
+    init(
+        _ route: Route, _ origin: ActiveOrigin, limit: Int, unstorable: UnstorableKeys, memory: BodyMemory,
+        time: any TimeSource
+    ) throws(PolicyError) {
         self.route = route
         self.origin = origin
         keys = AddressKeys(address: route.address, query: route.rules.query, limit: limit)
         fetch = OriginFetch(
-            origin: route.origin, rules: route.rules, client: origin.client, unstorable: unstorable, time: time)
-        terms = OriginTerms(policy: try route.rules.policy(timeout: route.origin.timeout), origin: origin.limits)
+            origin: route.origin, rules: route.rules, client: origin.client, unstorable: unstorable, memory: memory,
+            time: time)
+        terms = OriginTerms(policy: try route.rules.policy(for: route.origin), origin: origin.limits)
     }
 
     var rules: ResponseRules { route.rules }
@@ -42,22 +44,22 @@ final class RouteTable: Sendable {
     /// - Parameter previous: what can stay of it does: connections, and what its guards know.
     /// - Throws: ``RoutingError``, ``Perennial/PolicyError``.
     init(
-        _ routes: [Route], previous: RouteTable?, limit: Int, unstorable: UnstorableKeys, time: any TimeSource,
-        connect: (Origin) -> OriginClient
+        _ routes: [Route], previous: RouteTable?, limit: Int, unstorable: UnstorableKeys, memory: BodyMemory,
+        time: any TimeSource, connect: (Origin) throws -> OriginClient
     ) throws {
         try check(routes)
         // First what can fail.
-        for route in routes { _ = try route.rules.policy(timeout: route.origin.timeout) }
+        for route in routes { _ = try route.rules.policy(for: route.origin) }
         var origins: [Origin: ActiveOrigin] = [:]
         for origin in previous?.routes.map(\.origin) ?? [] { origins[origin.origin] = origin }
         self.routes = try routes.map { route in
             let origin =
-                origins[route.origin]
+                try origins[route.origin]
                 ?? ActiveOrigin(
                     origin: route.origin, client: connect(route.origin),
                     limits: OriginGuard(concurrency: route.origin.concurrency, rate: route.origin.rate, time: time))
             origins[route.origin] = origin
-            return try ActiveRoute(route, origin, limit: limit, unstorable: unstorable, time: time)
+            return try ActiveRoute(route, origin, limit: limit, unstorable: unstorable, memory: memory, time: time)
         }
         self.limit = limit
         only = routes.count == 1 && routes[0].address.isForAll ? self.routes[0] : nil

@@ -6,6 +6,10 @@ public enum ResponseProblem: String, Error, Hashable, Sendable {
     case length
     /// A transfer coding other than "chunked" alone, or any in HTTP/1.0 (§6.1): where it ends and what it holds can't be told.
     case coding
+    /// The bytes are no response (RFC 9112 §2 to §7).
+    case syntax
+    /// A head, or the fields behind the body, larger than any response needs.
+    case tooLarge = "too-large"
 }
 
 /// Whether the end of a response could be understood in two ways, or its body not at all.

@@ -19,6 +19,8 @@ public struct Allowances: OptionSet, Hashable, Sendable {
     public static let cookies = Allowances(rawValue: 8)
     /// `set-cookie`: store responses with `Set-Cookie`, cookies included.
     public static let setCookie = Allowances(rawValue: 16)
+    /// `refused`: keep serving what is stored when the origin answers 401, 403 or 407.
+    public static let refused = Allowances(rawValue: 32)
 
     /// - Parameter names: for example `["private", "set-cookie"]`; each may itself be a list, `"private,set-cookie"`.
     /// - Throws: ``AllowanceError`` for a name that is none.
@@ -37,7 +39,7 @@ public struct Allowances: OptionSet, Hashable, Sendable {
 
     fileprivate static let named: [String: Allowances] = [
         "private": .onlyPrivate, "no-store": .noStore, "authorization": .authorization, "cookies": .cookies,
-        "set-cookie": .setCookie,
+        "set-cookie": .setCookie, "refused": .refused,
     ]
 }
 

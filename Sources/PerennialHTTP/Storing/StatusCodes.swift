@@ -20,8 +20,14 @@ func isUnderstood(_ status: Int) -> Bool {
     }
 }
 
+/// Whether the status says that what was asked for is gone, which is news of it and no failure: what is stored is out of date
+/// (RFC 9111 §4.3.3; RFC 5861 §4 names no such status).
+public func saysGone(_ status: Int) -> Bool {
+    status == 404 || status == 410
+}
+
 /// Whether the status says who asks may not have it: an answer about the asker, not about the resource.
-func isRefusal(_ status: Int) -> Bool {
+public func isRefusal(_ status: Int) -> Bool {
     status == 401 || status == 403 || status == 407
 }
 

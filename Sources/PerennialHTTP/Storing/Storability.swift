@@ -36,6 +36,15 @@ public enum Storability: Hashable, Sendable {
         case varyCredentials = "vary-credentials"
         /// Never fresh, never to be served stale, and no validator to ask with.
         case useless
+
+        /// Whether it is the request that the reason lies in. Other requests for the address may well get an answer that can be
+        /// stored.
+        public var isAboutRequest: Bool {
+            switch self {
+            case .method, .refused, .badRequest, .requestNoStore, .authorization, .cookies, .varyCredentials: true
+            default: false
+            }
+        }
     }
 }
 

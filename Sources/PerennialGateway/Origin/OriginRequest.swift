@@ -1,0 +1,35 @@
+internal import NIOCore
+internal import NIOHTTP1
+internal import PerennialHTTP
+
+/// A request as it is sent to an origin: its target goes out byte for byte, for nobody reads it again on the way.
+struct OriginRequest: Sendable {
+    var method: HTTPMethod
+    /// Path and query, as they stand in the request's first line.
+    var target: String
+    /// All fields but `Host` and those that say how the body is framed.
+    var fields: HeaderFields
+    var body: RequestBody?
+    /// What comes with the request and its answer beside heads and bodies.
+    var extras: MessageExtras?
+
+    /// Whether it may be sent twice without anybody noticing (RFC 9110 §9.2.2).
+    var mayBeRepeated: Bool {
+        body == nil && [.GET, .HEAD, .OPTIONS, .TRACE, .PUT, .DELETE].contains(method)
+    }
+
+    /// The value of `Content-Length`; `nil`: the body comes in chunks, or there is none and none is expected (RFC 9110 §8.6).
+    var announcedLength: Int64? {
+        if let body { return body.length }
+        return [.GET, .HEAD, .OPTIONS, .TRACE, .DELETE].contains(method) ? nil : 0
+    }
+}
+
+/// Whose places on the way to an origin a request takes.
+enum OriginRank: Hashable, Sendable {
+    /// Its answer is for the cache.
+    case fetch
+    /// Its answer goes through to one client.
+    /// - Parameter client: the client's address; `nil`: unknown.
+    case pass(client: String?)
+}
