@@ -30,7 +30,10 @@ extension HTTPRequestHead {
             case ":authority": authority = value
             case _ where name.utf8.first == UInt8(ascii: ":"): break
             // Clients may send each cookie by itself (RFC 9113 §8.2.3).
-            case "cookie": cookie = cookie.map { "\($0); \(value)" } ?? value
+            case "cookie" where cookie == nil: cookie = value
+            case "cookie":
+                cookie?.append("; ")
+                cookie?.append(value)
             default:
                 if !value.utf8.allSatisfy(\.isFieldByte) { throw Self.controls }
                 if name == "content-length" {

@@ -28,7 +28,7 @@ extension OriginURL {
         guard input.hasPrefix("/") || input.contains("://") else {
             throw AddressError("\(shown(input)) is neither an address nor a path; write \(self)/… or /…")
         }
-        return try key(forTarget: String(input.prefix { $0 != "#" }), limit: limit)
+        return try key(forTarget: String(input.before(UInt8(ascii: "#"))), limit: limit)
     }
 
     /// The target to ask this origin for, given a key made by it: the path and query, base path included.

@@ -32,10 +32,11 @@ public struct HeaderFields: Hashable, Sendable {
         get {
             var found: String?
             for field in fields where field.name.equalsIgnoringCase(name) {
-                if let before = found {
-                    found = before + ", " + field.value
-                } else {
+                if found == nil {
                     found = field.value
+                } else {
+                    found?.append(", ")
+                    found?.append(field.value)
                 }
             }
             return found
@@ -83,9 +84,32 @@ public struct HeaderFields: Hashable, Sendable {
 
     /// These fields without those whose names are in `names`.
     public func removing(_ names: some Collection<String>) -> HeaderFields {
+        if names.count <= 16 { return removing { field in names.contains { $0.equalsIgnoringCase(field.name) } } }
+        let unwanted = Set(names.map(\.lowercasedASCII))
+        return removing { unwanted.contains($0.name.lowercasedASCII) }
+    }
+
+    /// These fields without those for which `isUnwanted` is true.
+    package func removing(where isUnwanted: (Field) -> Bool) -> HeaderFields {
         var kept = self
-        kept.fields.removeAll { field in names.contains { $0.equalsIgnoringCase(field.name) } }
+        kept.fields.removeAll(where: isUnwanted)
         return kept
+    }
+
+    /// For each of `names`, which are in lower case, what the subscript gives.
+    func values(ofEach names: [String]) -> [String?] {
+        if names.count <= 16 { return names.map { self[$0] } }
+        var values: [String: String] = [:]
+        for field in fields {
+            let name = field.name.lowercasedASCII
+            if values[name] == nil {
+                values[name] = field.value
+            } else {
+                values[name]?.append(", ")
+                values[name]?.append(field.value)
+            }
+        }
+        return names.map { values[$0] }
     }
 }
 

@@ -10,7 +10,7 @@ public func isClaim(_ name: String) -> Bool {
 
 /// A field's name as an origin behind CGI or WSGI sees it: in lower case, `_` as `-`.
 public func foldedName(_ name: String) -> String {
-    String(decoding: name.utf8.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0.lowercasedASCII }, as: UTF8.self)
+    String(decoding: name.bytes.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0.lowercasedASCII }, as: UTF8.self)
 }
 
 private let claimPrefixes = ["x-forwarded-", "x-original-", "x-rewrite-"]
@@ -28,7 +28,7 @@ private let claims: Set<String> = [
 /// Whether a request field's name is that of a field which says how the message itself is to be read, but for `_` in the place of
 /// `-`. Such a field is not sent on: some servers read it as the other.
 public func isDisguisedFraming(_ name: String) -> Bool {
-    guard name.utf8.contains(UInt8(ascii: "_")) else { return false }
+    guard name.bytes.contains(UInt8(ascii: "_")) else { return false }
     return ["content-length", "transfer-encoding"].contains { framing in
         name.utf8.count == framing.utf8.count
             && zip(name.utf8, framing.utf8).allSatisfy {

@@ -19,7 +19,7 @@ public func complaint(
         switch name.utf8.count {
         case 4 where name.equalsIgnoringCase("host"):
             hosts += 1
-            if !value.utf8.allSatisfy(\.isHostByte) {
+            if !value.bytes.allSatisfy(\.isHostByte) {
                 return RequestComplaint(status: 400, text: "The request's Host is not a host and port.")
             }
         case 6 where !isOldVersion && name.equalsIgnoringCase("expect"):
@@ -39,7 +39,7 @@ public func complaint(
 /// - Returns: `nil` when it is anything else, a sign, a list or an overflowing number among it.
 public func bodyLength(_ value: String) -> Int64? {
     var length: Int64 = 0
-    let digits = value.trimmed.utf8
+    let digits = value.trimmed.bytes
     for byte in digits {
         guard byte.isDigit else { return nil }
         let (times, overflow) = length.multipliedReportingOverflow(by: 10)

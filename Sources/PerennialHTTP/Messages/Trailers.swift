@@ -3,7 +3,7 @@
 public func passableTrailers(_ fields: HeaderFields) -> HeaderFields {
     let allowed = fields.filter { field in
         let name = field.name.lowercasedASCII
-        return field.name.isToken && field.value.utf8.allSatisfy(\.isFieldByte) && !hopByHopNames.contains(name)
+        return field.name.isToken && field.value.bytes.allSatisfy(\.isFieldByte) && !hopByHopNames.contains(name)
             && !unhideableNames.contains(name) && !credentialFields.contains(name) && !unfitForTrailers.contains(name)
             && !isClaim(name) && !isDisguisedFraming(name)
     }

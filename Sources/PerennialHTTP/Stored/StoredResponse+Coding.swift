@@ -79,7 +79,7 @@ package struct StoredLayout: Sendable {
         var isASCII = true
         func skipTexts(_ count: Int) throws(DamagedResponse) {
             for _ in 0..<count {
-                for index in try cursor.text(bytes.span) where bytes[index] >= 0x80 { isASCII = false }
+                for index in try cursor.text(bytes.span) where bytes.span[index] >= 0x80 { isASCII = false }
             }
         }
         for _ in 0..<2 {

@@ -32,5 +32,7 @@ public struct StoredResponse: Hashable, Sendable {
 public func refreshFields(of request: HeaderFields, vary: Vary) -> HeaderFields {
     let names = Set(vary.names).union(["accept", "accept-encoding", "accept-language", "user-agent"])
         .subtracting(credentialFields)
-    return HeaderFields(names.sorted().compactMap { name in request[name].map { (name, $0) } })
+        .sorted()
+    return HeaderFields(
+        zip(names, request.values(ofEach: names)).compactMap { name, value in value.map { (name, $0) } })
 }
