@@ -46,14 +46,11 @@ public struct Vary: Hashable, Sendable {
 
     /// The selecting fields that carry credentials and that `request` has. A response that varies by them isn't kept.
     public func credentials(in request: HeaderFields) -> [String] {
-        names.filter { credentialFields.contains($0) && request.contains($0) }
+        zip(names, request.values(ofEach: names)).filter { name, value in
+            value != nil && RequestFieldClass(name).isSecret
+        }.map(\.0)
     }
 }
-
-/// The request fields that carry credentials: never part of a key, a job or a stored entry.
-let credentialFields: Set<String> = [
-    "authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "x-csrf-token",
-]
 
 /// A field's value in a form that is the same for values that mean the same (RFC 9111 §4.1): white space around the
 /// members of lists, and where the field's definition says so, case and order.

@@ -43,8 +43,7 @@ import Testing
             Scanner("isToken") { _ = $0.isToken },
             Scanner("lowercasedASCII") { _ = $0.lowercasedASCII },
             Scanner("foldedName") { _ = foldedName($0) },
-            Scanner("isClaim", prefixes: ["", "X-"]) { _ = isClaim($0) },
-            Scanner("isDisguisedFraming") { _ = isDisguisedFraming($0) },
+            Scanner("RequestFieldClass", prefixes: ["", "X-", "X-Forwarded-"]) { _ = RequestFieldClass($0) },
             Scanner("structuredDictionary", prefixes: ["", "a=", "a=\"", "a;", "a=("]) { _ = structuredDictionary($0) },
             Scanner("structuredStrings", prefixes: ["", "\"a\"", "\"", "\"a\";"]) { _ = structuredStrings($0) },
             // Fields by name.
@@ -213,7 +212,8 @@ import Testing
                 let steps = Self.hostileTexts(size: 320).flatMap { text in
                     scanner.prefixes.map { prefix in Steps.counted { scanner.scan(prefix + text) } }
                 }
-                #expect(steps.max()! >= 200, "\(scanner.name)")
+                // Of a name only the beginning and the end are looked at.
+                #expect(steps.max()! >= (scanner.name == "RequestFieldClass" ? 20 : 200), "\(scanner.name)")
             }
         }
 

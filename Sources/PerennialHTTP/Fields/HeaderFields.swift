@@ -96,20 +96,26 @@ public struct HeaderFields: Hashable, Sendable {
         return kept
     }
 
-    /// For each of `names`, which are in lower case, what the subscript gives.
+    /// For each of `names` all values of the fields that an origin may take for it, joined by `", "`: `_` counts as `-`.
     func values(ofEach names: [String]) -> [String?] {
-        if names.count <= 16 { return names.map { self[$0] } }
-        var values: [String: String] = [:]
-        for field in fields {
-            let name = field.name.lowercasedASCII
-            if values[name] == nil {
-                values[name] = field.value
+        func join(_ value: String, to joined: inout String?) {
+            if joined == nil {
+                joined = value
             } else {
-                values[name]?.append(", ")
-                values[name]?.append(field.value)
+                joined?.append(", ")
+                joined?.append(value)
             }
         }
-        return names.map { values[$0] }
+        if names.count <= 16 {
+            return names.map { name in
+                var joined: String?
+                for field in fields where field.name.equalsFolded(name) { join(field.value, to: &joined) }
+                return joined
+            }
+        }
+        var values: [String: String] = [:]
+        for field in fields { join(field.value, to: &values[foldedName(field.name)]) }
+        return names.map { values[foldedName($0)] }
     }
 }
 

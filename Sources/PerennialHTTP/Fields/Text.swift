@@ -2,7 +2,7 @@
 
 extension StringProtocol {
     /// Whether both are the same but for the case of ASCII letters.
-    func equalsIgnoringCase(_ other: some StringProtocol) -> Bool {
+    package func equalsIgnoringCase(_ other: some StringProtocol) -> Bool {
         Steps.take()
         // Most names are told apart by their length alone.
         guard utf8.count == other.utf8.count else { return false }

@@ -25,7 +25,7 @@ public enum Storability: Hashable, Sendable {
         /// The request is marked `no-store`.
         case requestNoStore = "request-no-store"
         case onlyPrivate = "private"
-        /// The request has `Authorization`.
+        /// The request has `Authorization` or another credential.
         case authorization
         /// The request has `Cookie`.
         case cookies
@@ -94,8 +94,9 @@ private func refusalByDirectives(
 private func refusalByUser(
     _ response: OriginResponse, _ requestFields: HeaderFields, _ allowances: Allowances
 ) -> Storability.Reason? {
-    if requestFields.contains("Authorization") && !allowances.contains(.authorization) { return .authorization }
-    if requestFields.contains("Cookie") && !allowances.contains(.cookies) { return .cookies }
+    let classes = Set(requestFields.map { RequestFieldClass($0.name) })
+    if classes.contains(.credential) && !allowances.contains(.authorization) { return .authorization }
+    if classes.contains(.cookie) && !allowances.contains(.cookies) { return .cookies }
     if fieldsToStore(of: response.fields).contains("Set-Cookie") && !allowances.contains(.setCookie) {
         return .setCookie
     }
