@@ -80,7 +80,7 @@ private func members(_ value: String) -> [String] {
 private func escaped(_ value: String) -> String {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(value.utf8.count)
-    for byte in value.bytes {
+    for byte in value.fieldBytes {
         if byte.isVisible && byte != UInt8(ascii: "%") && byte != UInt8(ascii: "&") {
             bytes.append(byte)
         } else {

@@ -146,6 +146,10 @@ import Testing
             Scanner("PathPattern.init", prefixes: ["/"]) { _ = try? PathPattern($0) },
             Scanner("HostPattern.init", prefixes: ["", "*."]) { _ = try? HostPattern($0) },
             Scanner("complaint(aboutOriginField:)") { _ = complaint(aboutOriginField: $0, value: $0) },
+            Scanner("field text", prefixes: ["", "\u{10FFE9}"]) {
+                _ = String(fieldBytes: $0.utf8).fieldBytes
+                _ = String(fieldBytesAsCharacters: Array($0.utf8) + [0xFF])
+            },
             // Received bytes.
             Scanner("RequestHead, target", prefixes: ["/"]) {
                 let bytes = request("A: b", target: $0)

@@ -143,7 +143,7 @@ package final class RequestDecoder: ChannelInboundHandler {
         case .more where buffer.readableBytes < limits.size: return false
         case .line(let line) where count < limits.fields && size + line.end <= limits.size:
             trailerFields = trailerFields ?? [:]
-            trailerFields?.add(name: buffer.text(line.name), value: buffer.text(line.value))
+            trailerFields?.add(name: buffer.text(line.name), value: buffer.fieldText(line.value))
             buffer.moveReaderIndex(forwardBy: line.end)
             state = .trailers(count: count + 1, size: size + line.end)
             return true
@@ -195,12 +195,18 @@ extension ByteBuffer {
         headers.reserveCapacity(head.fieldCount)
         var index = head.fieldLines.lowerBound
         while case .line(let line)? = try? fieldLine(at: index, limit: head.fieldLines.upperBound) {
-            headers.add(name: text(line.name), value: text(line.value))
+            headers.add(name: text(line.name), value: fieldText(line.value))
             index = line.end
         }
         return HTTPRequestHead(
             version: head.isOldVersion ? .http1_0 : .http1_1, method: HTTPMethod(rawValue: text(head.method)),
             uri: text(head.target), headers: headers)
+    }
+
+    /// The value of a field, whatever its bytes are.
+    fileprivate func fieldText(_ range: Range<Int>) -> String {
+        guard let view = viewBytes(at: readerIndex + range.lowerBound, length: range.count) else { return "" }
+        return String(fieldBytes: view)
     }
 
     fileprivate func text(_ range: Range<Int>) -> String {

@@ -6,7 +6,7 @@ extension HTTPRequestHead {
     /// A request of HTTP/2, as it would be in HTTP/1.1 (RFC 9113 §8.3.1).
     ///
     /// That pseudo-fields are there once and first, and that no field belongs to one connection or breaks a line, has been checked
-    /// by the library. What is refused in HTTP/1.1 is refused here, for the origin may be sent it in that form.
+    /// by the library, which has values as text: bytes that are no UTF-8 have become U+FFFD. What is refused in HTTP/1.1 is refused here, for the origin may be sent it in that form.
     /// - Parameter isWhole: there is no body.
     /// - Throws: what makes it no request.
     init(_ block: HPACKHeaders, isWhole: Bool, limits: HeadLimits) throws(RequestSyntaxError) {
@@ -42,13 +42,13 @@ extension HTTPRequestHead {
                     }
                     hasLength = true
                 }
-                headers.add(name: name, value: value)
+                headers.add(name: name, value: value.asFieldText)
             }
         }
         guard method.isToken else { throw RequestSyntaxError(400, "The request's method is not a token.") }
         if let cookie {
             if !cookie.utf8.allSatisfy(\.isFieldByte) { throw Self.controls }
-            headers.add(name: "cookie", value: cookie)
+            headers.add(name: "cookie", value: cookie.asFieldText)
         }
         if let authority {
             // One of the two would be believed here, the other perhaps by the origin.
