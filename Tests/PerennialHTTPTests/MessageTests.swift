@@ -23,6 +23,7 @@ struct RequestCheckTests {
         Case(["Host": "a@b"], 400),
         Case(["Host": "a b"], 400), Case(["Host": "a, b"], 400), Case(["Host": "a?b"], 400), Case(["Host": "a#b"], 400),
         Case(["Host": "ü"], 400), Case(["Host": "a\\b"], 400), Case(["Host": "a:80"], nil),
+        Case(["Host": "a:notaport"], 400), Case(["Host": "[::1"], 400), Case(["Host": "a:80:80"], 400),
         // Expect.
         Case(["Host": "a", "Expect": "100-continue"], nil), Case(["Host": "a", "Expect": "100-Continue"], nil),
         Case(["Host": "a", "Expect": "tea"], 417), Case(["Host": "a", "Expect": "100-continue, tea"], 417),

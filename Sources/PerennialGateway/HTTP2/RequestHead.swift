@@ -46,6 +46,9 @@ extension HTTPRequestHead {
             }
         }
         guard method.isToken else { throw RequestSyntaxError(400, "The request's method is not a token.") }
+        guard target.isEmpty || target == "*" || target.utf8.first == UInt8(ascii: "/") else {
+            throw RequestSyntaxError(400, "The request's :path is not a path.")
+        }
         if let cookie {
             if !cookie.utf8.allSatisfy(\.isFieldByte) { throw Self.controls }
             headers.add(name: "cookie", value: cookie.asFieldText)

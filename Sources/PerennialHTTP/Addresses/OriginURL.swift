@@ -101,32 +101,3 @@ func splitScheme(_ text: String, what: String) throws(AddressError) -> (scheme: 
     }
     throw AddressError("\(what) doesn't begin with http:// or https://; write it like https://api.example.com")
 }
-
-/// RFC 3986 §3.2.2: eight groups of up to four hexadecimal digits, of which `::` stands for one or more that are
-/// zero; the last two may be written as an IPv4 address.
-private func isIPv6(_ text: Substring) -> Bool {
-    // The longest are such as 0000:0000:0000:0000:0000:ffff:255.255.255.255.
-    guard text.utf8.count <= 45 else { return false }
-    let halves = text.split(separator: "::", omittingEmptySubsequences: false)
-    guard halves.count <= 2 else { return false }
-    var groups = 0
-    for (index, half) in halves.enumerated() where !half.isEmpty {
-        let parts = half.split(separator: ":", omittingEmptySubsequences: false)
-        for (place, part) in parts.enumerated() {
-            if isIPv4(part), index == halves.count - 1, place == parts.count - 1 {
-                groups += 2
-            } else if 1...4 ~= part.utf8.count, part.utf8.allSatisfy({ $0.hexValue != nil }) {
-                groups += 1
-            } else {
-                return false
-            }
-        }
-    }
-    return halves.count == 2 ? groups < 8 : groups == 8
-}
-
-private func isIPv4(_ text: Substring) -> Bool {
-    let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count == 4
-        && parts.allSatisfy { 1...3 ~= $0.utf8.count && $0.utf8.allSatisfy(\.isDigit) && Int($0)! <= 255 }
-}

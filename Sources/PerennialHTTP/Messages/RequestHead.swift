@@ -162,7 +162,7 @@ extension RequestHead {
             case .host:
                 hosts += 1
                 host = line.value
-                for index in line.value where !bytes[index].isHostByte { isRemarkable = true }
+                if !bytes.isHostAndPort(line.value) { isRemarkable = true }
             case .connection:
                 if !bytes.holds("keep-alive", at: line.value, ignoringCase: true) { isRemarkable = true }
             case .framing where bytes.holds("content-length", at: line.name, ignoringCase: true):
