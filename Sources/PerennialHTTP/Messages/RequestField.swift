@@ -128,7 +128,8 @@ extension RequestFieldClass {
     ]
 }
 
-/// The names by their lengths, for a quick look.
+/// The names by their lengths, for a quick look: of nearly all fields of a usual request three letters and the length say that they are
+/// in no list.
 ///
 /// `@unchecked`: never changed once it is made, and never given back. Memory of its own instead of arrays, so that the hits of all
 /// threads don't count the same references.
@@ -138,10 +139,14 @@ private struct RequestFieldTable: @unchecked Sendable {
     private let entries: UnsafeMutableBufferPointer<(name: StaticString, class: RequestFieldClass)>
     /// Where the names of each length begin among the entries; of the length that is one more, where they end.
     private let starts: UnsafeMutableBufferPointer<Int>
+    /// What the names of each length begin with: a bit for each letter.
+    private let firstLetters: UnsafeMutableBufferPointer<UInt32>
     private let prefixes: UnsafeMutableBufferPointer<StaticString>
+    /// For each letter that a prefix begins with, which letters may follow it.
+    private let prefixLetters: UnsafeMutableBufferPointer<UInt32>
     private let endings: UnsafeMutableBufferPointer<StaticString>
-    /// A bit for each letter that an ending ends with.
-    private let lastLetters: UInt32
+    /// For each letter that an ending may end with, which letters may come before it.
+    private let lastLetters: UnsafeMutableBufferPointer<UInt32>
 
     private init() {
         func copy<Element>(_ elements: [Element]) -> UnsafeMutableBufferPointer<Element> {
@@ -151,36 +156,53 @@ private struct RequestFieldTable: @unchecked Sendable {
         }
         let all = RequestFieldClass.names.flatMap { group in group.names.map { ($0, group.class) } }
             .sorted { $0.0.utf8CodeUnitCount < $1.0.utf8CodeUnitCount }
-        let longest = all.last?.0.utf8CodeUnitCount ?? 0
+        let lengths = 0...(all.last?.0.utf8CodeUnitCount ?? 0) + 1
         entries = copy(all)
-        starts = copy((0...longest + 1).map { length in all.count { $0.0.utf8CodeUnitCount < length } })
+        starts = copy(lengths.map { length in all.count { $0.0.utf8CodeUnitCount < length } })
+        firstLetters = copy(
+            lengths.map { length in
+                all.filter { $0.0.utf8CodeUnitCount == length }.reduce(0) { $0 | Self.bit($1.0.utf8Start[0]) }
+            })
         prefixes = copy(RequestFieldClass.claimPrefixes)
-        endings = copy(RequestFieldClass.secretEndings)
-        lastLetters = RequestFieldClass.secretEndings.reduce(0) { bits, ending in
-            bits | Self.bit(of: ending.utf8Start[ending.utf8CodeUnitCount - 1])
+        var second = [UInt32](repeating: 0, count: 32)
+        for prefix in RequestFieldClass.claimPrefixes {
+            // A dash may be written as an underscore.
+            let bits = prefix.utf8Start[1] == UInt8(ascii: "-") ? Self.bit(UInt8(ascii: "_")) : 0
+            second[Int(prefix.utf8Start[0] & 31)] |= Self.bit(prefix.utf8Start[1]) | bits
         }
+        prefixLetters = copy(second)
+        endings = copy(RequestFieldClass.secretEndings)
+        var last = [UInt32](repeating: 0, count: 32)
+        for ending in RequestFieldClass.secretEndings {
+            let end = ending.utf8Start + ending.utf8CodeUnitCount
+            last[Int(end[-1] & 31)] |= Self.bit(end[-2])
+        }
+        lastLetters = copy(last)
     }
 
-    private static func bit(of letter: UInt8) -> UInt32 { letter < 0x60 ? 0 : 1 << UInt32(letter & 31) }
+    /// The same for both cases of a letter. Other characters share theirs with letters.
+    @inline(__always)
+    private static func bit(_ letter: UInt8) -> UInt32 { 1 << UInt32(letter & 31) }
 
     func find(_ bytes: Span<UInt8>, _ name: Range<Int>) -> RequestFieldClass {
         let count = name.count
-        if count == 0 { return .ordinary }
-        if count + 1 < starts.count {
+        if count < 2 { return .ordinary }
+        let first = Self.bit(bytes[name.lowerBound])
+        if count < firstLetters.count, firstLetters[count] & first != 0 {
             for index in starts[count]..<starts[count + 1]
             where bytes.holdsFolded(entries[index].name, at: name.lowerBound) {
                 let found = entries[index].class
                 return found == .framing && bytes.hasUnderscore(name) ? .disguisedFraming : found
             }
         }
-        let first = bytes[name.lowerBound].folded
-        if first == UInt8(ascii: "x") || first == UInt8(ascii: "s") {
+        if prefixLetters[Int(bytes[name.lowerBound] & 31)] & Self.bit(bytes[name.lowerBound + 1]) != 0 {
             for prefix in prefixes
             where prefix.utf8CodeUnitCount <= count && bytes.holdsFolded(prefix, at: name.lowerBound) {
                 return .claim
             }
         }
-        guard lastLetters & Self.bit(of: bytes[name.upperBound - 1].folded) != 0 else { return .ordinary }
+        let last = lastLetters[Int(bytes[name.upperBound - 1] & 31)]
+        guard last & Self.bit(bytes[name.upperBound - 2]) != 0 else { return .ordinary }
         for ending in endings where endsIn(ending, bytes, name) { return .credential }
         return .ordinary
     }
