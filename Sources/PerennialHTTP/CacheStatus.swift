@@ -85,13 +85,14 @@ private func clampedInteger(_ number: Int64) -> Int64 {
 /// RFC 8941 §3.3.4: begins with a letter or `*`; then token characters, `:` and `/`.
 private func isStructuredToken(_ text: String) -> Bool {
     guard let first = text.utf8.first, first.isLetter || first == UInt8(ascii: "*") else { return false }
-    return text.utf8.allSatisfy { $0.isTokenCharacter || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "/") }
+    return text.bytes.allSatisfy { $0.isTokenCharacter || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "/") }
 }
 
 /// RFC 8941 §3.3.3: printable ASCII only; anything else becomes `?`.
 private func quoted(_ text: String) -> String {
     var bytes: [UInt8] = []
     for scalar in text.unicodeScalars {
+        Steps.take()
         guard (0x20...0x7E).contains(scalar.value) else {
             bytes.append(UInt8(ascii: "?"))
             continue

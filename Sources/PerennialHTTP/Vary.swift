@@ -20,7 +20,10 @@ public struct Vary: Hashable, Sendable {
 
     /// The selecting fields of `request`, in normal form; those it doesn't have are left out.
     public func selectingFields(of request: HeaderFields) -> HeaderFields {
-        HeaderFields(names.compactMap { name in request[name].map { (name, normalised($0, of: name)) } })
+        HeaderFields(
+            zip(names, request.values(ofEach: names)).compactMap { name, value in
+                value.map { (name, normalised($0, of: name)) }
+            })
     }
 
     /// Whether `request` chooses the response that was stored for `selecting` (RFC 9111 §4.1).
@@ -36,20 +39,18 @@ public struct Vary: Hashable, Sendable {
     /// A field the request lacks is its name alone: `accept=text/html&accept-language`.
     /// - Precondition: ``credentials(in:)`` is empty; secrets don't belong in keys.
     public func variantKey(for request: HeaderFields) -> String {
-        names.map { name in request[name].map { "\(name)=\(escaped(normalised($0, of: name)))" } ?? name }
-            .joined(separator: "&")
+        zip(names, request.values(ofEach: names)).map { name, value in
+            value.map { "\(name)=\(escaped(normalised($0, of: name)))" } ?? name
+        }.joined(separator: "&")
     }
 
     /// The selecting fields that carry credentials and that `request` has. A response that varies by them isn't kept.
     public func credentials(in request: HeaderFields) -> [String] {
-        names.filter { credentialFields.contains($0) && request.contains($0) }
+        zip(names, request.values(ofEach: names)).filter { name, value in
+            value != nil && RequestFieldClass(name).isSecret
+        }.map(\.0)
     }
 }
-
-/// The request fields that carry credentials: never part of a key, a job or a stored entry.
-let credentialFields: Set<String> = [
-    "authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "x-csrf-token",
-]
 
 /// A field's value in a form that is the same for values that mean the same (RFC 9111 §4.1): white space around the
 /// members of lists, and where the field's definition says so, case and order.
@@ -69,17 +70,17 @@ private func normalised(_ value: String, of name: String) -> String {
 /// The members of a list, without white space around the semicolons of their parameters.
 private func members(_ value: String) -> [String] {
     listMembers(value).map { member in
-        guard member.utf8.contains(UInt8(ascii: ";")), !member.utf8.contains(UInt8(ascii: "\"")) else {
+        guard member.bytes.contains(UInt8(ascii: ";")), !member.bytes.contains(UInt8(ascii: "\"")) else {
             return String(member)
         }
-        return member.split(separator: ";", omittingEmptySubsequences: false).map(\.trimmed).joined(separator: ";")
+        return member.pieces(separatedBy: UInt8(ascii: ";"), keepingEmpty: true).map(\.trimmed).joined(separator: ";")
     }
 }
 
 private func escaped(_ value: String) -> String {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(value.utf8.count)
-    for byte in value.utf8 {
+    for byte in value.fieldBytes {
         if byte.isVisible && byte != UInt8(ascii: "%") && byte != UInt8(ascii: "&") {
             bytes.append(byte)
         } else {

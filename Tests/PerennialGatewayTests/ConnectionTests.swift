@@ -67,7 +67,8 @@ import Testing
         Refused("two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         Refused("nonsense", "nonsense\r\n\r\n", 400),
         Refused("a control character", "GET /\u{7F} HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        Refused("another server", "GET http://elsewhere.example/ HTTP/1.1\r\nHost: x\r\n\r\n", 421),
+        Refused("a port that is none", "GET / HTTP/1.1\r\nHost: a:notaport\r\n\r\n", 400),
+        Refused("a scheme that is none here", "GET ftp://elsewhere.example/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         Refused("a long target", "GET /\(String(repeating: "a", count: 9000)) HTTP/1.1\r\nHost: x\r\n\r\n", 414),
         Refused(
             "a long field", "GET / HTTP/1.1\r\nHost: x\r\nX: \(String(repeating: "a", count: 70_000))\r\n\r\n", 431),

@@ -150,7 +150,7 @@ struct HTTP2Tests {
         Refused("two hosts", ["host": "elsewhere"], 400),
         Refused("no host", [":authority": "none"], 400),
         Refused("a tunnel", [":method": "CONNECT", ":path": "none", ":scheme": "none"], 501),
-        Refused("another server", [":path": "http://elsewhere.example/"], 421),
+        Refused("an absolute address for a path", [":path": "http://elsewhere.example/"], 400),
         Refused("a long target", [":path": "/" + String(repeating: "a", count: 9000)], 414),
     ])
     func `what is no request is refused, and other streams go on`(refused: Refused) async throws {

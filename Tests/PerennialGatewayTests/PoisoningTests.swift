@@ -41,6 +41,16 @@ import Testing
         }
     }
 
+    @Test(arguments: ["http://api.test", "https://api.test:8443", "http://127.0.0.1:1"])
+    func `an absolute address stands for its path, whatever host it names`(server: String) async throws {
+        try await withRig(origin: { .ok($0.target, ["Cache-Control": "max-age=60"]) }) { rig in
+            let client = try await rig.client()
+            try await client.send("GET \(server)/x?y HTTP/1.1\r\nHost: other.test\r\n\r\n")
+            #expect(try await client.response().body == "/x?y")
+            #expect(try await client.get("/x?y").cacheStatus.hasPrefix("perennial; hit"))
+        }
+    }
+
     @Test func `the Host beside an absolute address plays no part`() async throws {
         try await withRig(origin: { .ok($0.field("Host") ?? "none") }) { rig in
             let client = try await rig.client()

@@ -79,14 +79,15 @@ import Testing
         Wire("GET x:80 HTTP/1.1\r\nHost: x\r\n\r\n"), Wire("GET ?a HTTP/1.1\r\nHost: x\r\n\r\n"),
         Wire("GET a/b HTTP/1.1\r\nHost: x\r\n\r\n"), Wire("CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 501),
         Wire("CONNECT /a HTTP/1.1\r\nHost: x\r\n\r\n", 501),
-        Wire("GET http://elsewhere/ HTTP/1.1\r\nHost: x\r\n\r\n", 421),
+        Wire("GET ftp://elsewhere/ HTTP/1.1\r\nHost: x\r\n\r\n"),
         Wire("GET / HTTP/0.9\r\nHost: x\r\n\r\n", 505), Wire("GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505),
         Wire("GET / HTTP/1.10\r\nHost: x\r\n\r\n"), Wire("GET / HTTP/01.1\r\nHost: x\r\n\r\n"),
         Wire("GET / http/1.1\r\nHost: x\r\n\r\n"),
         Wire("GET / HTTP/1.1 \r\nHost: x\r\n\r\n"), Wire("GET / HTTP/x\r\nHost: x\r\n\r\n"),
         Wire("GET /\r\nHost: x\r\n\r\n"),
         Wire("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), Wire("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
-        Wire("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n"), .get("Expect: tea", 417),
+        Wire("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n"), Wire("GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n"),
+        Wire("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"), .get("Expect: tea", 417),
     ]
 
     static let chunked: [Wire] = [

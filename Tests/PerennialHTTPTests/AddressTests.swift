@@ -122,4 +122,13 @@ struct CacheKeyTests {
         }
         #expect(based.target(ofKey: "http://a:8080/v10") == nil)
     }
+
+    @Test(arguments: [
+        ("http://a:8080/v1/x?y", "http://a:8080/v1/x?y"), ("http://A:8080/v1", "http://a:8080/v1"),
+        ("http://a:8080/v2", nil), ("http://api.test/v1/x", nil), ("https://a:8080/v1/x", nil), ("/v1/x", nil),
+    ])
+    func `an absolute target at the origin is told from others`(target: String, key: String?) throws {
+        let wanted = try RequestTarget(target)
+        #expect(try OriginURL("http://a:8080/v1").key(ofAbsolute: wanted) == key)
+    }
 }

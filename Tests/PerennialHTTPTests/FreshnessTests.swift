@@ -138,15 +138,15 @@ struct FreshnessTests {
         Case(
             fields: ["Last-Modified": lastModified.1, "Cache-Control": "must-revalidate, stale-while-revalidate=9"],
             limits: [100, 100, 100], basis: .heuristic, operatorStaleIfError: .seconds(500)),
-        // Broken ages.
-        Case(fields: ["Cache-Control": "max-age=60", "Age": "1.5"], limits: [0, 0, 0], basis: .nothing),
-        Case(fields: ["Cache-Control": "max-age=60", "Age": "\"5\""], limits: [0, 0, 0], basis: .nothing),
-        Case(fields: ["Cache-Control": "max-age=60", "Age": ""], limits: [0, 0, 0], basis: .nothing),
-        Case(fields: ["Cache-Control": "max-age=60", "Age": "x", "age": "5"], limits: [0, 0, 0], basis: .nothing),
+        // Ages: what is none is ignored.
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "1.5"], limits: [60, 60, 60], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "\"5\""], limits: [60, 60, 60], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": ""], limits: [60, 60, 60], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "x", "age": "5"], limits: [60, 60, 60], basis: .maxAge),
         Case(fields: ["Cache-Control": "max-age=60", "Age": "5", "age": "x"], limits: [60, 60, 60], basis: .maxAge),
         Case(fields: ["Cache-Control": "max-age=60", "Age": " 5\t"], limits: [60, 60, 60], basis: .maxAge),
-        Case(fields: ["Cache-Control": "max-age=60", "Age": "-5"], limits: [0, 0, 0], basis: .nothing),
-        Case(fields: ["Cache-Control": "max-age=60", "Age": "5, 6"], limits: [0, 0, 0], basis: .nothing),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "-5"], limits: [60, 60, 60], basis: .maxAge),
+        Case(fields: ["Cache-Control": "max-age=60", "Age": "5, 6"], limits: [60, 60, 60], basis: .maxAge),
         Case(
             fields: ["Cache-Control": "max-age=99999999999999999999, stale-while-revalidate=99999999999999999999"],
             limits: [1 << 31, 1 << 32, 1 << 32], basis: .maxAge),
@@ -172,7 +172,9 @@ struct FreshnessTests {
             (["Date": date(secondsBefore: 20), "Age": "5"], 900, 20_000),
             (["Date": date(secondsBefore: -20)], 0, 0),
             (["Age": "30", "age": "5"], 0, 30_000),
-            (["Age": "x"], 0, 0),
+            (["Age": "x"], 0, 0), (["Age": "abc"], 0, 0), (["Age": "-1"], 0, 0), (["Age": "1.5"], 0, 0),
+            (["Age": "\"5\""], 0, 0), (["Age": "x, 5"], 0, 0), (["Age": "x", "age": "5"], 0, 0),
+            (["Age": "5, 6"], 0, 5000), (["Age": "5, x"], 0, 5000), (["Age": " 5 ,6", "Age": "7"], 0, 5000),
             (["Age": "99999999999999"], 0, 2_147_483_648_000),
         ] as [(HeaderFields, Int64, Int64)])
     func `The age on arrival is the greater of what clocks and caches say`(

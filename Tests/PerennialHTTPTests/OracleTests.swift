@@ -18,6 +18,7 @@ struct OracleTests {
             let mode = FreshnessMode.origin(staleIfError: facts.operatorStaleIfError.map { .seconds($0) })
             let decision = storability(of: response, method: "GET", requestFields: [:], mode: mode)
             #expect((decision == .store) == facts.mayBeStored, "\(facts)\n\(fields)\n\(decision)")
+            #expect((decision == .storeIfNothingBetter) == facts.mayBeStoredForWant, "\(facts)\n\(fields)\n\(decision)")
             guard decision == .store else { continue }
             stored += 1
             let made = freshness(of: response, mode: mode)
@@ -113,13 +114,27 @@ extension Facts {
     /// RFC 9110's own and 451 are not told apart for caching; these are statuses whose definitions this cache knows.
     private static let understood =
         Array(200...205) + [300, 301, 302, 303, 305, 307, 308] + Array(400...417) + [421, 422, 426]
+        + Array(500...505)
+
+    private var isForbidden: Bool {
+        if mustUnderstand && !Self.understood.contains(status) { return true }
+        if noStore && !mustUnderstand { return true }
+        if case .everything = onlyPrivate { return true }
+        return false
+    }
+
+    /// A failure that says how long it is fresh, which is better than nothing.
+    var mayBeStoredForWant: Bool {
+        guard [500, 503].contains(status), !isForbidden else { return false }
+        guard maxAge != nil || sharedMaxAge != nil || expires != nil && targeted == nil else { return false }
+        if case .everything = noCache { return false }
+        let age = age(0)
+        return isFresh(atAge: age) || mayBeServedWhileRevalidating(atAge: age)
+    }
 
     /// §3.
     var mayBeStored: Bool {
-        if Self.neverStored.contains(status) { return false }
-        if mustUnderstand && !Self.understood.contains(status) { return false }
-        if noStore && !mustUnderstand { return false }
-        if case .everything = onlyPrivate { return false }
+        if Self.neverStored.contains(status) || isForbidden { return false }
         let isExplicit = maxAge != nil || sharedMaxAge != nil || isPublic || expires != nil && targeted == nil
         guard isExplicit || Self.heuristicallyCacheable.contains(status) else { return false }
         // Of no use (§3, note): it can't be served at any time, nor asked about.
@@ -131,14 +146,19 @@ extension Facts {
     /// §4.2.3, corrected_initial_age + resident_time.
     func age(_ residentTime: Int64) -> Int64 {
         let apparent = max(0, date ?? 0)
-        let claimed: Int64 = if case .valid(let age) = age { age } else { 0 }
+        // What is no number is ignored; of a list the first member counts.
+        let claimed: Int64 =
+            switch age {
+            case .valid(let age): age
+            case .broken("5, 6"): 5
+            case .broken, nil: 0
+            }
         return max(apparent, claimed + delay) + residentTime
     }
 
     /// §4.2.1, §4.2.2.
     var lifetime: Double {
         if case .everything = noCache { return 0 }
-        if case .broken = age { return 0 }
         if let seconds = sharedMaxAge ?? maxAge { return value(seconds) }
         // Date is the value to count from; the arrival where there is none.
         if targeted == nil, let expires {

@@ -38,9 +38,16 @@ struct StorabilityTests {
         Case(expected: nil, status: 404),
         Case(expected: nil, status: 302),
         Case(expected: nil, status: 299),
-        Case(expected: .failure, status: 500),
-        Case(expected: .failure, status: 501),
-        Case(expected: .failure, status: 503),
+        Case(expected: .failure, status: 500, fields: validated),
+        Case(expected: .failure, status: 501, fields: ["Cache-Control": "public", "ETag": "\"a\""]),
+        Case(expected: .failure, status: 503, fields: [:]),
+        Case(expected: .failure, status: 503, fields: ["Cache-Control": "max-age=0", "ETag": "\"a\""]),
+        Case(expected: .failure, status: 503, fields: ["Cache-Control": "max-age=60, no-cache"]),
+        Case(expected: .failure, status: 503, fields: ["Cache-Control": "max-age=60", "Age": "60"]),
+        Case(expected: .noStore, status: 503, fields: ["Cache-Control": "max-age=60, no-store"]),
+        Case(expected: .setCookie, status: 503, fields: ["Cache-Control": "max-age=60", "Set-Cookie": "a=b"]),
+        Case(expected: .failure, status: 511),
+        Case(expected: .failure, status: 503, mode: .policy(.standard)),
         Case(expected: .failure, status: 429),
         Case(expected: .failure, status: 408),
         Case(expected: .failure, status: 425),
@@ -103,11 +110,26 @@ struct StorabilityTests {
         Case(expected: .noStore, fields: ["Connection": "cache-control", "Cache-Control": "no-store"]),
         // Who asks.
         Case(expected: .authorization, request: ["Authorization": "Basic x"]),
+        // The origin may say that they may be stored (RFC 9111 §3.5).
+        Case(expected: nil, fields: ["Cache-Control": "public, max-age=60"], request: ["authorization": "x"]),
+        Case(expected: nil, fields: ["Cache-Control": "s-maxage=60"], request: ["Authorization": "Basic x"]),
         Case(
-            expected: .authorization, fields: ["Cache-Control": "public, max-age=60"], request: ["authorization": "x"]),
+            expected: nil, fields: ["Cache-Control": "max-age=60, must-revalidate"], request: ["X-Api-Key": "Basic x"]),
         Case(
-            expected: .authorization, fields: ["Cache-Control": "s-maxage=60, must-revalidate"],
+            expected: .authorization, fields: ["Cache-Control": "public", "CDN-Cache-Control": "max-age=60"],
             request: ["Authorization": "Basic x"]),
+        Case(
+            expected: .onlyPrivate, fields: ["Cache-Control": "public, private, max-age=60"],
+            request: ["Authorization": "Basic x"]),
+        Case(
+            expected: .varyCredentials, fields: ["Cache-Control": "public, max-age=60", "Vary": "Authorization"],
+            request: ["Authorization": "Basic x"]),
+        Case(
+            expected: .cookies, fields: ["Cache-Control": "public, max-age=60"],
+            request: ["Authorization": "Basic x", "Cookie": "a=b"]),
+        Case(
+            expected: .authorization, fields: ["Cache-Control": "public, max-age=60"], request: ["Authorization": "x"],
+            mode: .policy(.standard)),
         Case(expected: nil, request: ["Authorization": "Basic x"], allowances: .authorization),
         Case(expected: .cookies, request: ["Cookie": "a=b"]),
         Case(expected: nil, request: ["Cookie": "a=b"], allowances: .cookies),
@@ -134,6 +156,31 @@ struct StorabilityTests {
     @Test(arguments: cases)
     func `A shared cache stores what it may`(example: Case) {
         #expect(example.outcome == example.expected.map { .doNotStore($0) } ?? .store)
+    }
+
+    @Test(arguments: [500, 501, 502, 503, 504, 599])
+    func `A failure with explicit freshness is better than nothing`(status: Int) {
+        for text in ["max-age=60", "s-maxage=60", "max-age=60, must-revalidate"] {
+            let failure = response(status, ["Cache-Control": text])
+            #expect(storability(of: failure, method: "GET", requestFields: [:]) == .storeIfNothingBetter)
+        }
+        let dated = response(status, ["Expires": date(secondsBefore: -60)])
+        #expect(storability(of: dated, method: "GET", requestFields: [:]) == .storeIfNothingBetter)
+        #expect(storability(of: dated, method: "POST", requestFields: [:]) == .doNotStore(.method))
+    }
+
+    @Test(arguments: [400, 406, 413, 415, 416, 417, 421, 426, 428, 431])
+    func `What is about the request as it was sent is never another reader's answer`(status: Int) {
+        let answer = response(status, ["Cache-Control": "public, max-age=60", "ETag": "\"a\""])
+        for mode in [FreshnessMode.origin(), .policy(.standard)] {
+            #expect(
+                storability(of: answer, method: "GET", requestFields: [:], mode: mode) == .doNotStore(.badRequest))
+        }
+    }
+
+    @Test func `404 and 410 are news, not failures`() {
+        #expect((100..<600).filter(saysGone) == [404, 410])
+        #expect(!(100..<600).contains { saysGone($0) && isFailure($0) })
     }
 
     @Test func `Failures are the statuses that keep an old value alive`() {

@@ -44,36 +44,16 @@ enum Plan: Equatable {
 func isPlain(_ head: HTTPRequestHead) -> Bool {
     guard head.method == .GET || head.method == .HEAD else { return false }
     for (name, value) in head.headers {
-        switch name.utf8.count {
-        // The lengths of the names below; hardly any other field of a usual request has one of them.
-        case 5, 6, 7, 8, 9, 12, 13, 14, 17, 19, 22:
-            if remarkable.contains(where: { $0.matches(name) }) { return false }
-        case 10: if connection.matches(name), !usualOptions.contains(where: { $0.matches(value) }) { return false }
-        default: break
+        switch RequestFieldClass(name) {
+        case .connection: if !usualOptions.contains(where: { $0.equalsIgnoringCase(value) }) { return false }
+        case let other: if other.isRemarkable { return false }
         }
     }
     return true
 }
 
-private let connection = StaticName(lowercase: Array("connection".utf8))
-
 /// What `Connection` mostly says.
-private let usualOptions = ["keep-alive", "close"].map { StaticName(lowercase: Array($0.utf8)) }
-
-/// The fields that ``plan(method:fields:rules:)`` and an answer look at.
-private let remarkable: [StaticName] = [
-    "range", "cookie", "expect", "pragma", "upgrade", "if-match", "authorization", "if-none-match", "cache-control",
-    "content-length", "transfer-encoding", "if-modified-since", "if-unmodified-since", "x-api-key", "x-auth-token",
-    "x-http-method", "x-method-override", "x-http-method-override",
-].map { StaticName(lowercase: Array($0.utf8)) }
-
-private struct StaticName: Sendable {
-    let lowercase: [UInt8]
-
-    func matches(_ name: String) -> Bool {
-        name.utf8.count == lowercase.count && name.utf8.elementsEqual(lowercase) { $0 | 0x20 == $1 || $0 == $1 }
-    }
-}
+private let usualOptions = ["keep-alive", "close"]
 
 /// How a request is handled that is not plain.
 func plan(

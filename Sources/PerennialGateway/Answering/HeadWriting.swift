@@ -13,6 +13,7 @@ extension ByteBuffer {
         writeLineEnd()
     }
 
+    /// - Parameter value: made here, not by somebody else: see ``writeFields(_:)``.
     mutating func writeField(_ name: String, _ value: String) {
         writeString(name)
         writeStaticString(": ")
@@ -23,8 +24,16 @@ extension ByteBuffer {
     /// Writes a line for each field, but for those whose text could end the line early.
     mutating func writeFields(_ fields: HeaderFields) {
         for field in fields where field.name.isOneLine && field.value.isOneLine {
-            writeField(field.name, field.value)
+            writeString(field.name)
+            writeStaticString(": ")
+            writeFieldText(field.value)
+            writeLineEnd()
         }
+    }
+
+    /// Writes the bytes that a field's value has come with.
+    mutating func writeFieldText(_ text: String) {
+        text.withFieldBytes { _ = writeBytes(UnsafeRawBufferPointer($0)) }
     }
 
     /// The field line every message through the gateway gets (RFC 9110 §7.6.3); behind those of servers before it.

@@ -18,12 +18,15 @@ struct AddressKeys: Sendable {
 
     /// The key for a request's target: its absolute address at the origin, in normal form.
     ///
+    /// Of an absolute target that is below the origin's own address this is the key. Of another, which names this gateway as clients
+    /// know it, the path counts as if it had come alone (RFC 9112 §3.2.2).
+    ///
     /// Most targets are in normal form already; those cost one look at each byte.
     func key(forTarget target: String) throws(AddressError) -> String {
         if target.utf8.count <= limit && isNormalPath(target) { return key(forPath: target) }
         let wanted = try RequestTarget(target, limit: limit)
-        if wanted.host == nil { return key(forPath: wanted.path) }
-        return query.applied(to: try address.origin.key(forTarget: target, limit: limit))
+        if let key = address.origin.key(ofAbsolute: wanted) { return query.applied(to: key) }
+        return key(forPath: wanted.path)
     }
 
     /// The key for a path in normal form that this route is for.

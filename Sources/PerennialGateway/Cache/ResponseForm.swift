@@ -235,7 +235,7 @@ final class ResponseForm: @unchecked Sendable {
     private func text(of index: Int, with own: UnsafeBufferPointer<UInt8>) -> String {
         var bytes: [UInt8] = []
         forEachPart(of: index, with: own) { bytes += $0 }
-        return String(decoding: bytes, as: UTF8.self)
+        return String(fieldBytes: bytes)
     }
 
     /// A value that is the response's own, but for what it begins and ends with.

@@ -47,7 +47,7 @@ extension CachedResponse {
             parts, size: bodySize, contentType: fields.first("Content-Type"), boundary: boundary)
         var bytes = ByteBuffer()
         for (head, part) in zip(delimiters.heads, parts) {
-            bytes.writeString(head)
+            bytes.writeFieldText(head)
             bytes.writeImmutableBuffer(slice(part))
         }
         bytes.writeString(delimiters.end)

@@ -51,5 +51,5 @@ private func percentDecoded(_ text: Substring) -> String {
             bytes.append(byte)
         }
     }
-    return String(decoding: bytes, as: UTF8.self)
+    return String(fieldBytes: bytes)
 }

@@ -127,8 +127,8 @@ package final class RequestDecoder: ChannelInboundHandler {
         return true
     }
 
-    /// Whether a head that came in parts is worth another look. Looking at each byte of a long one again for each byte that comes
-    /// would be too much work.
+    /// Whether a head, or a field behind a body, that came in parts is worth another look. Looking at each byte of a long one again for
+    /// each byte that comes would be too much work.
     private var mayBeWhole: Bool {
         guard lookedAt > 1024, buffer.readableBytes < limits.size else { return true }
         return buffer.readableBytesView.dropFirst(lookedAt - 3).contains(UInt8(ascii: "\n"))
@@ -137,13 +137,17 @@ package final class RequestDecoder: ChannelInboundHandler {
     private func decodeTrailer(
         _ context: ChannelHandlerContext, count: Int, size: Int
     ) throws(RequestSyntaxError) -> Bool {
+        guard mayBeWhole else { return false }
+        lookedAt = 0
         switch try buffer.fieldLine(at: 0, limit: limits.size) {
         case .line(let line) where buffer.isMisplacedTrailer(line):
             throw RequestSyntaxError(400, "A field behind the request's body belongs before it.")
-        case .more where buffer.readableBytes < limits.size: return false
+        case .more where buffer.readableBytes < limits.size:
+            lookedAt = buffer.readableBytes
+            return false
         case .line(let line) where count < limits.fields && size + line.end <= limits.size:
             trailerFields = trailerFields ?? [:]
-            trailerFields?.add(name: buffer.text(line.name), value: buffer.text(line.value))
+            trailerFields?.add(name: buffer.text(line.name), value: buffer.fieldText(line.value))
             buffer.moveReaderIndex(forwardBy: line.end)
             state = .trailers(count: count + 1, size: size + line.end)
             return true
@@ -195,12 +199,18 @@ extension ByteBuffer {
         headers.reserveCapacity(head.fieldCount)
         var index = head.fieldLines.lowerBound
         while case .line(let line)? = try? fieldLine(at: index, limit: head.fieldLines.upperBound) {
-            headers.add(name: text(line.name), value: text(line.value))
+            headers.add(name: text(line.name), value: fieldText(line.value))
             index = line.end
         }
         return HTTPRequestHead(
             version: head.isOldVersion ? .http1_0 : .http1_1, method: HTTPMethod(rawValue: text(head.method)),
             uri: text(head.target), headers: headers)
+    }
+
+    /// The value of a field, whatever its bytes are.
+    fileprivate func fieldText(_ range: Range<Int>) -> String {
+        guard let view = viewBytes(at: readerIndex + range.lowerBound, length: range.count) else { return "" }
+        return String(fieldBytes: view)
     }
 
     fileprivate func text(_ range: Range<Int>) -> String {

@@ -1,9 +1,11 @@
 internal import NIOCore
 internal import NIOHPACK
+internal import PerennialHTTP
 
 /// The head of an answer, read back from the lines that HTTP/1.1 has for it.
 ///
 /// They are the gateway's own, so they are known to be well-formed: `HTTP/1.1 200 OK`, then `Name: value`, each with CR LF.
+/// HTTP/2's library has values as text. One that is not UTF-8 is taken for Latin-1 as far as it isn't, and sent in UTF-8.
 struct AnswerHead {
     private(set) var status = 0
     private(set) var fields = HPACKHeaders()
@@ -45,7 +47,7 @@ struct AnswerHead {
             return colon
         }
         // Behind the colon there is one space.
-        let value = String(decoding: line[min(colon + 2, line.count)...], as: UTF8.self)
+        let value = String(fieldBytesAsCharacters: line[min(colon + 2, line.count)...])
         switch name {
         // They are about one connection of HTTP/1.1 (RFC 9113 §8.2.2).
         case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade": break

@@ -6,7 +6,7 @@ extension HTTPRequestHead {
     /// A request of HTTP/2, as it would be in HTTP/1.1 (RFC 9113 §8.3.1).
     ///
     /// That pseudo-fields are there once and first, and that no field belongs to one connection or breaks a line, has been checked
-    /// by the library. What is refused in HTTP/1.1 is refused here, for the origin may be sent it in that form.
+    /// by the library, which has values as text: bytes that are no UTF-8 have become U+FFFD. What is refused in HTTP/1.1 is refused here, for the origin may be sent it in that form.
     /// - Parameter isWhole: there is no body.
     /// - Throws: what makes it no request.
     init(_ block: HPACKHeaders, isWhole: Bool, limits: HeadLimits) throws(RequestSyntaxError) {
@@ -30,7 +30,10 @@ extension HTTPRequestHead {
             case ":authority": authority = value
             case _ where name.utf8.first == UInt8(ascii: ":"): break
             // Clients may send each cookie by itself (RFC 9113 §8.2.3).
-            case "cookie": cookie = cookie.map { "\($0); \(value)" } ?? value
+            case "cookie" where cookie == nil: cookie = value
+            case "cookie":
+                cookie?.append("; ")
+                cookie?.append(value)
             default:
                 if !value.utf8.allSatisfy(\.isFieldByte) { throw Self.controls }
                 if name == "content-length" {
@@ -39,13 +42,16 @@ extension HTTPRequestHead {
                     }
                     hasLength = true
                 }
-                headers.add(name: name, value: value)
+                headers.add(name: name, value: value.asFieldText)
             }
         }
         guard method.isToken else { throw RequestSyntaxError(400, "The request's method is not a token.") }
+        guard target.isEmpty || target == "*" || target.utf8.first == UInt8(ascii: "/") else {
+            throw RequestSyntaxError(400, "The request's :path is not a path.")
+        }
         if let cookie {
             if !cookie.utf8.allSatisfy(\.isFieldByte) { throw Self.controls }
-            headers.add(name: "cookie", value: cookie)
+            headers.add(name: "cookie", value: cookie.asFieldText)
         }
         if let authority {
             // One of the two would be believed here, the other perhaps by the origin.

@@ -3,18 +3,15 @@
 internal import PerennialHTTP
 
 /// The fields of a request that passes through: all but those for one connection, `Host` (it is the origin's), and what
-/// says who the client is or what it really asks for, which nobody vouches for here (``PerennialHTTP/isClaim(_:)``).
+/// says who the client is or what it really asks for, which nobody vouches for here (``PerennialHTTP/RequestFieldClass/claim``).
 /// - Parameter receivedVersion: of the message this one stands for (RFC 9110 §7.6.3).
 func passedFields(
     of request: HeaderFields, originFields: HeaderFields, receivedVersion: String = "1.1"
 ) -> HeaderFields {
-    // Whether the body follows at once is between the client and the gateway.
-    let fields = request.removingHopByHop().removing(["host", "content-length", "expect"])
-    let own = Set(originFields.map { foldedName($0.name) })
-    let unfit = fields.map(\.name).filter {
-        isClaim($0) || isDisguisedFraming($0) || own.contains(foldedName($0))
+    let own = Set(originFields.map { foldedName($0.name) } + ["via"])
+    var kept = request.removingHopByHop().removing { field in
+        !RequestFieldClass(field.name).isSentOn || own.contains(foldedName(field.name))
     }
-    var kept = fields.removing(unfit + ["via"])
     for field in originFields { kept.add(field.name, field.value) }
     // What `Connection` names is left out, but a loop must not be hidden that way.
     let before = request["Via"].map { "\($0), " } ?? ""
@@ -26,14 +23,30 @@ func passedFields(
 /// ranges (the whole response is wanted, whatever this client has), cache directives (they are about this client's wishes),
 /// credentials that were not lifted, and what says where this client came from.
 func sharedFields(of request: HeaderFields, allowances: Allowances, originFields: HeaderFields) -> HeaderFields {
-    var unwanted = [
-        "if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range", "cache-control",
-        "pragma", "referer", "from",
-    ]
-    if !allowances.contains(.authorization) { unwanted.append("authorization") }
-    if !allowances.contains(.cookies) { unwanted.append("cookie") }
-    var fields = request.removing(unwanted)
+    var fields = request.removing { field in
+        switch RequestFieldClass(field.name) {
+        case .validation, .precondition, .range, .cacheDirective, .referrer, .methodOverride: true
+        case .credential: !allowances.contains(.authorization)
+        case .cookie: !allowances.contains(.cookies)
+        default: false
+        }
+    }
     // Some origins turn away who does not say what they are.
     if !fields.contains("User-Agent") { fields.add("User-Agent", "perennial") }
     return passedFields(of: fields, originFields: originFields)
+}
+
+extension RequestFieldClass {
+    /// Whether an origin may get the field as the client sent it.
+    fileprivate var isSentOn: Bool {
+        switch self {
+        // Whether the body follows at once (`Expect`) is between the client and the gateway.
+        case .host, .framing, .disguisedFraming, .connection, .hopByHop, .upgrade, .expectation, .proxyCredential,
+            .claim:
+            false
+        case .ordinary, .precondition, .validation, .range, .cacheDirective, .cookie, .credential, .methodOverride,
+            .referrer:
+            true
+        }
+    }
 }

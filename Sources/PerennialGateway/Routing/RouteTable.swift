@@ -73,8 +73,7 @@ final class RouteTable: Sendable {
 
     /// The route of a request, and the key of what it asks for.
     ///
-    /// An absolute address names the host in place of `Host` (RFC 9112 §3.2.2); where all requests go to one origin, it has to be at
-    /// that.
+    /// An absolute address names the host in place of `Host` (RFC 9112 §3.2.2).
     /// - Parameter host: the value of `Host`.
     /// - Throws: ``PerennialHTTP/AddressError``, of the kind `unknown` when there is no route.
     func find(target: String, host: String) throws(AddressError) -> (ActiveRoute, key: String) {

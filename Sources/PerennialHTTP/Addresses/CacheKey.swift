@@ -1,5 +1,5 @@
 extension OriginURL {
-    /// The key of what a client asks for: its absolute address at this origin, in the normal form of RFC 3986 §6.2.2.
+    /// The key of an address at this origin, in the normal form of RFC 3986 §6.2.2.
     ///
     /// Order and repeats in the query stay. The client's `Host` plays no part.
     ///
@@ -11,14 +11,19 @@ extension OriginURL {
     ///   a control or a non-ASCII character.
     public func key(forTarget target: String, limit: Int = 8192) throws(AddressError) -> String {
         let wanted = try RequestTarget(target, limit: limit)
-        guard let scheme = wanted.scheme, let other = wanted.authority else { return description + wanted.path }
-        guard scheme == self.scheme, other.host == host, other.port == port else {
+        if wanted.authority == nil { return description + wanted.path }
+        guard let key = key(ofAbsolute: wanted) else {
             throw AddressError(.elsewhere, "\(shown(target)) is not at the origin \(self)")
         }
-        guard isBelowBase(wanted.path) else {
-            throw AddressError(.elsewhere, "\(shown(target)) is not below \(self)")
-        }
-        return "\(scheme)://\(authority)\(wanted.path)"
+        return key
+    }
+
+    /// The key of an absolute address at this origin and below its base path; `nil` for every other target.
+    package func key(ofAbsolute target: RequestTarget) -> String? {
+        guard target.scheme == scheme, target.authority?.host == host, target.authority?.port == port,
+            isBelowBase(target.path)
+        else { return nil }
+        return "\(scheme)://\(authority)\(target.path)"
     }
 
     /// The key of what somebody typed: a full address at this origin, or a path alone. A fragment is left out.
@@ -28,7 +33,7 @@ extension OriginURL {
         guard input.hasPrefix("/") || input.contains("://") else {
             throw AddressError("\(shown(input)) is neither an address nor a path; write \(self)/… or /…")
         }
-        return try key(forTarget: String(input.prefix { $0 != "#" }), limit: limit)
+        return try key(forTarget: String(input.before(UInt8(ascii: "#"))), limit: limit)
     }
 
     /// The target to ask this origin for, given a key made by it: the path and query, base path included.

@@ -33,8 +33,8 @@ func normalisingPercentEncoding(_ text: some Collection<UInt8>) -> [UInt8] {
 /// root.
 func removingDotSegments(_ path: [UInt8]) -> [UInt8] {
     let slash = UInt8(ascii: "/")
-    var kept: [ArraySlice<UInt8>] = []
-    let segments = path.dropFirst().split(separator: slash, omittingEmptySubsequences: false)
+    var kept: [CountedBytes<ArraySlice<UInt8>>] = []
+    let segments = CountedBytes(path).dropFirst().split(separator: slash, omittingEmptySubsequences: false)
     for (index, segment) in segments.enumerated() {
         let isParent = segment.elementsEqual("..".utf8)
         guard isParent || segment.elementsEqual(".".utf8) else {
@@ -42,7 +42,7 @@ func removingDotSegments(_ path: [UInt8]) -> [UInt8] {
             continue
         }
         if isParent { _ = kept.popLast() }
-        if index == segments.count - 1 { kept.append([]) }
+        if index == segments.count - 1 { kept.append(CountedBytes([])) }
     }
     return [slash] + kept.joined(separator: [slash])
 }

@@ -14,7 +14,7 @@ public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
     /// - Throws: ``AddressError`` in one line for whoever typed it.
     public init(_ text: String) throws(AddressError) {
         let whole = shown(hidingUserinfo(text))
-        if let bad = text.utf8.first(where: { !$0.isVisible }) {
+        if let bad = text.bytes.first(where: { !$0.isVisible }) {
             throw AddressError(
                 bad > 0x7E
                     ? "origin \(whole) has a letter that isn't ASCII; write the host as xn--…, the path percent-encoded"
@@ -29,7 +29,7 @@ public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
         self.scheme = scheme
         host = authority.host
         port = authority.port
-        let path = removingDotSegments(normalisingPercentEncoding(rest[slash...].utf8))
+        let path = removingDotSegments(normalisingPercentEncoding(rest[slash...].bytes))
         basePath = String(decoding: path.reversed().drop { $0 == UInt8(ascii: "/") }.reversed(), as: UTF8.self)
         self.authority = port == defaultPort(of: scheme) ? host : "\(host):\(port)"
         description = "\(scheme)://\(self.authority)\(basePath)"
@@ -46,21 +46,23 @@ struct Authority: Equatable {
 
     /// - Parameter what: how errors call the address.
     init(_ text: Substring, scheme: String, what: String) throws(AddressError) {
-        if text.contains("@") {
+        if text.bytes.contains(UInt8(ascii: "@")) {
             throw AddressError("\(what) has credentials in it; leave out what comes before the @")
         }
         let end: Substring.Index
         if text.hasPrefix("[") {
-            guard let close = text.firstIndex(of: "]"), isIPv6(text[text.index(after: text.startIndex)..<close]) else {
+            guard let close = text.bytes.firstIndex(of: UInt8(ascii: "]")),
+                isIPv6(text[text.index(after: text.startIndex)..<close])
+            else {
                 throw AddressError("\(what) has a broken IPv6 address; write it like http://[::1]:8080")
             }
             end = text.index(after: close)
         } else {
-            end = text.firstIndex(of: ":") ?? text.endIndex
+            end = text.bytes.firstIndex(of: UInt8(ascii: ":")) ?? text.endIndex
         }
         host = text[..<end].lowercasedASCII
         if host.isEmpty { throw AddressError("\(what) has no host; write it like https://api.example.com") }
-        let isName = host.utf8.allSatisfy { $0.isLetter || $0.isDigit || "-._".utf8.contains($0) }
+        let isName = host.bytes.allSatisfy { $0.isLetter || $0.isDigit || "-._".utf8.contains($0) }
         guard host.hasPrefix("[") || isName && !host.hasPrefix(".") && !host.contains("..") else {
             throw AddressError("\(what) has a host that can't be one: \(shown(host))")
         }
@@ -69,7 +71,7 @@ struct Authority: Equatable {
             port = defaultPort(of: scheme)
         } else {
             let digits = rest.dropFirst()
-            guard rest.hasPrefix(":"), digits.utf8.allSatisfy(\.isDigit), let number = Int(digits),
+            guard rest.hasPrefix(":"), digits.bytes.allSatisfy(\.isDigit), let number = Int(digits),
                 1...65_535 ~= number
             else { throw AddressError("\(what) has a port that isn't a number from 1 to 65535") }
             port = number
@@ -98,31 +100,4 @@ func splitScheme(_ text: String, what: String) throws(AddressError) -> (scheme: 
         }
     }
     throw AddressError("\(what) doesn't begin with http:// or https://; write it like https://api.example.com")
-}
-
-/// RFC 3986 §3.2.2: eight groups of up to four hexadecimal digits, of which `::` stands for one or more that are
-/// zero; the last two may be written as an IPv4 address.
-private func isIPv6(_ text: Substring) -> Bool {
-    let halves = text.split(separator: "::", omittingEmptySubsequences: false)
-    guard halves.count <= 2 else { return false }
-    var groups = 0
-    for (index, half) in halves.enumerated() where !half.isEmpty {
-        let parts = half.split(separator: ":", omittingEmptySubsequences: false)
-        for (place, part) in parts.enumerated() {
-            if isIPv4(part), index == halves.count - 1, place == parts.count - 1 {
-                groups += 2
-            } else if 1...4 ~= part.utf8.count, part.utf8.allSatisfy({ $0.hexValue != nil }) {
-                groups += 1
-            } else {
-                return false
-            }
-        }
-    }
-    return halves.count == 2 ? groups < 8 : groups == 8
-}
-
-private func isIPv4(_ text: Substring) -> Bool {
-    let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count == 4
-        && parts.allSatisfy { 1...3 ~= $0.utf8.count && $0.utf8.allSatisfy(\.isDigit) && Int($0)! <= 255 }
 }

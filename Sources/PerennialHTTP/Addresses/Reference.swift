@@ -6,9 +6,9 @@ extension OriginURL {
     ///   - key: the address the response came from.
     /// - Returns: `nil` for what is not at this origin or below its base path, and for what is no reference.
     public func key(forReference reference: String, from key: String) -> String? {
-        let reference = reference.prefix { $0 != "#" }
+        let reference = reference.before(UInt8(ascii: "#"))
         guard let target = target(ofKey: key) else { return nil }
-        let path = target.prefix { $0 != "?" }
+        let path = target.before(UInt8(ascii: "?"))
         let address: String
         if hasScheme(reference) {
             address = String(reference)
@@ -21,7 +21,7 @@ extension OriginURL {
         } else if reference.isEmpty {
             address = key
         } else {
-            let folder = path.lastIndex(of: "/").map { path[...$0] } ?? "/"
+            let folder = path.bytes.lastIndex(of: UInt8(ascii: "/")).map { path[...$0] } ?? "/"
             address = absolute(folder + reference)
         }
         return try? self.key(forTarget: address)
@@ -34,6 +34,5 @@ extension OriginURL {
 
 /// Whether a reference begins with a scheme: what stands before its first colon, if no slash or question mark does (RFC 3986 §4.2).
 private func hasScheme(_ reference: Substring) -> Bool {
-    guard let end = reference.firstIndex(where: { ":/?".contains($0) }) else { return false }
-    return reference[end] == ":"
+    reference.bytes.first { ":/?".utf8.contains($0) } == UInt8(ascii: ":")
 }

@@ -4,12 +4,11 @@ internal import Perennial
 /// of `s-maxage`, `max-age`, `Expires` − `Date` (not beside a targeted field, RFC 9213 §2.2), and, where the response says
 /// nothing of the kind, 10 % of the time since `Last-Modified`, at most a day (§4.2.2).
 ///
-/// What can't be read counts as stale: an `Expires` that is no date (§5.3), an `Age` that is no number (§5.1).
+/// An `Expires` that is no date counts as stale (§5.3).
 func freshnessLifetime(of response: OriginResponse) -> (duration: Duration, basis: ResponseFreshness.Basis) {
     let ruling = RulingDirectives(of: response.fields)
     let directives = ruling.directives
     if directives.noCache == .everything { return (.zero, .noCache) }
-    if let age = response.fields.first("Age"), deltaSeconds(age.trimmed) == nil { return (.zero, .nothing) }
     if let sharedMaxAge = directives.sharedMaxAge { return (sharedMaxAge, .sharedMaxAge) }
     if let maxAge = directives.maxAge { return (maxAge, .maxAge) }
     let date = date(of: response) ?? response.receivedAt
@@ -30,10 +29,15 @@ func freshnessLifetime(of response: OriginResponse) -> (duration: Duration, basi
 /// and what `Age` and the time on the way say.
 func initialAge(of response: OriginResponse) -> Duration {
     let delay = max(.zero, response.receivedAt - response.requestedAt)
-    let claimed = response.fields.first("Age").flatMap { deltaSeconds($0.trimmed) } ?? .zero
+    let claimed = claimedAge(response.fields) ?? .zero
     let apparent = date(of: response).map { max(.zero, response.receivedAt - $0) } ?? .zero
     // Date is cut to whole seconds, so the part of a second beyond it is no age.
     return max(.seconds(apparent.milliseconds / 1000), claimed + delay)
+}
+
+/// What `Age` says: of a list its first member, and nothing if that is no whole number of seconds (RFC 9111 §5.1).
+private func claimedAge(_ fields: HeaderFields) -> Duration? {
+    fields["Age"].flatMap { listMembers($0).first }.flatMap { deltaSeconds($0) }
 }
 
 private func date(of response: OriginResponse) -> Timestamp? {

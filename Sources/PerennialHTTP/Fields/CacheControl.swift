@@ -48,17 +48,25 @@ extension CacheControl {
     public init(_ fields: HeaderFields) {
         self.init()
         for line in fields.values(of: "Cache-Control") { add(line) }
+        dropRepeats()
     }
 
     /// Parses one field value.
     public init(_ value: String) {
         self.init()
         add(value)
+        dropRepeats()
+    }
+
+    /// What is left to do when all directives are added.
+    mutating func dropRepeats() {
+        noCache.dropRepeats()
+        onlyPrivate.dropRepeats()
     }
 
     private mutating func add(_ line: String) {
         for member in listMembers(line) {
-            guard let equals = member.utf8.firstIndex(of: UInt8(ascii: "=")) else {
+            guard let equals = member.bytes.firstIndex(of: UInt8(ascii: "=")) else {
                 add(member.lowercasedASCII, argument: nil)
                 continue
             }
@@ -100,19 +108,30 @@ extension CacheControl.Scope {
 
     /// Adds a directive with this argument. An argument that names no field covers everything.
     mutating func add(_ argument: String?) {
-        let names = (argument ?? "").split(separator: ",").map { $0.trimmed.lowercasedASCII }.filter { !$0.isEmpty }
-        if names.isEmpty || !names.allSatisfy(\.isToken) || self == .everything {
+        let names = (argument ?? "").pieces(separatedBy: UInt8(ascii: ",")).map { $0.trimmed.lowercasedASCII }
+            .filter { !$0.isEmpty }
+        if self == .everything || names.isEmpty || !names.allSatisfy(\.isToken) {
             self = .everything
-        } else {
-            self = .fields(fieldNames + names.filter { !fieldNames.contains($0) })
+            return
         }
+        var all = fieldNames
+        // Nobody else holds the names now, so that those there are need not be copied for each directive.
+        self = .nothing
+        all += names
+        self = .fields(all)
+    }
+
+    fileprivate mutating func dropRepeats() {
+        guard case .fields(let names) = self, names.count > 1 else { return }
+        var seen: Set<String> = []
+        self = .fields(names.filter { seen.insert($0).inserted })
     }
 }
 
 /// A number of seconds: digits only. From 2³¹ on it is 2³¹ (RFC 9111 §1.2.2).
 /// - Returns: `nil` for everything else: negative, broken, or no number at all.
 func deltaSeconds(_ text: some StringProtocol) -> Duration? {
-    guard !text.isEmpty, text.utf8.allSatisfy(\.isDigit) else { return nil }
+    guard !text.isEmpty, text.bytes.allSatisfy(\.isDigit) else { return nil }
     let most = Int64(1) << 31
-    return .seconds(text.utf8.reduce(Int64(0)) { min(most, $0 * 10 + Int64($1 - UInt8(ascii: "0"))) })
+    return .seconds(text.bytes.reduce(Int64(0)) { min(most, $0 * 10 + Int64($1 - UInt8(ascii: "0"))) })
 }

@@ -5,9 +5,12 @@
 /// is still seen, so that `private="a, no-store` can't hide the `no-store`.
 func listMembers(_ value: String) -> [Substring] {
     var members: [Substring] = []
-    let bytes = value.utf8
+    let bytes = value.bytes
     var start = bytes.startIndex
     var index = start
+    // If one quote never closes, no later one does. The search from the first came past each of them because a backslash escapes
+    // it, and went on from there just as a search for its own end would. So only one search is in vain.
+    var mayClose = true
     func take(_ member: Substring) {
         let member = member.trimmed
         if !member.isEmpty { members.append(member) }
@@ -17,8 +20,8 @@ func listMembers(_ value: String) -> [Substring] {
         case UInt8(ascii: ","):
             take(value[start..<index])
             start = bytes.index(after: index)
-        case UInt8(ascii: "\""):
-            if let close = closingQuote(of: bytes, openedAt: index) { index = close }
+        case UInt8(ascii: "\"") where mayClose:
+            if let close = closingQuote(of: bytes, openedAt: index) { index = close } else { mayClose = false }
         default: break
         }
         index = bytes.index(after: index)
@@ -28,7 +31,7 @@ func listMembers(_ value: String) -> [Substring] {
 }
 
 /// Where the quoted string ends that begins at `open`; a backslash quotes the character after it (RFC 9110 §5.6.4).
-private func closingQuote(of bytes: String.UTF8View, openedAt open: String.Index) -> String.Index? {
+private func closingQuote(of bytes: CountedBytes<String.UTF8View>, openedAt open: String.Index) -> String.Index? {
     var index = bytes.index(after: open)
     while index < bytes.endIndex {
         if bytes[index] == UInt8(ascii: "\"") { return index }
@@ -43,7 +46,7 @@ private func closingQuote(of bytes: String.UTF8View, openedAt open: String.Index
 
 /// The text inside a quoted string with its escapes undone; anything else as it is.
 func unquoted(_ value: Substring) -> String {
-    let bytes = Array(value.utf8)
+    let bytes = Array(value.bytes)
     guard bytes.count >= 2, bytes.first == UInt8(ascii: "\""), bytes.last == UInt8(ascii: "\"") else {
         return String(value)
     }

@@ -10,7 +10,7 @@ public enum HTTPDate {
     /// - Returns: `nil` for everything else: a day the month doesn't have, another time zone, missing zeros. Which day
     ///   of the week is named is not compared with the date.
     public static func parse(_ text: some StringProtocol, now: Timestamp? = nil) -> Timestamp? {
-        var reader = DateReader(bytes: Array(text.utf8))
+        var reader = DateReader(bytes: Array(text.bytes))
         return reader.imfDate() ?? reader.rfc850Date(now: now) ?? reader.ascDate()
     }
 

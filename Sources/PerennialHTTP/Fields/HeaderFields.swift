@@ -5,6 +5,8 @@ public struct HeaderFields: Hashable, Sendable {
     /// One field line.
     public struct Field: Hashable, Sendable {
         public var name: String
+        /// The bytes of the value as text: UTF-8 as it is; each byte that is none as a scalar from U+10FF80 to U+10FFFF, which is
+        /// U+10FF00 and the byte.
         public var value: String
 
         public init(name: String, value: String) {
@@ -32,10 +34,11 @@ public struct HeaderFields: Hashable, Sendable {
         get {
             var found: String?
             for field in fields where field.name.equalsIgnoringCase(name) {
-                if let before = found {
-                    found = before + ", " + field.value
-                } else {
+                if found == nil {
                     found = field.value
+                } else {
+                    found?.append(", ")
+                    found?.append(field.value)
                 }
             }
             return found
@@ -83,9 +86,38 @@ public struct HeaderFields: Hashable, Sendable {
 
     /// These fields without those whose names are in `names`.
     public func removing(_ names: some Collection<String>) -> HeaderFields {
+        if names.count <= 16 { return removing { field in names.contains { $0.equalsIgnoringCase(field.name) } } }
+        let unwanted = Set(names.map(\.lowercasedASCII))
+        return removing { unwanted.contains($0.name.lowercasedASCII) }
+    }
+
+    /// These fields without those for which `isUnwanted` is true.
+    package func removing(where isUnwanted: (Field) -> Bool) -> HeaderFields {
         var kept = self
-        kept.fields.removeAll { field in names.contains { $0.equalsIgnoringCase(field.name) } }
+        kept.fields.removeAll(where: isUnwanted)
         return kept
+    }
+
+    /// For each of `names` all values of the fields that an origin may take for it, joined by `", "`: `_` counts as `-`.
+    func values(ofEach names: [String]) -> [String?] {
+        func join(_ value: String, to joined: inout String?) {
+            if joined == nil {
+                joined = value
+            } else {
+                joined?.append(", ")
+                joined?.append(value)
+            }
+        }
+        if names.count <= 16 {
+            return names.map { name in
+                var joined: String?
+                for field in fields where field.name.equalsFolded(name) { join(field.value, to: &joined) }
+                return joined
+            }
+        }
+        var values: [String: String] = [:]
+        for field in fields { join(field.value, to: &values[foldedName(field.name)]) }
+        return names.map { values[foldedName($0)] }
     }
 }
 

@@ -41,6 +41,7 @@ extension CacheControl {
         for (key, value) in members {
             guard add(key, value) else { return nil }
         }
+        dropRepeats()
     }
 
     /// - Returns: whether the value is of a type the directive can have; any is for one nobody knows.

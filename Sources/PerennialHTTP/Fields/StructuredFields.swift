@@ -26,23 +26,89 @@ enum StructuredValue: Hashable {
     }
 }
 
+/// The most parameters of one member that are read; RFC 9651 §3.1.2 asks for 256 at least. The library that reads them
+/// compares each with all before it.
+private let mostParameters = 256
+
 /// The members of a dictionary (RFC 9651 §4.2.2), without their parameters; of a repeated key the last counts.
-/// - Returns: `nil` when it can't be parsed.
+/// - Returns: `nil` when it can't be parsed, or when a member has more than 256 parameters.
 func structuredDictionary(_ value: String) -> [(key: String, value: StructuredValue)]? {
-    var parser = StructuredFieldValueParser(Array(value.utf8))
-    guard let members = try? parser.parseDictionaryFieldValue() else { return nil }
-    return members.map { ($0.0, StructuredValue($0.1)) }
+    guard let texts = structuredMembers(value) else { return nil }
+    var members: [(key: String, value: StructuredValue)] = []
+    var places: [String: Int] = [:]
+    // One by one: the library looks for each key among all those before it.
+    for text in texts {
+        var parser = StructuredFieldValueParser(text)
+        guard let parsed = try? parser.parseDictionaryFieldValue(), parsed.count == 1, let member = parsed.first
+        else { return nil }
+        let value = StructuredValue(member.1)
+        if let place = places[member.0] {
+            members[place].value = value
+        } else {
+            places[member.0] = members.count
+            members.append((member.0, value))
+        }
+    }
+    return members
 }
 
 /// The members of a list of strings (RFC 9651 §4.2.1), without their parameters.
-/// - Returns: `nil` when it can't be parsed, or when a member is no string.
+/// - Returns: `nil` when it can't be parsed, when a member is no string, or has more than 256 parameters.
 func structuredStrings(_ value: String) -> [String]? {
-    var parser = StructuredFieldValueParser(Array(value.utf8))
-    guard let members = try? parser.parseListFieldValue() else { return nil }
+    guard let texts = structuredMembers(value) else { return nil }
     var strings: [String] = []
-    for member in members {
-        guard case .string(let text) = StructuredValue(member) else { return nil }
-        strings.append(text)
+    for text in texts {
+        var parser = StructuredFieldValueParser(text)
+        guard let parsed = try? parser.parseListFieldValue(), parsed.count == 1,
+            case .string(let string) = StructuredValue(parsed[0])
+        else { return nil }
+        strings.append(string)
     }
     return strings
+}
+
+/// The members of a dictionary or list, each still to be parsed: what is between the commas that are in no string. Tabs and
+/// spaces around the commas are left out.
+/// - Returns: `nil` when one is empty or has too many parameters; nothing for an empty value.
+private func structuredMembers(_ value: String) -> [CountedBytes<ArraySlice<UInt8>>]? {
+    let bytes = CountedBytes(Array(value.bytes))
+    var members: [CountedBytes<ArraySlice<UInt8>>] = []
+    var start = bytes.startIndex
+    var (isInString, knowsEscapes, isEscaped, parameters) = (false, true, false, 0)
+    var before: UInt8 = 0
+    for index in bytes.indices {
+        let byte = bytes[index]
+        defer { before = byte }
+        if isInString {
+            if isEscaped {
+                isEscaped = false
+            } else {
+                isEscaped = knowsEscapes && byte == UInt8(ascii: "\\")
+                isInString = byte != UInt8(ascii: "\"")
+            }
+        } else if byte == UInt8(ascii: ",") {
+            members.append(bytes[start..<index])
+            (start, parameters) = (index + 1, 0)
+        } else if byte == UInt8(ascii: ";") {
+            parameters += 1
+            if parameters > mostParameters { return nil }
+        } else if byte == UInt8(ascii: "\"") {
+            isInString = true
+            // In a display string (§3.3.8) a backslash stands for itself.
+            knowsEscapes = before != UInt8(ascii: "%")
+        }
+    }
+    members.append(bytes[start...])
+    let trimmed = members.map(\.trimmed)
+    if trimmed.count == 1 && trimmed[0].isEmpty { return [] }
+    return trimmed.contains(where: \.isEmpty) ? nil : trimmed
+}
+
+extension CountedBytes<ArraySlice<UInt8>> {
+    fileprivate var trimmed: Self {
+        guard let first = firstIndex(where: { !$0.isOptionalWhiteSpace }),
+            let last = lastIndex(where: { !$0.isOptionalWhiteSpace })
+        else { return self[endIndex...] }
+        return self[first...last]
+    }
 }

@@ -2,31 +2,47 @@
 
 extension StringProtocol {
     /// Whether both are the same but for the case of ASCII letters.
-    func equalsIgnoringCase(_ other: some StringProtocol) -> Bool {
+    package func equalsIgnoringCase(_ other: some StringProtocol) -> Bool {
+        Steps.take()
         // Most names are told apart by their length alone.
         guard utf8.count == other.utf8.count else { return false }
-        return zip(utf8, other.utf8).allSatisfy { $0 == $1 || $0.lowercasedASCII == $1.lowercasedASCII }
+        return zip(bytes, other.utf8).allSatisfy { $0 == $1 || $0.lowercasedASCII == $1.lowercasedASCII }
     }
 
     /// With ASCII letters in lower case.
     var lowercasedASCII: String {
-        String(decoding: utf8.map(\.lowercasedASCII), as: UTF8.self)
+        String(decoding: bytes.map(\.lowercasedASCII), as: UTF8.self)
     }
 
     /// Whether this is a token (RFC 9110 §5.6.2), as every field name and directive name is.
     package var isToken: Bool {
-        !isEmpty && utf8.allSatisfy(\.isTokenCharacter)
+        !isEmpty && bytes.allSatisfy(\.isTokenCharacter)
     }
 }
 
 extension StringProtocol where SubSequence == Substring {
     /// Without spaces and tabs at either end: "optional white space" (RFC 9110 §5.6.3).
     var trimmed: Substring {
-        let bytes = self[...].utf8
+        let bytes = self[...].bytes
         guard let first = bytes.firstIndex(where: { !$0.isOptionalWhiteSpace }),
             let last = bytes.lastIndex(where: { !$0.isOptionalWhiteSpace })
         else { return "" }
         return self[first..<bytes.index(after: last)]
+    }
+
+    /// What comes before the first `byte`; everything, if there is none.
+    func before(_ byte: UInt8) -> Substring {
+        self[..<(bytes.firstIndex(of: byte) ?? endIndex)]
+    }
+
+    /// The pieces between the bytes for which `isSeparator` is true, which must be ASCII.
+    func pieces(keepingEmpty: Bool = false, separatedBy isSeparator: (UInt8) -> Bool) -> [Substring] {
+        bytes.split(omittingEmptySubsequences: !keepingEmpty, whereSeparator: isSeparator)
+            .map { self[$0.startIndex..<$0.endIndex] }
+    }
+
+    func pieces(separatedBy separator: UInt8, keepingEmpty: Bool = false) -> [Substring] {
+        pieces(keepingEmpty: keepingEmpty) { $0 == separator }
     }
 }
 

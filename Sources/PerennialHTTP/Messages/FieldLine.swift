@@ -141,12 +141,6 @@ extension UInt8 {
 
     /// What field values are made of: visible characters, spaces, tabs, and bytes above ASCII (RFC 9110 §5.5).
     package var isFieldByte: Bool { self >= 0x20 && self != 0x7F || self == 0x09 }
-
-    /// What a host and a port are made of, and nothing else (RFC 9110 §7.2; RFC 3986 §3.2.2).
-    var isHostByte: Bool {
-        isLetter || isDigit || self == UInt8(ascii: ".") || self == UInt8(ascii: "-") || self == UInt8(ascii: ":")
-            || "_~[]%!$&'()*+,;=".utf8.contains(self)
-    }
 }
 
 extension Span<UInt8> {

@@ -6,7 +6,7 @@ public struct RequestComplaint: Error, Hashable, Sendable {
     public let text: String
 }
 
-/// What must be right about a request's fields before anybody acts on it: one host (RFC 9112 §3.2), and nothing expected that can't
+/// What must be right about a request's fields before anybody acts on it: one host (RFC 9112 §3.2) that is one (RFC 9110 §7.2), and nothing expected that can't
 /// be done (RFC 9110 §10.1.1). Where the request ends has been settled by whoever read its bytes (``RequestHead``).
 ///
 /// - Parameter isOldVersion: HTTP/1.0: needs no `Host`, and knows no expectations.
@@ -19,7 +19,7 @@ public func complaint(
         switch name.utf8.count {
         case 4 where name.equalsIgnoringCase("host"):
             hosts += 1
-            if !value.utf8.allSatisfy(\.isHostByte) {
+            if !isHostAndPort(value) {
                 return RequestComplaint(status: 400, text: "The request's Host is not a host and port.")
             }
         case 6 where !isOldVersion && name.equalsIgnoringCase("expect"):
@@ -39,7 +39,7 @@ public func complaint(
 /// - Returns: `nil` when it is anything else, a sign, a list or an overflowing number among it.
 public func bodyLength(_ value: String) -> Int64? {
     var length: Int64 = 0
-    let digits = value.trimmed.utf8
+    let digits = value.trimmed.bytes
     for byte in digits {
         guard byte.isDigit else { return nil }
         let (times, overflow) = length.multipliedReportingOverflow(by: 10)

@@ -158,47 +158,22 @@ extension RequestHead {
         var coding: Coding?
 
         mutating func note(_ line: FieldLine, _ bytes: Span<UInt8>) throws(RequestSyntaxError) {
-            // Hardly any other field of a usual request has one of these lengths.
-            switch line.name.count {
-            case 4:
-                if bytes.holds("host", at: line.name, ignoringCase: true) {
-                    hosts += 1
-                    host = line.value
-                    for index in line.value where !bytes[index].isHostByte { isRemarkable = true }
-                }
-            case 5, 6, 7, 8, 9, 12, 13, 19, 22: isRemarkable = isRemarkable || isOneOf(Self.remarkable, line, bytes)
-            case 10:
-                if bytes.holds("connection", at: line.name, ignoringCase: true),
-                    !bytes.holds("keep-alive", at: line.value, ignoringCase: true)
-                {
-                    isRemarkable = true
-                }
-            case 14:
-                guard bytes.holds("content-length", at: line.name, ignoringCase: true) else { break }
+            switch RequestFieldClass(bytes, at: line.name) {
+            case .host:
+                hosts += 1
+                host = line.value
+                if !bytes.isHostAndPort(line.value) { isRemarkable = true }
+            case .connection:
+                if !bytes.holds("keep-alive", at: line.value, ignoringCase: true) { isRemarkable = true }
+            case .framing where bytes.holds("content-length", at: line.name, ignoringCase: true):
                 guard length == nil else { throw .bad("The request has more than one Content-Length.") }
                 length = try contentLength(line.value, bytes)
-            case 17:
-                if bytes.holds("transfer-encoding", at: line.name, ignoringCase: true) {
-                    codings += 1
-                    let isChunked = bytes.holds("chunked", at: line.value, ignoringCase: true)
-                    coding = isChunked ? .chunked : Coding(of: bytes.text(line.value))
-                } else {
-                    isRemarkable =
-                        isRemarkable || isOneOf(["if-modified-since", "x-method-override"], line, bytes)
-                }
-            default: break
+            case .framing:
+                codings += 1
+                let isChunked = bytes.holds("chunked", at: line.value, ignoringCase: true)
+                coding = isChunked ? .chunked : Coding(of: bytes.text(line.value))
+            case let other: if other.isRemarkable { isRemarkable = true }
             }
-        }
-
-        private static let remarkable: [StaticString] = [
-            "range", "cookie", "expect", "pragma", "upgrade", "if-match", "if-range", "authorization", "cache-control",
-            "if-none-match", "if-unmodified-since", "x-api-key", "x-auth-token", "x-http-method",
-            "x-http-method-override",
-        ]
-
-        private func isOneOf(_ names: [StaticString], _ line: FieldLine, _ bytes: Span<UInt8>) -> Bool {
-            for name in names where bytes.holds(name, at: line.name, ignoringCase: true) { return true }
-            return false
         }
 
         private func contentLength(_ value: Range<Int>, _ bytes: Span<UInt8>) throws(RequestSyntaxError) -> Int64 {

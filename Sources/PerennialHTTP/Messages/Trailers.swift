@@ -3,9 +3,9 @@
 public func passableTrailers(_ fields: HeaderFields) -> HeaderFields {
     let allowed = fields.filter { field in
         let name = field.name.lowercasedASCII
-        return field.name.isToken && field.value.utf8.allSatisfy(\.isFieldByte) && !hopByHopNames.contains(name)
-            && !unhideableNames.contains(name) && !credentialFields.contains(name) && !unfitForTrailers.contains(name)
-            && !isClaim(name) && !isDisguisedFraming(name)
+        return field.name.isToken && field.value.bytes.allSatisfy(\.isFieldByte)
+            && RequestFieldClass(field.name) == .ordinary && !hopByHopNames.contains(name)
+            && !unhideableNames.contains(name) && !unfitForTrailers.contains(name)
     }
     return HeaderFields(allowed.map { ($0.name, $0.value) })
 }

@@ -12,11 +12,11 @@ struct ByteRanges: Hashable {
     /// - Returns: `nil` for another unit, and for what can't be read: such a field is ignored (§14.2).
     init?(_ value: String) {
         let value = value.trimmed
-        guard let equals = value.utf8.firstIndex(of: UInt8(ascii: "=")),
+        guard let equals = value.bytes.firstIndex(of: UInt8(ascii: "=")),
             value[..<equals].equalsIgnoringCase("bytes")
         else { return nil }
         specs = []
-        for member in value[value.utf8.index(after: equals)...].split(separator: ",") {
+        for member in value[value.utf8.index(after: equals)...].pieces(separatedBy: UInt8(ascii: ",")) {
             let member = member.trimmed
             if member.isEmpty { continue }
             guard let spec = Spec(member) else { return nil }
@@ -40,7 +40,7 @@ struct ByteRanges: Hashable {
 
 extension ByteRanges.Spec {
     fileprivate init?(_ text: Substring) {
-        guard let dash = text.utf8.firstIndex(of: UInt8(ascii: "-")) else { return nil }
+        guard let dash = text.bytes.firstIndex(of: UInt8(ascii: "-")) else { return nil }
         let (first, last) = (text[..<dash], text[text.utf8.index(after: dash)...])
         switch (position(first), position(last)) {
         case (let first?, let last?) where first <= last: self = .from(first, through: last)
@@ -53,8 +53,8 @@ extension ByteRanges.Spec {
 
 /// Digits alone; what is too large for a number is the largest.
 private func position(_ text: Substring) -> Int? {
-    guard !text.isEmpty, text.utf8.allSatisfy(\.isDigit) else { return nil }
-    return text.utf8.reduce(0) { number, digit in
+    guard !text.isEmpty, text.bytes.allSatisfy(\.isDigit) else { return nil }
+    return text.bytes.reduce(0) { number, digit in
         let (tens, isTooLarge) = number.multipliedReportingOverflow(by: 10)
         let (sum, isTooLargeNow) = tens.addingReportingOverflow(Int(digit - UInt8(ascii: "0")))
         return isTooLarge || isTooLargeNow ? .max : sum

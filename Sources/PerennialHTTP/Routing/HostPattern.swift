@@ -25,7 +25,7 @@ public struct HostPattern: Hashable, Sendable, CustomStringConvertible {
     public var description: String { (isWild ? "*" : "") + String(decoding: text, as: UTF8.self) }
 
     public func matches(_ host: String) -> Bool {
-        let bytes = Array(host.utf8)
+        let bytes = Array(host.bytes)
         return matches(bytes.span, at: bytes.indices)
     }
 

@@ -8,7 +8,7 @@ public func complaint(aboutOriginField name: String, value: String) -> String? {
     if ownNames.contains(lowercase) {
         return "\(name) belongs to a single request; leave it out"
     }
-    guard value.utf8.allSatisfy(\.isFieldByte) else {
+    guard value.bytes.allSatisfy(\.isFieldByte) else {
         return "the value of \(name) has a line break or another control character in it"
     }
     return nil

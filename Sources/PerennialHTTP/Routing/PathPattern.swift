@@ -20,10 +20,10 @@ public struct PathPattern: Hashable, Sendable, CustomStringConvertible {
         guard text.hasPrefix("/") else {
             throw AddressError("\(what) doesn't begin with a slash; write it like /users")
         }
-        guard text.utf8.allSatisfy({ $0.isVisible && !"?#".utf8.contains($0) }) else {
+        guard text.bytes.allSatisfy({ $0.isVisible && !"?#".utf8.contains($0) }) else {
             throw AddressError("\(what) has a ?, a # or a character to be percent-encoded; write it like /users")
         }
-        let bytes = normalisingPercentEncoding(text.utf8)
+        let bytes = normalisingPercentEncoding(text.bytes)
         var segments: [Segment] = []
         for part in String(decoding: bytes, as: UTF8.self).split(separator: "/") {
             if part == "." || part == ".." { throw AddressError("\(what) has a segment “\(part)”; leave it out") }
@@ -58,7 +58,7 @@ public struct PathPattern: Hashable, Sendable, CustomStringConvertible {
     }
 
     public func matches(_ path: String) -> Bool {
-        let bytes = Array(path.utf8)
+        let bytes = Array(path.bytes)
         return matches(bytes.span, at: bytes.indices)
     }
 

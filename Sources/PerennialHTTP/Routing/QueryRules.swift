@@ -21,12 +21,13 @@ public struct QueryRules: Hashable, Sendable {
 
     /// - Parameter target: a path in normal form, perhaps with a query.
     public func applied(to target: String) -> String {
-        guard self != .everything, let mark = target.firstIndex(of: "?") else { return target }
-        var parameters = target[target.index(after: mark)...].split(separator: "&").filter { counts(name(of: $0)) }
+        guard self != .everything, let mark = target.bytes.firstIndex(of: UInt8(ascii: "?")) else { return target }
+        let query = target[target.utf8.index(after: mark)...]
+        var parameters = query.pieces(separatedBy: UInt8(ascii: "&")).filter { counts(name(of: $0)) }
         if isSorted {
             // Stable: position decides among equals.
-            parameters = parameters.enumerated()
-                .sorted { (name(of: $0.element), $0.offset) < (name(of: $1.element), $1.offset) }.map(\.element)
+            parameters = parameters.enumerated().map { (name: name(of: $1), offset: $0, parameter: $1) }
+                .sorted { ($0.name, $0.offset) < ($1.name, $1.offset) }.map(\.parameter)
         }
         guard !parameters.isEmpty else { return String(target[..<mark]) }
         return target[...mark] + parameters.joined(separator: "&")
@@ -36,5 +37,5 @@ public struct QueryRules: Hashable, Sendable {
         (kept?.contains { $0.matches(name) } ?? true) && !dropped.contains { $0.matches(name) }
     }
 
-    private func name(of parameter: Substring) -> Substring { parameter.prefix { $0 != "=" } }
+    private func name(of parameter: Substring) -> Substring { parameter.before(UInt8(ascii: "=")) }
 }

@@ -17,11 +17,11 @@ public struct RequestTarget: Sendable {
         guard target.utf8.count <= limit else {
             throw AddressError(.tooLong, "the address has \(target.utf8.count) bytes; at most \(limit) are accepted")
         }
-        guard target.utf8.allSatisfy(\.isVisible) else {
+        guard target.bytes.allSatisfy(\.isVisible) else {
             throw AddressError(
                 "address \(shown(target)) has a space, control or non-ASCII character; percent-encode it")
         }
-        guard !target.utf8.contains(UInt8(ascii: "#")) else {
+        guard !target.bytes.contains(UInt8(ascii: "#")) else {
             throw AddressError("address \(shown(target)) has a fragment; leave out what follows the #")
         }
         if target.utf8.first == UInt8(ascii: "/") {
@@ -31,7 +31,7 @@ public struct RequestTarget: Sendable {
             return
         }
         let (scheme, rest) = try splitScheme(target, what: "address \(shown(target))")
-        let end = rest.firstIndex { "/?".contains($0) } ?? rest.endIndex
+        let end = rest.bytes.firstIndex { "/?".utf8.contains($0) } ?? rest.endIndex
         self.scheme = scheme
         authority = try Authority(rest[..<end], scheme: scheme, what: "address \(shown(target))")
         path = normalPath(rest[end...])
@@ -42,7 +42,7 @@ public struct RequestTarget: Sendable {
 /// a dot.
 private func isNormal(_ path: String) -> Bool {
     var before: UInt8 = 0
-    for byte in path.utf8 {
+    for byte in path.bytes {
         if byte == UInt8(ascii: "%") { return false }
         if byte == UInt8(ascii: ".") && before == UInt8(ascii: "/") { return false }
         before = byte
@@ -52,8 +52,8 @@ private func isNormal(_ path: String) -> Bool {
 
 /// The path and query in normal form; an empty path is `/`.
 private func normalPath(_ target: Substring) -> String {
-    let mark = target.firstIndex(of: "?") ?? target.endIndex
-    let path = removingDotSegments(normalisingPercentEncoding(target[..<mark].utf8))
-    let query = normalisingPercentEncoding(target[mark...].utf8)
+    let mark = target.bytes.firstIndex(of: UInt8(ascii: "?")) ?? target.endIndex
+    let path = removingDotSegments(normalisingPercentEncoding(target[..<mark].bytes))
+    let query = normalisingPercentEncoding(target[mark...].bytes)
     return String(decoding: path + query, as: UTF8.self)
 }

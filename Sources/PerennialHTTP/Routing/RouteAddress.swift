@@ -39,7 +39,7 @@ public struct RouteAddress: Hashable, Sendable {
     ///   - host: a value of `Host`; may be empty.
     ///   - path: in normal form, perhaps with a query.
     public func matches(host: String, path: String) -> Bool {
-        let (host, path) = (Array(host.utf8), Array(path.utf8))
+        let (host, path) = (Array(host.bytes), Array(path.bytes))
         return (hosts.isEmpty || hosts.contains { $0.matches(host.span, at: host.indices) })
             && self.path.matches(path.span, at: path.indices)
     }

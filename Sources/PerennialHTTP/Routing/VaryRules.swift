@@ -27,7 +27,7 @@ public struct VaryRules: Hashable, Sendable {
 /// What keeps a request field from choosing among responses, in one line; `nil`: nothing does.
 public func complaint(aboutSelectingField name: String) -> String? {
     guard name.isToken else { return "“\(name)” is no name of a field; write it like Accept-Language" }
-    guard !credentialFields.contains(name.lowercasedASCII) else {
+    guard !RequestFieldClass(name).isSecret else {
         return "\(name) carries credentials, which don't belong in keys; leave it out"
     }
     return nil

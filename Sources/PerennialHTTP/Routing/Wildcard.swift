@@ -13,7 +13,7 @@ public struct Wildcard: Hashable, Sendable, CustomStringConvertible {
     public var description: String { parts.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "*") }
 
     public func matches(_ text: some StringProtocol) -> Bool {
-        let bytes = Array(text.utf8)
+        let bytes = Array(text.bytes)
         return matches(bytes.span, at: bytes.indices)
     }
 

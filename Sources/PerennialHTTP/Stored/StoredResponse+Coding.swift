@@ -1,8 +1,8 @@
 // How a stored response is written, version 1:
 //
 //   magic "PRSP", version 1                          5 bytes
-//   status, and then each list's length and each     LEB128 numbers, each string its length and its UTF-8
-//   string of: fields, request fields, vary names
+//   status, and then each list's length and each     LEB128 numbers, each string its length and its UTF-8;
+//   string of: fields, request fields, vary names    of a field's value the bytes, whatever they are
 //   body: its length and its bytes
 //   CRC-32 of all before                             4 bytes, little-endian
 
@@ -79,7 +79,7 @@ package struct StoredLayout: Sendable {
         var isASCII = true
         func skipTexts(_ count: Int) throws(DamagedResponse) {
             for _ in 0..<count {
-                for index in try cursor.text(bytes.span) where bytes[index] >= 0x80 { isASCII = false }
+                for index in try cursor.text(bytes.span) where bytes.span[index] >= 0x80 { isASCII = false }
             }
         }
         for _ in 0..<2 {
@@ -187,7 +187,10 @@ private struct Writer {
         write(fields.count)
         for field in fields {
             write(field.name)
-            write(field.value)
+            field.value.withFieldBytes { value in
+                write(value.count)
+                bytes += value
+            }
         }
     }
 }
@@ -209,15 +212,20 @@ private struct Reader {
         return try cursor.number(bytes.span)
     }
 
-    mutating func string() throws(DamagedResponse) -> String {
+    private mutating func text() throws(DamagedResponse) -> ArraySlice<UInt8> {
         let bytes = bytes
         let place = try cursor.text(bytes.span)
-        let text = bytes[bytes.startIndex + place.lowerBound..<bytes.startIndex + place.upperBound]
-        guard let text = String(validating: text, as: UTF8.self) else {
+        return bytes[bytes.startIndex + place.lowerBound..<bytes.startIndex + place.upperBound]
+    }
+
+    mutating func string() throws(DamagedResponse) -> String {
+        guard let text = String(validating: try text(), as: UTF8.self) else {
             throw DamagedResponse("a text is not UTF-8")
         }
         return text
     }
+
+    mutating func value() throws(DamagedResponse) -> String { String(fieldBytes: try text()) }
 
     /// A list grows as its members are read, so a false length costs nothing.
     mutating func list<Element>(
@@ -230,6 +238,6 @@ private struct Reader {
 
     mutating func fields() throws(DamagedResponse) -> HeaderFields {
         HeaderFields(
-            try list { reader throws(DamagedResponse) in (try reader.string(), try reader.string()) })
+            try list { reader throws(DamagedResponse) in (try reader.string(), try reader.value()) })
     }
 }

@@ -31,6 +31,7 @@ public struct StoredResponse: Hashable, Sendable {
 /// three that negotiate its form, and `User-Agent`, by which some origins choose without saying so. Never credentials.
 public func refreshFields(of request: HeaderFields, vary: Vary) -> HeaderFields {
     let names = Set(vary.names).union(["accept", "accept-encoding", "accept-language", "user-agent"])
-        .subtracting(credentialFields)
-    return HeaderFields(names.sorted().compactMap { name in request[name].map { (name, $0) } })
+        .filter { !RequestFieldClass($0).isSecret }.sorted()
+    return HeaderFields(
+        zip(names, request.values(ofEach: names)).compactMap { name, value in value.map { (name, $0) } })
 }

@@ -30,8 +30,8 @@ public enum Admission: Hashable, Sendable {
 
 /// Whether a request may be answered from the cache.
 ///
-/// Requests with `Authorization`, the usual names of API keys, or `Cookie` pass unless the operator has lifted that: what is stored was made for a
-/// request without, and the origin may well answer differently.
+/// Requests with `Authorization` or another credential (``RequestFieldClass/credential``), or with `Cookie`, pass unless the operator
+/// has lifted that: what is stored was made for a request without, and the origin may well answer differently.
 public func admission(of method: String, fields: HeaderFields, allowances: Allowances = []) -> Admission {
     if method != "GET" && method != "HEAD" { return .pass(.method) }
     for field in fields {
@@ -42,17 +42,19 @@ public func admission(of method: String, fields: HeaderFields, allowances: Allow
 }
 
 private func reasonToPass(_ field: HeaderFields.Field, _ allowances: Allowances) -> Admission.Reason? {
-    func isNamed(_ name: String) -> Bool { field.name.equalsIgnoringCase(name) }
-    if isNamed("Content-Length") { return field.value.trimmed == "0" ? nil : .body }
-    if isNamed("Transfer-Encoding") { return .body }
-    if isNamed("If-Match") || isNamed("If-Unmodified-Since") { return .precondition }
-    if isNamed("Upgrade") { return .upgrade }
-    if overridesMethod(field.name) { return .override }
-    if isNamed("Authorization") || isNamed("X-Api-Key") || isNamed("X-Auth-Token") {
-        return allowances.contains(.authorization) ? nil : .authorization
+    switch RequestFieldClass(field.name) {
+    case .framing:
+        let isEmpty = field.name.equalsIgnoringCase("Content-Length") && field.value.trimmed == "0"
+        return isEmpty ? nil : .body
+    case .precondition: return .precondition
+    case .upgrade: return .upgrade
+    case .methodOverride: return .override
+    case .credential: return allowances.contains(.authorization) ? nil : .authorization
+    case .cookie: return allowances.contains(.cookies) ? nil : .cookies
+    case .ordinary, .host, .disguisedFraming, .connection, .hopByHop, .expectation, .validation, .range,
+        .cacheDirective, .proxyCredential, .claim, .referrer:
+        return nil
     }
-    if isNamed("Cookie") { return allowances.contains(.cookies) ? nil : .cookies }
-    return nil
 }
 
 /// Whether the answer to a request makes what is stored for its address out of date: an unsafe method, or one nobody

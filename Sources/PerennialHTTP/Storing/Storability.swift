@@ -3,6 +3,9 @@ internal import Perennial
 /// Whether a response may be stored.
 public enum Storability: Hashable, Sendable {
     case store
+    /// A failure with explicit freshness, where the origin rules: fit to be stored where nothing is, and to be replaced by anything that
+    /// is no failure; never in the place of something better.
+    case storeIfNothingBetter
     case doNotStore(Reason)
 
     /// Why not; the raw value is fit for `Cache-Status`'s `detail`.
@@ -19,13 +22,13 @@ public enum Storability: Hashable, Sendable {
         case failure
         /// 401, 403 or 407: about the asker, not about the resource.
         case refused
-        /// 400, 413, 417 or 431: about the request as it was sent, not about the resource.
+        /// 400, 406, 413, 415, 416, 417, 421, 426, 428 or 431: about the request as it was sent, not about the resource.
         case badRequest = "bad-request"
         case noStore = "no-store"
         /// The request is marked `no-store`.
         case requestNoStore = "request-no-store"
         case onlyPrivate = "private"
-        /// The request has `Authorization`.
+        /// The request has `Authorization` or another credential.
         case authorization
         /// The request has `Cookie`.
         case cookies
@@ -50,9 +53,12 @@ public enum Storability: Hashable, Sendable {
 
 /// Whether a shared cache may store `response` (RFC 9111 §3).
 ///
-/// Stricter than the RFC where that protects users, until the operator lifts it by name (``Allowances``): responses to
-/// requests with `Authorization` are not stored even if they say `public` (§3.5 would permit it), nor those to requests
-/// with `Cookie`, nor those with `Set-Cookie`. Failures and refusals are never stored.
+/// Responses to requests with `Authorization` or another credential are stored where the origin rules and says that they may be
+/// (``permitsStoringAuthorized(_:)``). Stricter than the RFC where that protects users, until the operator lifts it by name
+/// (``Allowances``): responses to requests with `Cookie`, and those with `Set-Cookie`, are not stored. Refusals never are.
+///
+/// A 5xx that says how long it is fresh is ``Storability/storeIfNothingBetter``, but for 511, which is about the network and must not be
+/// stored (RFC 6585 §6). The failures which one request may have brought on itself, 408, 425 and 429, are not stored (RFC 6585 §4).
 ///
 /// - Parameters:
 ///   - method: the request's method, case-sensitive. What a HEAD brought has no body, so it can't answer a GET.
@@ -65,10 +71,19 @@ public func storability(
 ) -> Storability {
     let reason =
         refusalByStatus(response, method: method)
+        ?? (isFailure(response.status) ? refusalOfFailure(response, mode) : nil)
         ?? refusalByDirectives(response, requestFields, allowances)
-        ?? refusalByUser(response, requestFields, allowances)
+        ?? refusalByUser(response, requestFields, mode, allowances)
         ?? refusalByUse(response, mode)
-    return reason.map { .doNotStore($0) } ?? .store
+    if let reason { return .doNotStore(reason) }
+    return isFailure(response.status) ? .storeIfNothingBetter : .store
+}
+
+/// Whether a response says that a shared cache may store it although its request had a credential: `public`, `s-maxage` or
+/// `must-revalidate` is among the directives that rule it here (RFC 9111 §3.5, RFC 9213 §2.2).
+public func permitsStoringAuthorized(_ fields: HeaderFields) -> Bool {
+    let directives = RulingDirectives(of: fields).directives
+    return directives.isPublic || directives.mustRevalidate || directives.sharedMaxAge != nil
 }
 
 private func refusalByStatus(_ response: OriginResponse, method: String) -> Storability.Reason? {
@@ -77,10 +92,20 @@ private func refusalByStatus(_ response: OriginResponse, method: String) -> Stor
     case _ where !response.isComplete: .incomplete
     case ..<200, 304: .status
     case 206: .partial
-    case let status where isFailure(status): .failure
     case let status where isRefusal(status): .refused
     case let status where isAboutTheMessage(status): .badRequest
     default: nil
+    }
+}
+
+/// Why a failure may not even be stored where there is nothing better.
+private func refusalOfFailure(_ response: OriginResponse, _ mode: FreshnessMode) -> Storability.Reason? {
+    guard case .origin = mode, 500...599 ~= response.status, response.status != 511 else { return .failure }
+    let freshness = freshness(of: response, mode: mode)
+    switch freshness.basis {
+    case .sharedMaxAge, .maxAge, .expires:
+        return freshness.limits.expireAfter > freshness.initialAge ? nil : .failure
+    case .heuristic, .noCache, .nothing, .policy: return .failure
     }
 }
 
@@ -101,10 +126,13 @@ private func refusalByDirectives(
 
 /// What could show one user's answer to another.
 private func refusalByUser(
-    _ response: OriginResponse, _ requestFields: HeaderFields, _ allowances: Allowances
+    _ response: OriginResponse, _ requestFields: HeaderFields, _ mode: FreshnessMode, _ allowances: Allowances
 ) -> Storability.Reason? {
-    if requestFields.contains("Authorization") && !allowances.contains(.authorization) { return .authorization }
-    if requestFields.contains("Cookie") && !allowances.contains(.cookies) { return .cookies }
+    let classes = Set(requestFields.map { RequestFieldClass($0.name) })
+    if classes.contains(.credential) && !allowances.contains(.authorization) {
+        guard case .origin = mode, permitsStoringAuthorized(response.fields) else { return .authorization }
+    }
+    if classes.contains(.cookie) && !allowances.contains(.cookies) { return .cookies }
     if fieldsToStore(of: response.fields).contains("Set-Cookie") && !allowances.contains(.setCookie) {
         return .setCookie
     }

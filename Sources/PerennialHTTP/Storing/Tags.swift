@@ -14,8 +14,9 @@ private let longestTag = 256
 /// - Parameter fields: a response's, as they are stored.
 /// - Returns: in the order of the fields, without repeats.
 public func responseTags(of fields: HeaderFields, origin: OriginURL) -> [String] {
-    let keys = fields.values(of: "Surrogate-Key").flatMap { $0.split { $0 == " " || $0 == "\t" } }
-    let cacheTags = fields.values(of: "Cache-Tag").flatMap { $0.split(separator: ",") }.map(\.trimmed)
+    let keys = fields.values(of: "Surrogate-Key").flatMap { $0.pieces(separatedBy: \.isOptionalWhiteSpace) }
+    let cacheTags = fields.values(of: "Cache-Tag").flatMap { $0.pieces(separatedBy: UInt8(ascii: ",")) }
+        .map(\.trimmed)
     let names = (keys + cacheTags).filter(isTag).map { String($0) }
     var seen: Set<String> = []
     let tags = names + groups(in: fields, named: "Cache-Groups").map { groupTag($0, origin: origin) }
@@ -35,6 +36,6 @@ func groups(in fields: HeaderFields, named name: String) -> [String] {
 }
 
 private func isTag(_ text: Substring) -> Bool {
-    !text.isEmpty && text.utf8.count <= longestTag && text.utf8.allSatisfy { 0x20...0x7E ~= $0 }
+    !text.isEmpty && text.utf8.count <= longestTag && text.bytes.allSatisfy { 0x20...0x7E ~= $0 }
         && !text.contains("://")
 }

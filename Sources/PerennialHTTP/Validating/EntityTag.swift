@@ -28,7 +28,7 @@ struct EntityTag: Hashable {
     /// The tags of an `If-None-Match`. Commas may be part of a tag, and there are no escapes.
     static func list(_ value: String) -> [EntityTag] {
         var tags: [EntityTag] = []
-        var rest = Array(value.utf8)[...]
+        var rest = CountedBytes(Array(value.bytes))[...]
         while true {
             rest = rest.drop { $0.isOptionalWhiteSpace || $0 == UInt8(ascii: ",") }
             if rest.isEmpty { return tags }
@@ -40,7 +40,7 @@ struct EntityTag: Hashable {
             } else {
                 let end = rest.firstIndex(of: UInt8(ascii: ",")) ?? rest.endIndex
                 let bare = String(decoding: rest[..<end], as: UTF8.self).trimmed
-                tags.append(EntityTag(isWeak: isWeak, opaque: Array(bare.utf8)))
+                tags.append(EntityTag(isWeak: isWeak, opaque: bare.bytes))
                 rest = rest[end...]
             }
         }
