@@ -84,12 +84,11 @@ struct FailingAddresses: Sendable {
         return change(&table.values[index])
     }
 
-    mutating func forget(_ address: String) -> FailingAddress? {
-        table.removeValue(forKey: address)
-    }
-
-    mutating func forgetAll() {
-        table = [:]
+    /// - Returns: what is forgotten.
+    mutating func forget(_ isMeant: (String) -> Bool) -> [(key: String, value: FailingAddress)] {
+        let forgotten = table.filter { isMeant($0.key) }
+        for address in forgotten.keys { table[address] = nil }
+        return Array(forgotten)
     }
 
     /// How many endpoints have failed since a time, counted up to `limit`.

@@ -338,28 +338,25 @@ struct GuardState: Sendable {
 
     // MARK: By hand
 
-    /// Asks again at once what is left alone.
-    /// - Parameter address: `nil`: the origin and all its addresses.
+    /// Asks the origin and all its addresses again at once.
     /// - Returns: what was left alone.
-    mutating func reopen(_ address: String?, at now: Timestamp) -> [OriginGuard.Change] {
-        let why = "by hand"
-        if let address {
-            guard let entry = addresses.forget(address), entry.isHeld(at: now) else { return [] }
-            return [OriginGuard.Change(address: address, .closed, why)]
-        }
-        var changes: [OriginGuard.Change] = []
-        if !circuit.isClosed || rest?.interval.contains(now) == true {
-            changes.append(OriginGuard.Change(address: nil, .closed, why))
-        }
-        for (address, entry) in addresses.all where entry.isHeld(at: now) {
-            changes.append(OriginGuard.Change(address: address, .closed, why))
-        }
+    mutating func reopen(at now: Timestamp) -> [OriginGuard.Change] {
+        let isHeld = !circuit.isClosed || rest?.interval.contains(now) == true
         close(at: now)
         rest = nil
-        addresses.forgetAll()
-        return changes
+        return (isHeld ? [OriginGuard.Change(address: nil, .closed, byHand)] : []) + reopen({ _ in true }, at: now)
+    }
+
+    /// Asks some addresses again at once, unless the origin as a whole is left alone.
+    /// - Returns: which of them were left alone.
+    mutating func reopen(_ isMeant: (String) -> Bool, at now: Timestamp) -> [OriginGuard.Change] {
+        addresses.forget(isMeant).filter { $0.value.isHeld(at: now) }.map {
+            OriginGuard.Change(address: $0.key, .closed, byHand)
+        }
     }
 }
+
+private let byHand = "by hand"
 
 extension FailingAddress {
     /// Whether it is left alone, or would be tried with one request.

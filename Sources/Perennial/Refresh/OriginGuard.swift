@@ -96,15 +96,32 @@ public final class OriginGuard: Sendable {
         }
     }
 
-    /// Asks again at once what is left alone: closes circuits and ends pauses. A refresh that was put off meanwhile comes when it
-    /// is due.
-    /// - Parameter address: a key of a cache. Default: `nil`, the origin and all of its addresses.
-    /// - Returns: whether anything was left alone.
+    /// Asks the origin and all its addresses again at once: closes circuits and ends pauses. A refresh that was put off meanwhile
+    /// comes when it is due.
+    /// - Returns: how much was left alone: the origin, and each address.
     @discardableResult
-    public func reopen(_ address: String? = nil) -> Bool {
-        let changes = guarded.withLock { $0.state.reopen(address, at: time.now) }
+    public func reopen() -> Int {
+        told(guarded.withLock { $0.state.reopen(at: time.now) })
+    }
+
+    /// Asks one address again at once, unless the origin as a whole is left alone.
+    /// - Parameter address: a key of a cache.
+    /// - Returns: whether it was left alone.
+    @discardableResult
+    public func reopen(address: String) -> Bool {
+        reopen { $0 == address } > 0
+    }
+
+    /// Asks some addresses again at once, unless the origin as a whole is left alone.
+    /// - Returns: how many of them were left alone.
+    @discardableResult
+    package func reopen(_ isMeant: (String) -> Bool) -> Int {
+        told(guarded.withLock { $0.state.reopen(isMeant, at: time.now) })
+    }
+
+    private func told(_ changes: [Change]) -> Int {
         tell(changes) { _ in }
-        return !changes.isEmpty
+        return changes.count
     }
 
     /// As much of a `Retry-After` as is obeyed.
@@ -264,6 +281,6 @@ extension GuardState.Outcome {
 
 extension OriginUnavailable {
     init(until: Timestamp, why: String) {
-        self.init(retryAt: until, description: "the origin is not asked now: \(why)")
+        self.init(retryAt: until, description: "the origin is not asked for this now: \(why)")
     }
 }

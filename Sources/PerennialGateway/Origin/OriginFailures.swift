@@ -20,6 +20,8 @@ struct OriginRefusal: OriginError, CustomStringConvertible {
     let response: StoredResponse
     let retryAfter: Duration?
     var isPermanent: Bool { false }
+    /// A 5xx is the address's. What else is refused was asked for: the origin works.
+    var scope: OriginFailureScope { response.status >= 500 ? .address : .request }
 
     init(_ response: StoredResponse, now: Timestamp) {
         self.response = response
@@ -38,8 +40,12 @@ struct OriginBroken: OriginError, CustomStringConvertible {
     }
 
     let kind: Kind
+    /// Whether no connection was made.
+    private let isOfConnecting: Bool
     var retryAfter: Duration? { nil }
     var isPermanent: Bool { kind == .unsendable }
+    /// What can't be connected to can't be for any address.
+    var scope: OriginFailureScope { isOfConnecting ? .origin : .address }
 
     var description: String {
         switch kind {
@@ -69,10 +75,13 @@ struct OriginBroken: OriginError, CustomStringConvertible {
         case is ChannelError: kind = .incomplete
         default: kind = .unreachable
         }
+        let known = error as? HTTPClientError
+        isOfConnecting = kind == .unreachable || known == .connectTimeout || known == .tlsHandshakeTimeout
     }
 
     init(_ kind: Kind) {
         self.kind = kind
+        isOfConnecting = kind == .unreachable
     }
 }
 

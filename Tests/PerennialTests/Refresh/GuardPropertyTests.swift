@@ -104,15 +104,18 @@ import Testing
                     return
                 }
                 var byHand = run.state
-                _ = byHand.reopen(nil, at: run.now)
+                _ = byHand.reopen(at: run.now)
                 guard case .go = byHand.request(address.map { .init(address: $0) }, at: run.now) else {
                     Issue.record("step \(step): refused although it was asked again by hand")
                     return
                 }
             }
             if run.random.below(3) == 0 { run.endOne(run.anyOutcome()) }
-            if run.random.below(400) == 0 { _ = run.state.reopen(nil, at: run.now) }
-            if run.random.below(100) == 0 { _ = run.state.reopen("\(run.random.below(40))", at: run.now) }
+            if run.random.below(400) == 0 { _ = run.state.reopen(at: run.now) }
+            if run.random.below(100) == 0 {
+                let address = "\(run.random.below(40))"
+                _ = run.state.reopen({ $0 == address }, at: run.now)
+            }
             #expect(run.state.running == run.running.count)
             #expect(run.state.addresses.count <= 20)
         }

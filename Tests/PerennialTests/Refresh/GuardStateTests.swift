@@ -268,7 +268,8 @@ final class GuardScript {
         }
         if word.hasPrefix("reopen") {
             let address = word.split(separator: "=").dropFirst().first.map(String.init)
-            return !state.reopen(address, at: now).isEmpty
+            guard let address else { return !state.reopen(at: now).isEmpty }
+            return !state.reopen({ $0 == address }, at: now).isEmpty
         }
         if word.hasPrefix("(") {
             let address = String(word.dropFirst())

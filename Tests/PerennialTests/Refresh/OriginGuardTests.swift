@@ -164,7 +164,7 @@ import Testing
 
     @Test func `what is left alone is asked again at once when somebody says so`() async throws {
         let origin = OriginGuard(breaker: try .init(minimum: 1, endpoints: 1), time: clock)
-        #expect(!origin.reopen())
+        #expect(origin.reopen() == 0)
         await #expect(throws: OriginFailure.self) {
             try await origin.withPermit(.reader, for: .init(address: "a")) {
                 throw OriginFailure("no route to host", retryAfter: .hours(1), scope: .origin)
@@ -176,8 +176,8 @@ import Testing
         #expect(status.reason?.contains("no route to host") == true)
         #expect(status.since == clock.now)
         #expect(status.openings == 1)
-        #expect(!origin.reopen("b"))
-        #expect(origin.reopen())
+        #expect(!origin.reopen(address: "b"))
+        #expect(origin.reopen() == 1)
         #expect(origin.status.state == .closed)
         try await origin.withPermit(.reader, for: .init(address: "a")) {}
     }
