@@ -106,8 +106,10 @@ extension Cache {
         let timers = asked.map { startSoftTimer($0.flight, $0.ticket.known, policy) }
         defer { for timer in timers { timer?.cancel() } }
         do {
-            let fetched = try await withTimeout(policy.timeout, time) { [origin] in
-                try await origin.withPermit(.reader) { try await batch(keys, deadline) }
+            let fetched = try await withTimeout(policy.timeout, time) {
+                try await self.permitted(.reader, by: OriginTerms(policy: self.policy, origin: self.origin), for: nil) {
+                    try await batch(keys, deadline)
+                }
             }
             letGo()
             await withDiscardingTaskGroup { group in

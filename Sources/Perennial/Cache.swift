@@ -254,9 +254,13 @@ public struct OriginTerms: Sendable {
     public var policy: Policy
     /// Limits on asking this key's origin.
     public var origin: OriginGuard
+    /// What several keys are one of at the origin, for example a path whose query differs: when the origin as a whole is judged,
+    /// failures of one endpoint count as one. Default: `nil`, each key by itself.
+    public var endpoint: String?
 
-    public init(policy: Policy = .standard, origin: OriginGuard) {
+    public init(policy: Policy = .standard, origin: OriginGuard, endpoint: String? = nil) {
         self.policy = policy
         self.origin = origin
+        self.endpoint = endpoint
     }
 }

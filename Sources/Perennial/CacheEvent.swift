@@ -18,6 +18,8 @@ public enum CacheEvent: Sendable {
     case superseded(key: String)
     /// Stored bytes could not be decoded; the entry counts as missing.
     case undecodable(key: String, any Error)
+    /// A request of this cache made its origin guard leave something alone, or ask it again.
+    case origin(OriginGuard.Change)
 }
 
 /// What a cache has done since it was made.

@@ -61,6 +61,19 @@ func replayed(_ request: Request) async throws -> JobID? {
     }
 }
 
+/// What to ask again: an origin, an address at one, or `nil`: everything.
+func reopened(_ request: Request) async throws -> String? {
+    struct Body: Decodable {
+        var origin: String?
+        var address: String?
+    }
+    let body = try await decode(Body.self, request)
+    guard body.origin == nil || body.address == nil else {
+        throw AdministrationError(.invalid, #"name an origin or an address, not both: {"origin": "…"}"#)
+    }
+    return body.origin ?? body.address
+}
+
 /// Reads a JSON body. Asking for the content type keeps web forms out, which a browser sends anywhere unasked.
 private func decode<Body: Decodable>(_ type: Body.Type, _ request: Request) async throws -> Body {
     let contentType = request.headers[.contentType]?.prefix { $0 != ";" }.lowercased()

@@ -16,6 +16,8 @@ public import Perennial
 /// | `GET /api/jobs?state=&after=&limit=` | a page of refresh jobs |
 /// | `POST /api/jobs/replay` | `{"id": …}` or `{"all": true}`; how many |
 /// | `GET /api/stats` | how much is in the store and the queue |
+/// | `GET /api/origins` | the origins, and what of them is left alone |
+/// | `POST /api/origins/reopen` | `{}`, `{"origin": …}` or `{"address": …}`: asks again what is left alone; how many |
 /// | `PUT /api/entries/KEY?status=&fence=&lease=` | saves what the origin answered to another program: see ``HandedOver`` |
 ///
 /// Errors are `{"error": "…"}` with a 4xx or 5xx status. It has no accounts: listen on a loopback or private address. With a
@@ -27,6 +29,25 @@ public struct AdminServer: Sendable {
     private let names: Set<String>
     private let token: String?
     private let accept: (@Sendable (HandedOver) async throws -> Generation?)?
+    private let origins: Origins?
+
+    /// What the API knows of a gateway's origins.
+    public struct Origins: Sendable {
+        let statuses: @Sendable () -> [String: OriginGuard.Status]
+        let reopen: @Sendable (String?) throws -> Int
+
+        /// - Parameters:
+        ///   - statuses: by the origins' addresses.
+        ///   - reopen: asks again what is left alone: an origin by its address, an address at one, or `nil`: all; how much there was.
+        ///     It throws ``AdministrationError`` for what is no address of an origin.
+        public init(
+            statuses: @escaping @Sendable () -> [String: OriginGuard.Status],
+            reopen: @escaping @Sendable (String?) throws -> Int
+        ) {
+            self.statuses = statuses
+            self.reopen = reopen
+        }
+    }
 
     /// - Parameters:
     ///   - names: the host names under which it may be asked, besides `localhost` and any address in digits.
@@ -35,12 +56,14 @@ public struct AdminServer: Sendable {
     ///   - token: what the API's users must show. Default: none.
     ///   - accept: saves what is handed over, and gives its generation, or `nil` when the entry was written meanwhile. It throws
     ///     ``AdministrationError`` for what can't be saved.
+    ///   - origins: the gateway's; `nil`: there is no gateway here.
     public init(
         administration: Administration, names: Set<String> = [],
         readiness: @escaping @Sendable () async -> Readiness = { Readiness() },
         metrics: @escaping @Sendable () async -> [MetricFamily] = { [] },
         token: String? = nil,
-        accept: (@Sendable (HandedOver) async throws -> Generation?)? = nil
+        accept: (@Sendable (HandedOver) async throws -> Generation?)? = nil,
+        origins: Origins? = nil
     ) {
         self.administration = administration
         self.names = names
@@ -48,6 +71,7 @@ public struct AdminServer: Sendable {
         self.metrics = metrics
         self.token = token
         self.accept = accept
+        self.origins = origins
     }
 
     /// The server as a service, which runs until it is asked to stop.
@@ -99,8 +123,19 @@ public struct AdminServer: Sendable {
         api.post("/jobs/replay") { request, _ in
             try await json(["replayed": administration.replay(replayed(request))])
         }
+        api.get("/origins") { _, _ in
+            try json(known(origins).statuses().sorted { $0.key < $1.key }.map { OriginReport($0.key, $0.value) })
+        }
+        api.post("/origins/reopen") { request, _ in
+            try await json(["reopened": known(origins).reopen(reopened(request))])
+        }
         api.put("/entries/**") { request, _ in try await save(HandedOver(request)) }
         return router
+    }
+
+    private func known(_ origins: Origins?) throws -> Origins {
+        guard let origins else { throw HTTPError(.notFound, message: "there is no gateway here that asks origins") }
+        return origins
     }
 
     private func save(_ handed: HandedOver) async throws -> Response {
@@ -144,24 +179,30 @@ public struct AdminServer: Sendable {
 public struct Readiness: Codable, Hashable, Sendable {
     /// What is wrong, one sentence each; empty: all is well.
     public var reasons: [String]
+    /// What is not as it should be, though it does its work; left out of its JSON when there is nothing.
+    public var notes: [String]
 
     public var isReady: Bool { reasons.isEmpty }
 
-    public init(reasons: [String] = []) {
+    public init(reasons: [String] = [], notes: [String] = []) {
         self.reasons = reasons
+        self.notes = notes
     }
 
     private enum CodingKeys: String, CodingKey {
-        case ready, reasons
+        case ready, reasons, notes
     }
 
     public init(from decoder: any Decoder) throws {
-        reasons = try decoder.container(keyedBy: CodingKeys.self).decode([String].self, forKey: .reasons)
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        reasons = try container.decode([String].self, forKey: .reasons)
+        notes = try container.decodeIfPresent([String].self, forKey: .notes) ?? []
     }
 
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(isReady, forKey: .ready)
         try container.encode(reasons, forKey: .reasons)
+        if !notes.isEmpty { try container.encode(notes, forKey: .notes) }
     }
 }

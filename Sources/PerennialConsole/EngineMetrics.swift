@@ -75,31 +75,61 @@ extension MetricFamily {
     /// What the guards before origins are doing.
     /// - Parameter origins: by the origins' addresses.
     public static func families(ofOrigins origins: [String: OriginGuard.Status]) -> [MetricFamily] {
+        let sorted = origins.sorted { $0.key < $1.key }
         func family(_ name: String, help: String, _ value: (OriginGuard.Status) -> Int) -> MetricFamily {
-            let samples = origins.sorted { $0.key < $1.key }.map { origin, status in
+            let samples = sorted.map { origin, status in
                 MetricFamily.Sample(Double(value(status)), labels: [MetricFamily.Label("origin", origin)])
             }
             return MetricFamily(name, .gauge, help: help, samples: samples)
+        }
+        let openings = sorted.flatMap { origin, status in
+            [("origin", status.openings), ("address", status.addressOpenings)].map { scope, count in
+                MetricFamily.Sample(Double(count), labels: [.init("origin", origin), .init("scope", scope)])
+            }
         }
         return [
             family("perennial_origin_running", help: "Questions to the origin in progress.") { $0.running },
             family("perennial_origin_waiting", help: "Questions that wait for their turn.") { $0.waiting },
             family(
                 "perennial_origin_closed",
-                help: "1 while the origin is not asked: it failed too often, or asked for a pause."
-            ) { $0.closedUntil == nil ? 0 : 1 },
+                help: "1 while the origin is left alone: it failed too often, or asked for a pause."
+            ) { $0.state == .closed ? 0 : 1 },
+            family(
+                "perennial_origin_closed_addresses",
+                help: "Addresses that are left alone: they failed too often, or asked for a pause."
+            ) { $0.addressCount },
+            MetricFamily(
+                "perennial_origin_circuit_openings_total", .counter,
+                help: "How often the circuit of the origin, or of one of its addresses, has opened.", samples: openings),
         ]
     }
 }
 
 extension Readiness {
-    /// What keeps a cache from doing all of its work. A failing origin is no such thing: answers go on.
-    public init(_ health: CacheHealth) {
+    /// What keeps a cache from doing all of its work. A failing origin is no such thing, and only noted: answers go on.
+    /// - Parameter origins: by the origins' addresses.
+    public init(_ health: CacheHealth, origins: [String: OriginGuard.Status] = [:]) {
         self.init(
             reasons: [
                 health.storeReads.map { "the store can't be read: \($0)" },
                 health.storeWrites.map { "the store can't be written: \($0)" },
                 health.queue.map { "the queue can't be reached: \($0)" },
-            ].compactMap { $0 })
+            ].compactMap { $0 },
+            notes: origins.sorted { $0.key < $1.key }.flatMap { Readiness.notes(on: $0.key, $0.value) })
+    }
+
+    private static func notes(on origin: String, _ status: OriginGuard.Status) -> [String] {
+        var notes: [String] = []
+        if status.state != .closed {
+            let until = status.closedUntil?.iso8601.map { " until \($0)" } ?? ""
+            notes.append("\(origin) is left alone\(until): \(status.reason ?? "")")
+        }
+        if let first = status.addresses.first {
+            let count = status.addressCount
+            notes.append(
+                "\(count) \(count == 1 ? "address" : "addresses") of \(origin) \(count == 1 ? "is" : "are") left alone, "
+                    + "such as \(KeyParts(first.address).url): \(first.reason)")
+        }
+        return notes
     }
 }

@@ -133,6 +133,55 @@ public struct JobReport: Codable, Hashable, Sendable {
     }
 }
 
+/// An origin, and what of it is left alone.
+public struct OriginReport: Codable, Hashable, Sendable {
+    /// An address that is left alone.
+    public struct Address: Codable, Hashable, Sendable {
+        public var url: String
+        public var variant: String?
+        public var state: OriginGuard.CircuitState
+        public var since: String?
+        /// Left out when the next request tries it.
+        public var until: String?
+        public var reason: String
+    }
+
+    public var url: String
+    public var state: OriginGuard.CircuitState
+    /// Left out while it is asked.
+    public var since: String?
+    public var until: String?
+    public var reason: String?
+    /// Requests in progress, and those that wait for their turn.
+    public var running: Int
+    public var waiting: Int
+    /// How often it has been left alone as a whole since the gateway began, and how often one of its addresses has been.
+    public var openings: Int
+    public var addressOpenings: Int
+    /// How many of its addresses are left alone, and those that have been for longest.
+    public var addressCount: Int
+    public var addresses: [Address]
+
+    public init(_ url: String, _ status: OriginGuard.Status) {
+        self.url = url
+        state = status.state
+        since = status.since?.iso8601
+        until = status.closedUntil?.iso8601
+        reason = status.reason
+        running = status.running
+        waiting = status.waiting
+        openings = status.openings
+        addressOpenings = status.addressOpenings
+        addressCount = status.addressCount
+        addresses = status.addresses.map { address in
+            let parts = KeyParts(address.address)
+            return Address(
+                url: parts.url, variant: parts.variant, state: address.state, since: address.since.iso8601,
+                until: address.until?.iso8601, reason: address.reason)
+        }
+    }
+}
+
 /// How much is in a store and its queue.
 public struct StatisticsReport: Codable, Hashable, Sendable {
     public struct Jobs: Codable, Hashable, Sendable {

@@ -68,7 +68,8 @@ struct PerennialCommand: ParsableCommand {
         subcommands: [
             ServeCommand.self, WorkerCommand.self, CheckCommand.self, ListCommand.self, InspectCommand.self,
             ExpireCommand.self,
-            RemoveCommand.self, JobsCommand.self, StatisticsCommand.self, CopyCommand.self, DemoCommand.self,
+            RemoveCommand.self, JobsCommand.self, OriginCommand.self, StatisticsCommand.self, CopyCommand.self,
+            DemoCommand.self,
             DemoOriginCommand.self,
         ])
 }

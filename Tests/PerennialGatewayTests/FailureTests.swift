@@ -98,16 +98,52 @@ import Testing
         }
     }
 
-    @Test func `an origin that keeps failing is left alone, and clients are told when to come back`() async throws {
+    @Test func `an address that asks for a pause is left alone, and clients are told when to come back`() async throws {
         try await withRig(origin: { _ in .status(503, "busy", ["Retry-After": "30"]) }) { rig in
             let first = try await rig.get("/")
             #expect(first.status == 503)
             #expect(first.field("Retry-After") == "30")
-            let second = try await rig.get("/other")
+            let second = try await rig.get("/")
             #expect(second.status == 503)
             #expect(second.body.hasPrefix("The server behind this gateway has been failing"))
             #expect(second.field("Retry-After") == "30")
             #expect(rig.origin.requests.count == 1)
+            // Others are asked, until several have said the same; one with another query is no other.
+            for path in ["/?1", "/?2", "/2", "/3"] { #expect(try await rig.get(path).body == "busy") }
+            #expect(try await rig.get("/4").body.hasPrefix("The server behind this gateway has been failing"))
+            #expect(rig.origin.requests.count == 5)
+            #expect(rig.gateway.responses.originStatuses.first?.value.state == .paused)
+            // By hand, one address or everything; the one that is named goes on saying so.
+            #expect(try rig.gateway.responses.reopenOrigin() == 6)
+            #expect(try await rig.get("/2").body == "busy")
+            #expect(try rig.gateway.responses.reopenOrigin("/2") == 1)
+            #expect(try await rig.get("/2").body == "busy")
+            #expect(throws: AddressError.self) { try rig.gateway.responses.reopenOrigin("https://elsewhere.test/") }
+        }
+    }
+
+    @Test(arguments: [404, 410, 403, 400, 429])
+    func `an honest refusal says nothing of other addresses, however often it comes`(status: Int) async throws {
+        try await withRig(origin: { request in
+            request.target == "/doc" ? .status(status, "no", ["Cache-Control": "no-store"]) : .ok("yes")
+        }) { rig in
+            for _ in 0..<15 { #expect(try await rig.get("/doc").status == status) }
+            #expect(try await rig.get("/other").body == "yes")
+            #expect(rig.gateway.responses.originStatuses.first?.value.addressCount == 0)
+        }
+    }
+
+    @Test func `an endpoint that fails is left alone, and its siblings are not`() async throws {
+        try await withRig(origin: { request in
+            request.target.hasPrefix("/broken") ? .status(500, "broken") : .ok("yes")
+        }) { rig in
+            for number in 0..<15 { #expect(try await rig.get("/broken?\(number)").body == "broken") }
+            for _ in 0..<5 { #expect(try await rig.get("/broken").body == "broken") }
+            #expect(try await rig.get("/broken").cacheStatus.contains("origin-unavailable"))
+            #expect(try await rig.get("/other").body == "yes")
+            let status = try #require(rig.gateway.responses.originStatuses.first?.value)
+            #expect(status.state == .closed)
+            #expect(status.addresses.map(\.reason) == ["5 of 5 requests in 30 s failed; last: the origin answered 500"])
         }
     }
 

@@ -169,7 +169,7 @@ extension Cache {
         serveJoined(flight, ticket.known, purpose, at: began)
         do {
             let fetched = try await withTimeout(terms.policy.timeout, time) {
-                try await terms.origin.withPermit(rank) { try await fetch(key, context) }
+                try await self.permitted(rank, by: terms, for: entryKey) { try await fetch(key, context) }
             }
             // Saving ends the lease: the heartbeat must not bring it back.
             leases.letGo(entryKey, ticket.token)

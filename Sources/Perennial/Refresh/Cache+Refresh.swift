@@ -96,7 +96,8 @@ extension Cache: Refreshable {
 
     private func failed(_ key: Key, _ delivery: Delivery, _ error: any Error) async -> RefreshOutcome {
         let now = time.now
-        let policy = terms(of: key).policy
+        let terms = terms(of: key)
+        let policy = terms.policy
         if error is CancellationError { return .notNow(until: now) }
         if let unavailable = error as? OriginUnavailable {
             // Spread out, so that the first moment of its return is not the worst.
@@ -107,7 +108,8 @@ extension Cache: Refreshable {
         let hint = error as? any OriginError
         let isLast = delivery.attempt >= policy.retry.attempts || hint?.isPermanent == true
         let pause = policy.retry.pause(
-            afterFailures: delivery.attempt, retryAfter: hint?.retryAfter, random: random.fraction())
+            afterFailures: delivery.attempt, retryAfter: terms.origin.obeyed(hint?.retryAfter),
+            random: random.fraction())
         let retryAt = isLast ? nil : now + pause
         count {
             $0.refreshFailures += 1
@@ -149,8 +151,10 @@ extension Cache: Refreshable {
         guard let known, known.freshness.state(at: now) == .expired, known.freshness.isUsableOnError(at: now) else {
             return
         }
-        let pause = terms(of: key).policy.retry.pause(
-            afterFailures: 1, retryAfter: (error as? any OriginError)?.retryAfter, random: random.fraction())
+        let terms = terms(of: key)
+        let pause = terms.policy.retry.pause(
+            afterFailures: 1, retryAfter: terms.origin.obeyed((error as? any OriginError)?.retryAfter),
+            random: random.fraction())
         let until = max(now + pause, (error as? OriginUnavailable)?.retryAt ?? now)
         known.setFailing(until: until)
         guard known.generation != .zero else { return }

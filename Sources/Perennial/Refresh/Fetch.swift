@@ -93,33 +93,57 @@ public typealias Fetch<Key, Value: Sendable> = @Sendable (Key, FetchContext<Valu
 public typealias BatchFetch<Key: Hashable, Value: Sendable> =
     @Sendable ([Key], _ deadline: Timestamp) async throws -> [Key: Fetched<Value>]
 
-/// A failure that says more than others: when to come back, and whether trying again can help. Any other error that a
-/// fetch throws counts as one that may pass.
+/// What a failure is about. The origin guard leaves alone what fails, and no more than that (``OriginGuard/Breaker``).
+public enum OriginFailureScope: String, Hashable, Sendable, Codable {
+    /// This one request: the origin works, and has answered. `Retry-After` is obeyed for the address.
+    case request
+    /// What was asked for: other addresses may work.
+    case address
+    /// The origin as a whole: it could not be connected to.
+    case origin
+}
+
+/// A failure that says more than others: when to come back, whether trying again can help, and what it is about. Any other error that
+/// a fetch throws counts as one that may pass, and is about the address.
 public struct OriginFailure: Error, Sendable, CustomStringConvertible {
     public var description: String
     /// The origin asked to be left alone for this long (RFC 9110 §10.2.3).
     public var retryAfter: Duration?
     /// Trying again will not help: a refresh becomes a dead letter at once.
     public var isPermanent: Bool
+    /// What it is about.
+    public var scope: OriginFailureScope
 
-    public init(_ description: String, retryAfter: Duration? = nil, isPermanent: Bool = false) {
+    /// - Parameter scope: default: the address.
+    public init(
+        _ description: String, retryAfter: Duration? = nil, isPermanent: Bool = false,
+        scope: OriginFailureScope = .address
+    ) {
         self.description = description
         self.retryAfter = retryAfter
         self.isPermanent = isPermanent
+        self.scope = scope
     }
 }
 
 /// An error type of one's own may say what ``OriginFailure`` says.
 public protocol OriginError: Error {
-    /// The origin asked to be left alone for this long (RFC 9110 §10.2.3).
+    /// The origin asked to be left alone for this long (RFC 9110 §10.2.3). What is left alone: what `scope` names, and the whole
+    /// origin when several endpoints say so.
     var retryAfter: Duration? { get }
     /// Trying again will not help.
     var isPermanent: Bool { get }
+    /// What the failure is about. Default: the address.
+    var scope: OriginFailureScope { get }
+}
+
+extension OriginError {
+    public var scope: OriginFailureScope { .address }
 }
 
 extension OriginFailure: OriginError {}
 
-/// The origin is not asked now: it said `Retry-After`, or too many requests in a row have failed.
+/// The origin is not asked now, or not for this address: it said `Retry-After`, or too many requests have failed.
 public struct OriginUnavailable: Error, Sendable, CustomStringConvertible {
     /// When it will be asked again.
     public let retryAt: Timestamp

@@ -1,7 +1,7 @@
 internal import Synchronization
 
 /// Stands between the engine and one origin: limits how many requests run at once and how many begin a second, obeys
-/// `Retry-After`, and stops asking an origin whose requests all fail. Several caches may share one.
+/// `Retry-After`, and leaves alone what fails: an address, or the whole origin (``Breaker``). Several caches may share one.
 ///
 /// Readers go before refreshes where there is a queue.
 public final class OriginGuard: Sendable {
@@ -27,53 +27,13 @@ public final class OriginGuard: Sendable {
         }
     }
 
-    /// A circuit breaker: after `failures` failed requests in a row nothing is asked for `pause`; then one request tries;
-    /// each failure doubles the pause up to `maximum`.
-    public struct Breaker: Hashable, Sendable {
-        public let failures: Int
-        public let pause: Duration
-        public let maximum: Duration
-
-        /// - Throws: ``PolicyError`` for numbers out of range.
-        public init(failures: Int = 10, pause: Duration = .seconds(5), maximum: Duration = .minutes(1))
-            throws(PolicyError)
-        {
-            guard failures >= 1 else {
-                throw PolicyError("a breaker after \(failures) failures; it must be at least 1")
-            }
-            guard pause > .zero, pause <= maximum else {
-                throw PolicyError(
-                    "a breaker's pause (\(pause)) must be more than zero and at most maximum (\(maximum))")
-            }
-            self.init(checked: failures, pause, maximum)
-        }
-
-        private init(checked failures: Int, _ pause: Duration, _ maximum: Duration) {
-            self.failures = failures
-            self.pause = pause
-            self.maximum = maximum
-        }
-
-        /// 10 failures in a row; 5 seconds, up to 1 minute.
-        public static let standard = Breaker(checked: 10, .seconds(5), .minutes(1))
-    }
-
-    /// What the guard is doing.
-    public struct Status: Hashable, Sendable {
-        /// Requests in progress.
-        public let running: Int
-        /// Readers and refreshes waiting for their turn.
-        public let waiting: Int
-        /// Set while the origin is not asked: until then.
-        public let closedUntil: Timestamp?
-    }
-
     /// Who asks.
     enum Rank: Int, Sendable {
         case reader, refresh
     }
 
     private struct Waiter {
+        let subject: GuardState.Subject?
         let continuation: CheckedContinuation<GuardState.Verdict, Never>
     }
 
@@ -81,86 +41,138 @@ public final class OriginGuard: Sendable {
         var state: GuardState
         var waiting = [FIFO<Waiter>(), FIFO<Waiter>()]
         var wakeAt = Timestamp.distantFuture
-    }
 
-    private let guarded: Mutex<Guarded>
-    private let time: any TimeSource
-
-    /// - Parameters:
-    ///   - concurrency: how many requests may run at once; default: any number.
-    ///   - rate: how many may begin a second; default: any number.
-    ///   - breaker: default: ``Breaker/standard``; `nil`: none.
-    public init(
-        concurrency: Int? = nil, rate: Rate? = nil, breaker: Breaker? = .standard, time: any TimeSource = SystemTime()
-    ) {
-        self.time = time
-        guarded = Mutex(
-            Guarded(
-                state: GuardState(
-                    concurrency: concurrency.map { max(1, $0) }, rate: rate, breaker: breaker, now: time.now)))
-    }
-
-    public var status: Status {
-        let now = time.now
-        return guarded.withLock { guarded in
-            let closedUntil: Timestamp? =
-                switch guarded.state.circuit {
-                case .open(let until, _) where until > now: max(until, guarded.state.pausedUntil)
-                case .probing: now
-                default: guarded.state.pausedUntil > now ? guarded.state.pausedUntil : nil
+        /// Takes those out of the queues who would be refused in their turn.
+        mutating func refuseWaiting(at now: Timestamp) -> [(Waiter, GuardState.Verdict)] {
+            var refused: [(Waiter, GuardState.Verdict)] = []
+            for rank in waiting.indices {
+                for (ticket, waiter) in waiting[rank].all {
+                    guard let (until, why) = state.refusal(of: waiter.subject, at: now) else { continue }
+                    _ = waiting[rank].remove(ticket)
+                    refused.append((waiter, .refuse(until: until, why: why)))
                 }
-            return Status(
-                running: guarded.state.running, waiting: guarded.waiting[0].count + guarded.waiting[1].count,
-                closedUntil: closedUntil)
+            }
+            return refused
         }
     }
 
+    /// For logs and metrics: which origin this is.
+    public let name: String?
+    /// No pause that the origin asks for (`Retry-After`) is longer.
+    public let longestRetryAfter: Duration
+
+    private let guarded: Mutex<Guarded>
+    private let time: any TimeSource
+    private let observer: (@Sendable (Change) -> Void)?
+
+    /// - Parameters:
+    ///   - name: for logs: which origin this is. Default: none.
+    ///   - concurrency: how many requests may run at once; default: any number.
+    ///   - rate: how many may begin a second; default: any number.
+    ///   - breaker: default: ``Breaker/standard``; `nil`: none.
+    ///   - longestRetryAfter: of a longer `Retry-After` no more than this is obeyed. Default: 10 minutes.
+    ///   - observer: is told when an address or the origin is left alone, and when it is asked again; must be quick.
+    public init(
+        name: String? = nil, concurrency: Int? = nil, rate: Rate? = nil, breaker: Breaker? = .standard,
+        longestRetryAfter: Duration = .minutes(10), time: any TimeSource = SystemTime(),
+        observer: (@Sendable (Change) -> Void)? = nil
+    ) {
+        self.name = name
+        self.longestRetryAfter = max(.zero, longestRetryAfter)
+        self.time = time
+        self.observer = observer
+        guarded = Mutex(
+            Guarded(
+                state: GuardState(
+                    concurrency: concurrency.map { max(1, $0) }, rate: rate, breaker: breaker,
+                    longestRetryAfter: max(.zero, longestRetryAfter), now: time.now)))
+    }
+
+    /// What the guard is doing.
+    public var status: Status {
+        guarded.withLock { guarded in
+            Status(
+                guarded.state, waiting: guarded.waiting[0].count + guarded.waiting[1].count, at: time.now)
+        }
+    }
+
+    /// Asks the origin and all its addresses again at once: closes circuits and ends pauses. A refresh that was put off meanwhile
+    /// comes when it is due.
+    /// - Returns: how much was left alone: the origin, and each address.
+    @discardableResult
+    public func reopen() -> Int {
+        told(guarded.withLock { $0.state.reopen(at: time.now) })
+    }
+
+    /// Asks one address again at once, unless the origin as a whole is left alone.
+    /// - Parameter address: a key of a cache.
+    /// - Returns: whether it was left alone.
+    @discardableResult
+    public func reopen(address: String) -> Bool {
+        reopen { $0 == address } > 0
+    }
+
+    /// Asks some addresses again at once, unless the origin as a whole is left alone.
+    /// - Returns: how many of them were left alone.
+    @discardableResult
+    package func reopen(_ isMeant: (String) -> Bool) -> Int {
+        told(guarded.withLock { $0.state.reopen(isMeant, at: time.now) })
+    }
+
+    private func told(_ changes: [Change]) -> Int {
+        tell(changes) { _ in }
+        return changes.count
+    }
+
+    /// As much of a `Retry-After` as is obeyed.
+    func obeyed(_ retryAfter: Duration?) -> Duration? {
+        retryAfter.map { min($0, longestRetryAfter) }
+    }
+
     /// Runs `request` when the origin may be asked, and learns from how it ends.
+    /// - Parameters:
+    ///   - subject: what is asked for; `nil`: several addresses at once.
+    ///   - telling: is told, besides the guard's own observer, what this request has changed.
     /// - Throws: ``OriginUnavailable`` when it may not; `CancellationError`; what `request` throws.
     func withPermit<Result: Sendable>(
-        _ rank: Rank, _ request: () async throws -> Result
+        _ rank: Rank, for subject: GuardState.Subject? = nil, telling: (Change) -> Void = { _ in },
+        _ request: () async throws -> Result
     ) async throws -> Result {
-        try await admit(rank)
+        let permit = try await admit(rank, subject)
         do {
             let result = try await request()
-            finish(.success)
+            finish(permit, .success, telling)
             return result
         } catch {
-            finish(Self.outcome(of: error))
+            finish(permit, GuardState.Outcome(of: error), telling)
             throw error
         }
     }
 
-    private static func outcome(of error: any Error) -> GuardState.Outcome {
-        // Nothing but the time-out cancels the task that asks.
-        if error is CancellationError { return Task.isCancelled ? .failure(retryAfter: nil) : .neutral }
-        guard let error = error as? any OriginError else { return .failure(retryAfter: nil) }
-        if error.isPermanent, error.retryAfter == nil { return .neutral }
-        return .failure(retryAfter: error.retryAfter)
-    }
-
-    private func admit(_ rank: Rank) async throws {
-        let now = time.now
+    private func admit(_ rank: Rank, _ subject: GuardState.Subject?) async throws -> GuardState.Permit {
         let verdict = guarded.withLock { guarded -> GuardState.Verdict in
+            let now = time.now
             // Nobody overtakes those of their own or a higher rank who wait already.
             guard guarded.waiting[0].isEmpty, rank == .reader || guarded.waiting[1].isEmpty else {
+                if let (until, why) = guarded.state.refusal(of: subject, at: now) {
+                    return .refuse(until: until, why: why)
+                }
                 return .wait(until: nil)
             }
-            return guarded.state.request(at: now)
+            return guarded.state.request(subject, at: now)
         }
-        switch verdict {
-        case .go: return
-        case .refuse(let until, let why): throw OriginUnavailable(until: until, why: why)
-        case .wait: try await waitForTurn(rank)
-        }
+        if case .wait = verdict { return try await waitForTurn(rank, subject) }
+        return try verdict.permit
     }
 
-    private func waitForTurn(_ rank: Rank) async throws {
+    private func waitForTurn(_ rank: Rank, _ subject: GuardState.Subject?) async throws -> GuardState.Permit {
         let ticket = Mutex<Int?>(nil)
         let verdict = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 guarded.withLock { guarded in
-                    ticket.withLock { $0 = guarded.waiting[rank.rawValue].append(Waiter(continuation: continuation)) }
+                    ticket.withLock {
+                        $0 = guarded.waiting[rank.rawValue].append(Waiter(subject: subject, continuation: continuation))
+                    }
                 }
                 serveWaiting()
                 if Task.isCancelled { abandon(ticket, rank) }
@@ -168,11 +180,7 @@ public final class OriginGuard: Sendable {
         } onCancel: {
             abandon(ticket, rank)
         }
-        switch verdict {
-        case .go: return
-        case .wait: throw CancellationError()
-        case .refuse(let until, let why): throw OriginUnavailable(until: until, why: why)
-        }
+        return try verdict.permit
     }
 
     private func abandon(_ ticket: borrowing Mutex<Int?>, _ rank: Rank) {
@@ -182,10 +190,25 @@ public final class OriginGuard: Sendable {
         waiter?.continuation.resume(returning: .wait(until: nil))
     }
 
-    private func finish(_ outcome: GuardState.Outcome) {
-        let now = time.now
-        guarded.withLock { $0.state.finished(outcome, at: now) }
+    private func finish(
+        _ permit: GuardState.Permit, _ outcome: GuardState.Outcome, _ telling: (Change) -> Void
+    ) {
+        let (changes, refused) = guarded.withLock { guarded in
+            let now = time.now
+            let changes = guarded.state.finished(permit, outcome, at: now)
+            return (changes, changes.contains(where: \.isPause) ? guarded.refuseWaiting(at: now) : [])
+        }
+        for (waiter, verdict) in refused { waiter.continuation.resume(returning: verdict) }
+        tell(changes, telling)
         serveWaiting()
+    }
+
+    private func tell(_ changes: [Change], _ telling: (Change) -> Void) {
+        for var change in changes {
+            change.origin = name
+            observer?(change)
+            telling(change)
+        }
     }
 
     /// Lets those in who may go, turns away those who may not, and sees that somebody looks again in time.
@@ -195,13 +218,14 @@ public final class OriginGuard: Sendable {
             var served: [(Waiter, GuardState.Verdict)] = []
             var wake: Timestamp?
             queues: for rank in guarded.waiting.indices {
-                while !guarded.waiting[rank].isEmpty {
-                    let verdict = guarded.state.request(at: now)
+                while let waiter = guarded.waiting[rank].first {
+                    let verdict = guarded.state.request(waiter.subject, at: now)
                     if case .wait(let until) = verdict {
                         wake = until
                         break queues
                     }
-                    if let waiter = guarded.waiting[rank].popFirst() { served.append((waiter, verdict)) }
+                    _ = guarded.waiting[rank].popFirst()
+                    served.append((waiter, verdict))
                 }
             }
             guard let until = wake, until < guarded.wakeAt || guarded.wakeAt <= now else { return (served, nil) }
@@ -219,36 +243,44 @@ public final class OriginGuard: Sendable {
     }
 }
 
-extension OriginUnavailable {
-    init(until: Timestamp, why: String) {
-        self.init(retryAt: until, description: "the origin is not asked now: \(why)")
+extension GuardState.Verdict {
+    /// - Throws: ``OriginUnavailable``; `CancellationError` for one who still waits.
+    fileprivate var permit: GuardState.Permit {
+        get throws {
+            switch self {
+            case .go(let permit): permit
+            case .wait: throw CancellationError()
+            case .refuse(let until, let why): throw OriginUnavailable(until: until, why: why)
+            }
+        }
     }
 }
 
-/// First in, first out, with removal by ticket.
-struct FIFO<Element> {
-    private var elements: [Int: Element] = [:]
-    private var head = 0
-    private var tail = 0
-
-    var isEmpty: Bool { elements.isEmpty }
-    var count: Int { elements.count }
-
-    mutating func append(_ element: Element) -> Int {
-        elements[tail] = element
-        tail += 1
-        return tail - 1
-    }
-
-    mutating func popFirst() -> Element? {
-        while head < tail {
-            defer { head += 1 }
-            if let element = elements.removeValue(forKey: head) { return element }
+extension GuardState.Outcome {
+    /// What an error that a request ended with says.
+    init(of error: any Error) {
+        // Nothing but the time-out cancels the task that asks.
+        if error is CancellationError {
+            self = Task.isCancelled ? .failure(.address, "no answer within the time-out") : .neutral
+            return
         }
-        return nil
+        let reason = String(String(describing: error).prefix(300))
+        guard let error = error as? any OriginError else {
+            self = .failure(.address, reason)
+            return
+        }
+        let health: Health =
+            switch error.scope {
+            case .request: .works
+            case _ where error.isPermanent && error.retryAfter == nil: .unknown
+            case let scope: .fails(scope)
+            }
+        self.init(health: health, retryAfter: error.retryAfter, reason: reason)
     }
+}
 
-    mutating func remove(_ ticket: Int) -> Element? {
-        elements.removeValue(forKey: ticket)
+extension OriginUnavailable {
+    init(until: Timestamp, why: String) {
+        self.init(retryAt: until, description: "the origin is not asked for this now: \(why)")
     }
 }

@@ -50,7 +50,11 @@ public final class ResponseCache: Sendable {
         let noRoute = OriginTerms(origin: OriginGuard(time: time))
         cache = Cache(
             Self.name, backend: backend, codec: .cachedResponse, memory: MemoryLimits(bytes: configuration.memory),
-            terms: { routing.now.route(ofKey: $0)?.terms ?? noRoute },
+            terms: { key in
+                guard var terms = routing.now.route(ofKey: key)?.terms else { return noRoute }
+                terms.endpoint = endpoint(ofKey: key)
+                return terms
+            },
             workers: configuration.workers, time: time, logger: logger, observer: observer
         ) { key, context in
             guard let route = routing.now.route(ofKey: key) else { throw NoRoute(key: key) }
@@ -65,6 +69,22 @@ public final class ResponseCache: Sendable {
     /// By the origins' addresses.
     public var originStatuses: [String: OriginGuard.Status] {
         Dictionary(routing.now.origins.map { ($0.origin.url.description, $0.limits.status) }) { first, _ in first }
+    }
+
+    /// Asks again at once what is left alone because it failed or asked for a pause.
+    /// - Parameter target: the URL of an origin: that with all its addresses; an address at one, as for ``key(for:)``: its responses,
+    ///   as long as the origin as a whole is asked. Default: all origins.
+    /// - Returns: how much was left alone: origins, and each of their addresses.
+    /// - Throws: ``PerennialHTTP/AddressError`` for what is no address at an origin.
+    @discardableResult
+    public func reopenOrigin(_ target: String? = nil) throws(AddressError) -> Int {
+        let origins = routing.now.origins
+        guard let target else { return origins.reduce(0) { $0 + $1.limits.reopen() } }
+        let named = try? OriginURL(target)
+        let meant = origins.filter { $0.origin.url == named }
+        guard meant.isEmpty else { return meant.reduce(0) { $0 + $1.limits.reopen() } }
+        let key = try key(for: target)
+        return origins.reduce(0) { $0 + $1.limits.reopen { primaryKey(of: $0) == key } }
     }
 
     /// Other routes from now on, for refreshes and what is asked of ``cache``. A gateway has to know, too: ``Gateway/reload(_:)``.
@@ -151,6 +171,13 @@ public final class ResponseCache: Sendable {
         await cache.shutdown(deadline: deadline)
         for origin in routing.now.origins { origin.client.close() }
     }
+}
+
+/// What addresses with different queries, and their variants, have in common: one that fails with any of them says nothing of the
+/// rest of the origin.
+private func endpoint(ofKey key: String) -> String {
+    let address = primaryKey(of: key)
+    return address.utf8.firstIndex(of: UInt8(ascii: "?")).map { String(address[..<$0]) } ?? address
 }
 
 /// Why an answer that was handed over is not saved.

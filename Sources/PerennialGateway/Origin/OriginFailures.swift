@@ -72,13 +72,13 @@ struct OriginBroken: OriginError, CustomStringConvertible {
     var retryAfter: Duration? { nil }
     var isPermanent: Bool { false }
 
-    /// Whether it says something of the origin as a whole, whatever it was asked for.
-    var isAboutOrigin: Bool {
+    /// What can't be connected to can't be for any address.
+    var scope: OriginFailureScope {
         switch reason {
         case .dnsError, .connectionRefused, .connectionTimeout, .destinationUnroutable, .tlsProtocolError,
             .tlsCertificateError:
-            true
-        default: false
+            .origin
+        default: .address
         }
     }
 

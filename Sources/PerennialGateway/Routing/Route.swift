@@ -22,6 +22,8 @@ public struct Origin: Hashable, Sendable {
     public var concurrency: Int?
     /// Fetches and refreshes a second, and how many may come at once. Default: no limit.
     public var rate: OriginGuard.Rate?
+    /// Of a longer `Retry-After` no more than this is obeyed. Default: 10 minutes.
+    public var longestRetryAfter = Duration.minutes(10)
 
     public init(_ url: OriginURL) {
         self.url = url

@@ -57,7 +57,9 @@ final class RouteTable: Sendable {
                 try origins[route.origin]
                 ?? ActiveOrigin(
                     origin: route.origin, client: connect(route.origin),
-                    limits: OriginGuard(concurrency: route.origin.concurrency, rate: route.origin.rate, time: time))
+                    limits: OriginGuard(
+                        name: route.origin.url.description, concurrency: route.origin.concurrency,
+                        rate: route.origin.rate, longestRetryAfter: route.origin.longestRetryAfter, time: time))
             origins[route.origin] = origin
             return try ActiveRoute(route, origin, limit: limit, unstorable: unstorable, memory: memory, time: time)
         }

@@ -17,6 +17,7 @@ struct GatewayOptions: ParsableArguments {
     @Option(help: Known.timeout.argumentHelp) var timeout: String?
     @Option(help: Known.rate.argumentHelp) var rate: String?
     @Option(help: Known.concurrency.argumentHelp) var concurrency: String?
+    @Option(help: Known.longestRetryAfter.argumentHelp) var longestRetryAfter: String?
     @Option(help: Known.workers.argumentHelp) var workers: String?
     @Option(help: Known.maxBody.argumentHelp) var maxBody: String?
     @Option(help: Known.storeLimit.argumentHelp) var storeLimit: String?
@@ -30,7 +31,7 @@ struct GatewayOptions: ParsableArguments {
             origin: origin, originCA: originCA, refreshAfter: refreshAfter, expireAfter: expireAfter,
             staleIfError: staleIfError, freshness: freshness,
             allow: allow.isEmpty ? nil : allow.joined(separator: ","), timeout: timeout, rate: rate,
-            concurrency: concurrency, maxBody: maxBody)
+            concurrency: concurrency, longestRetryAfter: longestRetryAfter, maxBody: maxBody)
     }
 
     func commonSettings(_ settings: Settings) throws(Failure) -> CommonSettings {

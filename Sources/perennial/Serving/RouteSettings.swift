@@ -18,6 +18,7 @@ struct GivenRules: Sendable {
     var timeout: String?
     var rate: String?
     var concurrency: String?
+    var longestRetryAfter: String?
     var maxBody: String?
 
     /// The file's routes, and behind them the one for everything else, if an origin is given.
@@ -67,7 +68,8 @@ struct GivenRules: Sendable {
         try section.check(
             keys: [
                 "url", "fields", Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
-            ], hint: "an origin has url, fields, origin-ca, timeout, rate and concurrency")
+                Known.longestRetryAfter.name,
+            ], hint: "an origin has url, fields, origin-ca, timeout, rate, concurrency and longest-retry-after")
         guard let url = try section.find("url", read: originAddress) else {
             throw Failure(
                 .configuration,
@@ -94,6 +96,9 @@ struct GivenRules: Sendable {
         }
         origin.rate = try settings.find(Known.rate, rate, in: section)?.value
         origin.concurrency = try settings.find(Known.concurrency, concurrency, in: section)?.value
+        if let longest = try settings.find(Known.longestRetryAfter, longestRetryAfter, in: section)?.value {
+            origin.longestRetryAfter = longest
+        }
         return origin
     }
 

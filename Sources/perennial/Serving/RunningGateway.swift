@@ -3,6 +3,7 @@ import NIOCore
 import Perennial
 import PerennialConsole
 import PerennialGateway
+import PerennialHTTP
 import ServiceLifecycle
 import UnixSignals
 
@@ -58,7 +59,9 @@ struct RunningGateway {
         if let admin {
             let server = AdminServer(
                 administration: administration, names: [admin.host.lowercased()],
-                readiness: { [gateway] in Readiness(gateway.responses.cache.health) },
+                readiness: { [gateway] in
+                    Readiness(gateway.responses.cache.health, origins: gateway.responses.originStatuses)
+                },
                 metrics: { [gateway] in
                     MetricFamily.families(of: gateway.metrics)
                         + MetricFamily.families(of: gateway.responses.cache.statistics)
@@ -67,7 +70,10 @@ struct RunningGateway {
                         + reloading.metrics
                 },
                 token: token,
-                accept: { [gateway] in try await gateway.responses.accept($0) })
+                accept: { [gateway] in try await gateway.responses.accept($0) },
+                origins: AdminServer.Origins(
+                    statuses: { [gateway] in gateway.responses.originStatuses },
+                    reopen: { [gateway] in try gateway.responses.reopen($0) }))
             let application = server.application(host: admin.host, port: admin.port, logger: logger) { port in
                 Console.print("\(ready), admin on http://\(ListenAddress(host: admin.host, port: port))")
             }
@@ -78,6 +84,15 @@ struct RunningGateway {
 }
 
 extension ResponseCache {
+    /// Asks again what somebody named on the admin address.
+    fileprivate func reopen(_ target: String?) throws(AdministrationError) -> Int {
+        do throws(AddressError) {
+            return try reopenOrigin(target)
+        } catch {
+            throw AdministrationError(.invalid, error.description)
+        }
+    }
+
     /// Saves what was handed over on the admin address.
     fileprivate func accept(_ handed: HandedOver) async throws -> Generation? {
         do {

@@ -157,6 +157,9 @@ enum Known {
     static let concurrency = Setting(
         "concurrency", "N", "Ask the origin at most so many things at a time.", note: "no limit"
     ) { text throws(Unreadable) in try count(text, atLeast: 1) }
+    static let longestRetryAfter = Setting(
+        "longest-retry-after", "D", "Of an origin's longer Retry-After, obey no more than this.", default: "10m",
+        read: duration)
     static let grace = Setting(
         "grace", "D", "How long a stop may take; refreshes that are not done by then are handed back.", default: "10s",
         read: duration)
@@ -183,6 +186,6 @@ enum Known {
         fixedKeys + [
             origin.name, originCA.name, refreshAfter.name, expireAfter.name, staleIfError.name, freshness.name,
             clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
-            concurrency.name,
+            concurrency.name, longestRetryAfter.name,
         ]
 }

@@ -5,6 +5,7 @@ import NIOCore
 import Perennial
 import PerennialConsole
 import PerennialTesting
+import Synchronization
 import Testing
 
 @testable import PerennialConsole
@@ -80,6 +81,46 @@ struct AdminServerTests {
             #expect(String(buffer: $0.body) == #"{"replayed":1}"# + "\n")
         }
         try await ask(.get, "/api/jobs?state=dead") { try #expect(decode(Page<JobReport>.self, $0).items.isEmpty) }
+    }
+
+    @Test func `what of an origin is left alone is shown, and asked again`() async throws {
+        let origin = OriginGuard(longestRetryAfter: .minutes(1))
+        let asked = Mutex<[String?]>([])
+        let server = AdminServer(
+            administration: shelf.administration(),
+            origins: AdminServer.Origins(
+                statuses: { ["https://b.test": origin.status, "https://a.test": origin.status] },
+                reopen: { target in
+                    asked.withLock { $0.append(target) }
+                    if target == "nonsense" { throw AdministrationError(.invalid, "no address") }
+                    return 2
+                }))
+        try await ask(.get, "/api/origins", server: server) {
+            let reports = try decode([OriginReport].self, $0)
+            #expect(reports.map(\.url) == ["https://a.test", "https://b.test"])
+            #expect(reports.map(\.state) == [.closed, .closed])
+        }
+        for body in ["{}", #"{"origin": "https://a.test"}"#, #"{"address": "/x"}"#] {
+            try await ask(.post, "/api/origins/reopen", body, server: server) {
+                #expect(String(buffer: $0.body) == #"{"reopened":2}"# + "\n")
+            }
+        }
+        #expect(asked.withLock { $0 } == [nil, "https://a.test", "/x"])
+        for body in [#"{"address": "nonsense"}"#, #"{"origin": "a", "address": "b"}"#, ""] {
+            try await ask(.post, "/api/origins/reopen", body, server: server) { #expect($0.status == .badRequest) }
+        }
+        // Where nothing asks origins.
+        try await ask(.get, "/api/origins") { #expect($0.status == .notFound) }
+    }
+
+    @Test func `what is left alone is a note, and no reason not to be ready`() async throws {
+        let server = AdminServer(
+            administration: shelf.administration(),
+            readiness: { Readiness(notes: ["https://a.test is left alone: it broke"]) })
+        try await ask(.get, "/readyz", server: server) {
+            #expect($0.status == .ok)
+            #expect(try decode(Readiness.self, $0).notes == ["https://a.test is left alone: it broke"])
+        }
     }
 
     @Test(arguments: [

@@ -20,6 +20,9 @@ final class Upstream: Sendable {
         let router = Router(context: BasicRequestContext.self)
         router.get("/**") { [unowned self] request, _ in
             let number = count.add(1, ordering: .relaxed).newValue
+            if request.uri.path.hasPrefix("/busy") {
+                return Response(status: .serviceUnavailable, headers: [.retryAfter: "3000"])
+            }
             if request.uri.path == "/broken" { return Response(status: .internalServerError) }
             return Response(
                 status: .ok,

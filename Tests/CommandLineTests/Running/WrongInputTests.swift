@@ -77,6 +77,10 @@ struct WrongInputTests {
         (["copy", "--from", "sqlite:a", "--to", "sqlite:a"], 64, "are the same store"),
         (["copy", "--from", "sqlite:a", "--to", "memory:"], 64, "is gone with this command"),
         (["copy", "--from", "nowhere", "--to", "sqlite:a"], 64, "--from: “nowhere” is not a place"),
+        (["origin", "ls", "--admin", "127.0.0.1:1"], 69, "no gateway answers at http://127.0.0.1:1; start it"),
+        (["origin", "reopen", "--admin", "none"], 64, "--admin names no address; give the running gateway's"),
+        (["origin", "reopen", "--admin", "http://8081"], 64, "--admin: “8081” is not an address"),
+        (["origin", "ls", "--admin-token-file", "none"], 64, "can't read none"),
         (["nonsense"], 64, "nonsense"),
     ])
     func `wrong input`(arguments: [String], code: Int32, message: String) async throws {

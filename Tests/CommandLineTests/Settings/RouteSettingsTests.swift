@@ -22,6 +22,7 @@ struct RouteSettingsTests {
                   X-Two: ${A}-${B}
                 rate: 5000/h
                 concurrency: 8
+                longest-retry-after: 2m
                 timeout: 10s
               plain: {url: "http://plain.example/base"}
             routes:
@@ -52,6 +53,8 @@ struct RouteSettingsTests {
         #expect(github.origin.url.description == "https://api.github.com")
         #expect(github.origin.fields == ["Authorization": "Bearer s3cret", "X-Two": "1-2"])
         #expect(github.origin.concurrency == 8)
+        #expect(github.origin.longestRetryAfter == .minutes(2))
+        #expect(routes[1].origin.longestRetryAfter == .minutes(10))
         #expect(github.origin.rate.map { ($0.perSecond * 3600).rounded() } == 5000)
         #expect(github.origin.timeout == .seconds(10))
         #expect(github.address.hosts.map(\.description) == ["api.example.com", "*.example.net"])

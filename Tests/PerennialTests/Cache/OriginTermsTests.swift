@@ -11,7 +11,7 @@ import Testing
             return .value("value of \(key)")
         }
         let short = try Policy(limits: Limits(refreshAfter: .seconds(10), expireAfter: .seconds(20)), jitter: 0)
-        let breaker = try OriginGuard.Breaker(failures: 2)
+        let breaker = try OriginGuard.Breaker(minimum: 2, endpoints: 2)
         let (bad, good) = (OriginGuard(breaker: breaker, time: clock), OriginGuard(breaker: breaker, time: clock))
         let cache = Cache<String, String>(
             "c", codec: .json,

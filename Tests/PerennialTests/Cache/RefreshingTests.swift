@@ -218,7 +218,7 @@ import Testing
 
     @Test func `while the breaker is open refreshes wait without using up attempts`() async throws {
         let rig = Rig()
-        let guarded = OriginGuard(breaker: try .init(failures: 1, pause: .seconds(5)), time: rig.clock)
+        let guarded = OriginGuard(breaker: try .init(minimum: 1, endpoints: 1), time: rig.clock)
         let cache = rig.cache(guarded: guarded)
         _ = try await cache["a"]
         _ = try await cache["b"]

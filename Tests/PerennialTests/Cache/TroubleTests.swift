@@ -180,7 +180,7 @@ import Testing
 
     @Test func `with a dead origin everything stale or usable on error is served without waiting`() async throws {
         let rig = Rig()
-        let cache = rig.cache(guarded: OriginGuard(breaker: try .init(failures: 1), time: rig.clock))
+        let cache = rig.cache(guarded: OriginGuard(breaker: try .init(minimum: 1, endpoints: 1), time: rig.clock))
         for number in 0..<100 { _ = try await cache["\(number)"] }
         rig.clock.advance(by: .days(8))
         rig.origin.fails()

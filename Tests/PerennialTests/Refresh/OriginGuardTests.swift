@@ -76,7 +76,7 @@ import Testing
     }
 
     @Test func `an origin that hangs until the time-out opens the breaker`() async throws {
-        let origin = OriginGuard(breaker: try .init(failures: 1), time: clock)
+        let origin = OriginGuard(breaker: try .init(minimum: 1, endpoints: 1), time: clock)
         let asking = Task {
             try await origin.withPermit(.reader) {
                 try await clock.sleep(for: .days(1))
@@ -89,11 +89,109 @@ import Testing
     }
 
     @Test func `a mistake in the question says nothing about the origin's health`() async throws {
-        let origin = OriginGuard(breaker: try .init(failures: 1), time: clock)
+        let origin = OriginGuard(breaker: try .init(minimum: 1, endpoints: 1), time: clock)
         for _ in 0..<3 {
             await #expect(throws: OriginFailure.self) {
                 try await origin.withPermit(.reader) { throw OriginFailure("no such field", isPermanent: true) }
             }
         }
+    }
+
+    @Test func `those who wait for an address that is left alone are turned away at once, and others wait on`()
+        async throws
+    {
+        let origin = OriginGuard(concurrency: 1, time: clock)
+        let gate = Gate()
+        let first = Task {
+            try await origin.withPermit(.reader, for: .init(address: "a")) {
+                await gate.pass()
+                throw OriginFailure("busy", retryAfter: .seconds(60))
+            }
+        }
+        try await eventually { gate.arrived == 1 }
+        let other = Gate()
+        let ahead = Task { try await origin.withPermit(.reader, for: .init(address: "b")) { await other.pass() } }
+        try await eventually { origin.status.waiting == 1 }
+        let same = Task { try await origin.withPermit(.reader, for: .init(address: "a")) {} }
+        try await eventually { origin.status.waiting == 2 }
+        gate.open()
+        await #expect(throws: OriginFailure.self) { try await first.value }
+        // Whoever is before it in the queue is still being served.
+        await #expect(throws: OriginUnavailable.self) { try await same.value }
+        // One who comes now does not wait, either.
+        await #expect(throws: OriginUnavailable.self) {
+            try await origin.withPermit(.reader, for: .init(address: "a")) {}
+        }
+        other.open()
+        try await ahead.value
+    }
+
+    @Test func `who is let in learns what its request has changed, and so does the guard's observer, once each`()
+        async throws
+    {
+        let heard = Notes()
+        let origin = OriginGuard(
+            name: "https://api.test", breaker: try .init(addressMinimum: 2), time: clock,
+            observer: { heard.add("\($0.origin ?? "?") \($0.address ?? "all"): \($0)") })
+        let told = Notes()
+        for _ in 0..<2 {
+            await #expect(throws: OriginFailure.self) {
+                try await origin.withPermit(.reader, for: .init(address: "a"), telling: { told.add("\($0)") }) {
+                    throw OriginFailure("the origin answered 500")
+                }
+            }
+        }
+        #expect(
+            told.all == [
+                "an address is left alone for 5 s: 2 of 2 requests in 30 s failed; last: the origin answered 500"
+            ])
+        let status = origin.status
+        #expect(status.state == .closed)
+        #expect(status.reason == nil)
+        #expect(status.addressCount == 1)
+        #expect(status.addressOpenings == 1)
+        #expect(status.openings == 0)
+        #expect(status.addresses.map(\.address) == ["a"])
+        #expect(status.addresses.first?.state == .open)
+        #expect(status.addresses.first?.until == clock.now + .seconds(5))
+        clock.advance(by: .seconds(5))
+        #expect(origin.status.addresses.first?.state == .halfOpen)
+        try await origin.withPermit(.reader, for: .init(address: "a"), telling: { told.add("\($0)") }) {}
+        #expect(told.all.last == "an address is asked again: it works again")
+        #expect(heard.all == told.all.map { "https://api.test a: \($0)" })
+        #expect(origin.status.addressCount == 0)
+    }
+
+    @Test func `what is left alone is asked again at once when somebody says so`() async throws {
+        let origin = OriginGuard(breaker: try .init(minimum: 1, endpoints: 1), time: clock)
+        #expect(origin.reopen() == 0)
+        await #expect(throws: OriginFailure.self) {
+            try await origin.withPermit(.reader, for: .init(address: "a")) {
+                throw OriginFailure("no route to host", retryAfter: .hours(1), scope: .origin)
+            }
+        }
+        let status = origin.status
+        #expect(status.state == .paused)
+        #expect(status.closedUntil == clock.now + .minutes(10))
+        #expect(status.reason?.contains("no route to host") == true)
+        #expect(status.since == clock.now)
+        #expect(status.openings == 1)
+        #expect(!origin.reopen(address: "b"))
+        #expect(origin.reopen() == 1)
+        #expect(origin.status.state == .closed)
+        try await origin.withPermit(.reader, for: .init(address: "a")) {}
+    }
+
+    @Test func `what an error is about decides what is left alone`() {
+        func outcome(_ error: any Error) -> GuardState.Outcome.Health { GuardState.Outcome(of: error).health }
+        #expect(outcome(Trouble()) == .fails(.address))
+        #expect(outcome(OriginFailure("500")) == .fails(.address))
+        #expect(outcome(OriginFailure("refused", scope: .origin)) == .fails(.origin))
+        #expect(outcome(OriginFailure("404", scope: .request)) == .works)
+        #expect(outcome(OriginFailure("a mistake", isPermanent: true)) == .unknown)
+        #expect(outcome(CancellationError()) == .unknown)
+        #expect(
+            GuardState.Outcome(of: OriginFailure("429", retryAfter: .seconds(3), scope: .request)).retryAfter
+                == .seconds(3))
     }
 }
