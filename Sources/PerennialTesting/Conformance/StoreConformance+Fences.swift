@@ -168,38 +168,38 @@ extension StoreConformance {
     static let memoryChecks: [Check] = [
         Check("a removal takes little, counted room, however long the name of the key, the tag or the cache") { store in
             let before = try await store.statistics()
-            try await removeMissing(300, from: store)
+            try await removeMissing(100, from: store)
             let long = String(repeating: "x", count: 4_000)
             _ = try await store.remove(.tag(long, cache: "people"), now: Samples.now)
             _ = try await store.expire(.key(Samples.key(long)), now: Samples.now)
             let after = try await store.statistics()
             try requireEqual(after.entries, before.entries, "the number of entries")
             if let tombstones = after.tombstones {
-                try require(tombstones >= 300, "only \(tombstones) removals are counted")
+                try require(tombstones >= 100, "only \(tombstones) removals are counted")
                 try require(after.bytes > before.bytes, "what is remembered of removals does not count")
             }
         },
         Check(
-            "what is remembered of removals is bounded by the limit, and takes no room from entries", sizeLimit: 400_000
+            "what is remembered of removals is bounded by the limit, and takes no room from entries", sizeLimit: 100_000
         ) {
             store in
             for number in 0..<10 {
                 try await store.save(
-                    Samples.entry(Samples.key("\(number)"), bytes: [UInt8](repeating: 1, count: 20_000)))
+                    Samples.entry(Samples.key("\(number)"), bytes: [UInt8](repeating: 1, count: 5_000)))
             }
-            try await removeMissing(2_000, from: store)
+            try await removeMissing(200, from: store)
             _ = try await store.maintain(now: Samples.now)
             let statistics = try await store.statistics()
             try requireEqual(statistics.entries, 10, "the number of entries")
-            try require(statistics.bytes <= 400_000, "\(statistics.bytes) bytes count, over the limit")
+            try require(statistics.bytes <= 100_000, "\(statistics.bytes) bytes count, over the limit")
         },
-        Check("work from before a removal is refused also after many others and the janitor", sizeLimit: 400_000) {
+        Check("work from before a removal is refused also after many others and the janitor", sizeLimit: 100_000) {
             store in
             let entry = Samples.entry(tags: ["tag"])
             for selection in [Selection.key(Samples.key()), .tag("tag", cache: "people"), .cache("people")] {
                 let fence = try await store.read(Samples.key()).fence
                 _ = try await store.remove(selection, now: Samples.now)
-                try await removeMissing(1_500, from: store)
+                try await removeMissing(150, from: store)
                 _ = try await store.maintain(now: Samples.now)
                 _ = try await store.maintain(now: Samples.now + .days(1))
                 let outcome = try await store.save(entry, fence: fence, releasing: nil)
