@@ -15,6 +15,18 @@ extension MetricFamily {
                 MetricFamily(
                     "perennial_store_limit_bytes", .gauge, help: "The store's size limit in bytes.", value: limit))
         }
+        if let tombstones = statistics.store.tombstones {
+            families.append(
+                MetricFamily(
+                    "perennial_store_tombstones", .gauge,
+                    help: "Removals, purges and evictions that are remembered one by one.", value: tombstones))
+        }
+        if let diskBytes = statistics.store.diskBytes {
+            families.append(
+                MetricFamily(
+                    "perennial_store_disk_bytes", .gauge, help: "Bytes that the store takes on this machine's disk.",
+                    value: diskBytes))
+        }
         families.append(
             MetricFamily(
                 "perennial_jobs", .gauge, help: "Refresh jobs in the queue, by state.", label: "state",

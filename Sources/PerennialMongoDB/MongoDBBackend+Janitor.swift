@@ -5,6 +5,8 @@ import Synchronization
 extension MongoDBBackend {
     /// How much goes in one run.
     private static let batch = 500
+    /// The bytes that a removed key counts.
+    static let tombstoneSize = 128
 
     public func maintain(now: Timestamp) async throws -> MaintenanceReport {
         try await browser.perform { [self] connection in
@@ -16,17 +18,49 @@ extension MongoDBBackend {
                 try makeIndexes(cache, connection)
                 try connection.tidy(horizon, cache: cache, now: now)
                 report.dead += try connection.removeDead(cache, now: now, limit: Self.batch - report.dead)
-                try connection.forgetKeys(cache, now: now, limit: Self.batch)
+                try connection.forgetKeys(cache, now: now, most: mostTombstones, limit: Self.batch)
             }
             report.isUnfinished = report.dead >= Self.batch
-            if let sizeLimit, !report.isUnfinished {
-                try connection.evict(
-                    caches.map(\.key), to: sizeLimit, limit: Self.batch - report.dead, now: now, &report)
+            if !report.isUnfinished {
+                try evict(caches.map(\.key), connection, limit: Self.batch - report.dead, now: now, &report)
             }
             _ = try connection.delete(
                 Collections.jobs, ["state": "dead", "at": ["$lte": .time(now - .days(30))]])
             return report
         }
+    }
+
+    /// How many removed keys of a cache are remembered.
+    private var mostTombstones: Int { MarkRules.most(for: sizeLimit) * MarkRules.size / Self.tombstoneSize }
+
+    /// Notes what was written, and makes room when it is time.
+    func wrote(bytes: Int) async {
+        await pressure.wrote(bytes: bytes) {
+            while try await makeRoom().isUnfinished {}
+        }
+    }
+
+    private func makeRoom() async throws -> MaintenanceReport {
+        try await browser.perform { [self] connection in
+            var report = MaintenanceReport()
+            let caches = try connection.caches().keys.sorted()
+            for cache in caches {
+                try connection.forgetKeys(cache, now: time.now, most: mostTombstones, limit: Self.batch)
+            }
+            try evict(caches, connection, limit: Self.batch, now: time.now, &report)
+            return report
+        }
+    }
+
+    private func evict(
+        _ caches: [String], _ connection: MongoConnection, limit: Int, now: Timestamp,
+        _ report: inout MaintenanceReport
+    ) throws {
+        guard let sizeLimit else { return }
+        var removed = 0
+        for cache in caches { removed += try connection.countTombstones(cache) * Self.tombstoneSize }
+        // No more than there may be, or removals that come in between would push entries out.
+        try connection.evict(caches, to: sizeLimit - min(removed, sizeLimit / 16), limit: limit, now: now, &report)
     }
 }
 
@@ -79,13 +113,20 @@ extension MongoConnection {
         return try remove(dead, collection, at: now)
     }
 
-    /// Tombstones of an hour ago, and what is left of leases on missing keys.
-    fileprivate func forgetKeys(_ cache: String, now: Timestamp, limit: Int) throws(ConnectionError) {
+    /// Tombstones of an hour ago, the oldest of too many, and what is left of leases on missing keys.
+    fileprivate func forgetKeys(_ cache: String, now: Timestamp, most: Int, limit: Int) throws(ConnectionError) {
         let collection = Collections.entries(of: cache)
         let noLease: BSON = [["lease": ["$exists": false]], ["lease.until": ["$lte": .date(clamping: now)]]]
-        let old = try find(
+        var old = try find(
             collection, ["removed_at": ["$lte": .time(now - .hours(1))], "$or": noLease], ["generation": 1],
             limit: limit)
+        let tooMany = try countTombstones(cache) - most
+        if tooMany > old.count {
+            // An eighth more than it must, so that this is seldom.
+            old = try find(
+                collection, ["removed_at": ["$gte": .date(0)], "$or": noLease], ["generation": 1],
+                sort: ["removed_at": 1], limit: tooMany + most / 8)
+        }
         if let newest = old.compactMap({ $0["generation"]?.number }).max() {
             // First: whoever finds such a key gone finds this.
             _ = try update(
@@ -95,7 +136,7 @@ extension MongoConnection {
                 collection,
                 [
                     "_id": ["$in": .array(old.compactMap { $0["_id"] })],
-                    "removed_at": ["$lte": .time(now - .hours(1))], "generation": ["$lte": .int64(newest)],
+                    "removed_at": ["$gte": .date(0)], "generation": ["$lte": .int64(newest)],
                     "$or": noLease,
                 ])
         }

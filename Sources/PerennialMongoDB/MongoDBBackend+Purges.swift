@@ -25,7 +25,7 @@ extension MongoDBBackend {
     }
 
     private func purge(_ key: EntryKey, removes: Bool, _ now: Timestamp) async throws -> Int {
-        try await writes.perform(
+        let count = try await writes.perform(
             begin: { $0.wantNumber(key.cache) },
             end: { [time] connection in
                 var isLive = false
@@ -40,6 +40,8 @@ extension MongoDBBackend {
                 }
                 return isLive ? 1 : 0
             })
+        await wrote(bytes: Self.tombstoneSize)
+        return count
     }
 }
 

@@ -16,7 +16,10 @@ extension MongoDBBackend: Store {
             throw ConnectionError(
                 .refused, "the value of \(metadata.key) has \(entry.bytes.count) bytes; MongoDB takes 15.5 MB")
         }
-        return try await write(metadata, entry.bytes, fence: fence, releasing: releasing)
+        let fits = metadata.storedSize <= MarkRules.largestEntry(for: sizeLimit)
+        let outcome = try await write(metadata, entry.bytes, fence: fence, releasing: releasing, fits: fits)
+        await wrote(bytes: fits ? metadata.storedSize : Self.tombstoneSize)
+        return outcome
     }
 
     public func confirm(
@@ -25,9 +28,11 @@ extension MongoDBBackend: Store {
         try await write(metadata, nil, fence: fence, releasing: releasing)
     }
 
-    /// - Parameter bytes: `nil`: those that are there.
+    /// - Parameters:
+    ///   - bytes: `nil`: those that are there.
+    ///   - fits: whether the entry is kept; else it counts as saved and removed at once.
     private func write(
-        _ metadata: EntryMetadata, _ bytes: [UInt8]?, fence: Generation?, releasing: LeaseToken?
+        _ metadata: EntryMetadata, _ bytes: [UInt8]?, fence: Generation?, releasing: LeaseToken?, fits: Bool = true
     ) async throws -> SaveOutcome {
         let key = metadata.key
         return try await writes.perform(
@@ -38,6 +43,11 @@ extension MongoDBBackend: Store {
                     let isLive = known.basis.map { horizon.removal(basis: $0, tags: known.tags) == nil } ?? false
                     if bytes == nil, !isLive { return nil }
                     if let fence, !horizon.admits(fence, over: known, tags: metadata.tags) { return nil }
+                    if !fits {
+                        let generation = BSON.int64(Stamp.generation(sequence))
+                        return EntryDocument.remove(
+                            generation: ["$set": ["generation": generation]], at: metadata.savedAt, endsLease: false)
+                    }
                     var update =
                         bytes.map { EntryDocument.save(metadata, $0, sequence: sequence) }
                         ?? EntryDocument.confirm(metadata, size: known.size, sequence: sequence)
@@ -133,11 +143,13 @@ extension MongoDBBackend: Store {
 
     public func statistics() async throws -> StoreStatistics {
         try await browser.perform { [sizeLimit] connection in
-            var sum = StoreStatistics(entries: 0, bytes: 0, limit: sizeLimit)
+            var sum = StoreStatistics(entries: 0, bytes: 0, limit: sizeLimit, tombstones: 0)
             for cache in try connection.caches().keys {
                 let (entries, bytes) = try connection.count(cache)
+                let tombstones = try connection.countTombstones(cache)
                 sum.entries &+= entries
-                sum.bytes &+= bytes
+                sum.bytes &+= bytes &+ tombstones * Self.tombstoneSize
+                sum.tombstones! &+= tombstones
             }
             return sum
         }
@@ -240,6 +252,15 @@ extension MongoConnection {
             if let cache = document["_id"]?.text { found[cache] = Horizon(document) }
         }
         return found
+    }
+
+    /// How many removed keys of a cache are remembered; read from an index.
+    func countTombstones(_ cache: String) throws(ConnectionError) -> Int {
+        let sums = try aggregate(
+            Collections.entries(of: cache),
+            [["$match": ["removed_at": ["$gte": .date(0)]]], ["$group": ["_id": .null, "tombstones": ["$sum": 1]]]]
+        ).first
+        return Int(clamping: sums?["tombstones"]?.number ?? 0)
     }
 
     /// How many entries a cache has, and their bytes; read from an index.

@@ -11,7 +11,48 @@ extension PostgresBackend: Store {
     public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
         var metadata = entry.metadata
         metadata.size = entry.bytes.count
-        return try await write(metadata, entry.bytes, fence: fence, releasing: releasing, confirms: false)
+        if metadata.storedSize > MarkRules.largestEntry(for: sizeLimit) {
+            return try await saveRemoved(metadata, fence: fence, releasing: releasing)
+        }
+        let outcome = try await write(metadata, entry.bytes, fence: fence, releasing: releasing, confirms: false)
+        await wrote(bytes: metadata.storedSize)
+        return outcome
+    }
+
+    /// Saves what can't fit: it is removed at once.
+    private func saveRemoved(
+        _ metadata: EntryMetadata, fence: Generation?, releasing: LeaseToken?
+    ) async throws -> SaveOutcome {
+        try await run(Statements.saveRemoved) { values in
+            values.add(metadata.key.cache)
+            values.add(metadata.key.key)
+            values.add(fence?.number)
+            values.add(releasing)
+            values.add(metadata.tags)
+            values.add(metadata.savedAt.milliseconds)
+        } take: { rows in
+            rows.number(0, 0).map { .saved(Generation($0)) } ?? .superseded
+        }
+    }
+
+    // MARK: Size
+
+    /// Notes what was written, and makes room when it is time.
+    private func wrote(bytes: Int) async {
+        await pressure.wrote(bytes: bytes) {
+            try await forgetRemoved()
+            // At the beginning of time nothing is dead.
+            while try await removeWhatIsTooMuch(now: Timestamp(milliseconds: 0)).isUnfinished {}
+        }
+    }
+
+    /// Keeps what is known of removed keys within its part of the limit.
+    private func forgetRemoved() async throws {
+        try await run(Statements.forgetRemoved, on: browser) { [sizeLimit] values in
+            values.add(Int64(MarkRules.most(for: sizeLimit)))
+            values.add(Int64((sizeLimit ?? .max) / 16))
+        } take: { _ in
+        }
     }
 
     public func confirm(
@@ -132,8 +173,10 @@ extension PostgresBackend: Store {
         }
         values.add(now.milliseconds)
         let known = values
-        return try await lane.perform(
+        let count = try await lane.perform(
             begin: { try $0.send(statement, known) }, end: { Int(try $0.rows().number(0, 0) ?? 0) })
+        if case .key(let key) = selection { await wrote(bytes: key.cache.utf8.count + key.key.utf8.count + 64) }
+        return count
     }
 
     // MARK: Looking
@@ -173,9 +216,16 @@ extension PostgresBackend: Store {
     }
 
     public func maintain(now: Timestamp) async throws -> MaintenanceReport {
-        try await run(Statements.maintain, on: browser) { [sizeLimit] values in
+        try await forgetRemoved()
+        return try await removeWhatIsTooMuch(now: now)
+    }
+
+    private func removeWhatIsTooMuch(now: Timestamp) async throws -> MaintenanceReport {
+        // No more than there may be, or removals that come in between would push entries out.
+        let removed = sizeLimit == nil ? 0 : try await statisticsInDetail().removedBytes
+        return try await run(Statements.maintain, on: browser) { [sizeLimit] values in
             values.add(now.milliseconds)
-            values.add(sizeLimit.map { Int64($0) })
+            values.add(sizeLimit.map { Int64($0 - min(removed, $0 / 16)) })
         } take: { rows in
             let counts = rows.numbers(0, 0)?.map { Int($0 ?? 0) } ?? []
             guard counts.count == 3 else { return MaintenanceReport() }
@@ -184,10 +234,17 @@ extension PostgresBackend: Store {
     }
 
     public func statistics() async throws -> StoreStatistics {
+        try await statisticsInDetail().all
+    }
+
+    private func statisticsInDetail() async throws -> (all: StoreStatistics, removedBytes: Int) {
         try await run(Statements.statistics, on: browser) { _ in
         } take: { [sizeLimit] rows in
-            StoreStatistics(
-                entries: Int(rows.number(0, 0) ?? 0), bytes: Int(rows.number(0, 1) ?? 0), limit: sizeLimit)
+            let removedBytes = Int(rows.number(0, 3) ?? 0)
+            let statistics = StoreStatistics(
+                entries: Int(rows.number(0, 0) ?? 0), bytes: Int(rows.number(0, 1) ?? 0) + removedBytes,
+                limit: sizeLimit, tombstones: Int(rows.number(0, 2) ?? 0))
+            return (statistics, removedBytes)
         }
     }
 }

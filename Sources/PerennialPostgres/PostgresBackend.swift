@@ -29,6 +29,7 @@ import Synchronization
 /// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that listens.
 public final class PostgresBackend: Sendable {
     let sizeLimit: Int?
+    let pressure: WritePressure
     let time: any TimeSource
     private let logger: Logger
     let reads: Lanes<PostgresConnection>
@@ -44,8 +45,9 @@ public final class PostgresBackend: Sendable {
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:
     ///   - url: see above.
-    ///   - sizeLimit: the bytes above which the janitor removes the least recently used entries; default: none. An entry counts with
-    ///     its value, its texts and 256 bytes.
+    ///   - sizeLimit: the bytes above which the least recently used entries make room; looked at whenever this process has written a
+    ///     sixteenth of it. Default: none. An entry counts with its value, its texts and 256 bytes, a removed key that is remembered with
+    ///     its texts and 64.
     ///   - time: what waiting for jobs waits on.
     ///   - logger: told of what makes no sense.
     /// - Throws: ``PostgresBackendError`` when the address makes no sense.
@@ -60,6 +62,7 @@ public final class PostgresBackend: Sendable {
             throw PostgresBackendError(description: error.description)
         }
         self.sizeLimit = sizeLimit
+        pressure = WritePressure(sizeLimit: sizeLimit)
         self.time = time
         self.logger = logger
         // Two: while the server works for one, this process works for the other.

@@ -13,7 +13,9 @@ import PerennialConnections
 ///   generation after it has the lock. So all that was committed before a purge has a smaller generation than it, and all that follows a
 ///   larger one.
 enum Schema {
-    static let version = 1
+    static var version: Int { steps.count }
+
+    private static let steps: [@Sendable (PostgresAddress) -> String] = [version1, { _ in boundedMemory }]
 
     /// Makes or updates the tables. Of several processes that come at once, one does it.
     static func migrate(_ connection: PostgresConnection, _ address: PostgresAddress) throws(ConnectionError) {
@@ -24,7 +26,7 @@ enum Schema {
         do throws(ConnectionError) {
             var found = try found(connection, address)
             while found < version {
-                try connection.command(version1(address), patience: .seconds(30))
+                try connection.command(steps[found](address), patience: .seconds(30))
                 found += 1
             }
             try connection.command("COMMIT")
@@ -54,6 +56,83 @@ enum Schema {
         }
         return found
     }
+
+    /// Version 2: what is remembered of removed keys is counted and bounded, and a value that can't fit takes the one before it
+    /// away.
+    private static let boundedMemory = """
+        INSERT INTO version (number) VALUES (2);
+
+        -- The bytes that a removed key counts.
+        CREATE FUNCTION removed_size(p_cache text, p_key text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+            SELECT octet_length(p_cache)::bigint + octet_length(p_key) + 64
+        $$;
+
+        -- Forgets the removed keys behind the newest so many, and so many bytes; work from before their removal may no longer save
+        -- anything that is missing.
+        CREATE FUNCTION forget_removed(p_most bigint, p_bytes bigint) RETURNS void LANGUAGE plpgsql AS $$
+        DECLARE
+            c text;
+            last_doomed bigint;
+            newest bigint;
+        BEGIN
+            SELECT max(r.generation) INTO last_doomed FROM (
+                SELECT generation, row_number() OVER w AS n, sum(removed_size(cache, key)) OVER w AS total
+                FROM entry WHERE removed_at IS NOT NULL WINDOW w AS (ORDER BY generation DESC ROWS UNBOUNDED PRECEDING)
+            ) r WHERE r.n > p_most OR r.total > p_bytes;
+            IF last_doomed IS NULL THEN RETURN; END IF;
+            FOR c IN
+                SELECT DISTINCT cache FROM entry WHERE removed_at IS NOT NULL AND generation <= last_doomed ORDER BY 1
+            LOOP
+                PERFORM lock_cache(c, true);
+                WITH gone AS (
+                    DELETE FROM entry WHERE cache = c AND removed_at IS NOT NULL AND generation <= last_doomed
+                    RETURNING generation
+                ) SELECT max(generation) INTO newest FROM gone;
+                IF newest IS NOT NULL THEN PERFORM forget_keys(c, newest); END IF;
+            END LOOP;
+        END $$;
+
+        -- As a save, behind which the entry is removed at once.
+        CREATE FUNCTION save_removed(
+            p_cache text, p_key text, p_fence bigint, p_token text, p_tags text[], p_now bigint
+        ) RETURNS bigint LANGUAGE plpgsql AS $$
+        DECLARE
+            old record;
+            h record;
+            g bigint;
+        BEGIN
+            PERFORM lock_cache(p_cache, false);
+            IF p_token IS NOT NULL THEN
+                UPDATE lease SET until = 0 WHERE cache = p_cache AND key = p_key AND token = p_token;
+            END IF;
+            LOOP
+                SELECT generation, removed_at, cost INTO old FROM entry WHERE cache = p_cache AND key = p_key FOR UPDATE;
+                IF p_fence IS NOT NULL THEN
+                    SELECT * INTO h FROM horizon WHERE cache = p_cache;
+                    IF p_fence < coalesce(old.generation, h.forgotten_keys, 0) OR p_fence < h.forgotten_purges THEN
+                        RETURN NULL;
+                    END IF;
+                    IF p_fence < h.last_purge AND EXISTS (
+                        SELECT 1 FROM purge
+                        WHERE cache = p_cache AND generation > p_fence AND (tag IS NULL OR tag = ANY (p_tags))
+                    ) THEN RETURN NULL; END IF;
+                END IF;
+                g := greatest(nextval('generation'), old.generation + 1);
+                IF old.generation IS NULL THEN
+                    INSERT INTO entry (cache, key, generation, removed_at) VALUES (p_cache, p_key, g, p_now)
+                        ON CONFLICT DO NOTHING;
+                    CONTINUE WHEN NOT FOUND;
+                ELSE
+                    UPDATE entry SET generation = g, removed_at = p_now, value = NULL, tags = '{}', cost = 0
+                        WHERE cache = p_cache AND key = p_key;
+                END IF;
+                EXIT;
+            END LOOP;
+            IF old.generation IS NOT NULL AND old.removed_at IS NULL THEN PERFORM count_in(-1, -old.cost); END IF;
+            PERFORM tell(p_cache, p_key, g);
+            RETURN g;
+        END $$;
+        """
 
     private static func version1(_ address: PostgresAddress) -> String {
         let table = address.isUnlogged ? "CREATE UNLOGGED TABLE" : "CREATE TABLE"

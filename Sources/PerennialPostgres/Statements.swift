@@ -2,7 +2,7 @@
 enum Statements {
     static let all = [
         horizon, read, list, save, takeLeases, extendLease, releaseLease, purgeKey, purgeMany, touch, maintain,
-        statistics,
+        forgetRemoved, saveRemoved, statistics,
         claim, enqueue, dequeue, extend, complete, retry, giveBack, bury, ring, jobs, replay, counts, nextDue,
     ]
 
@@ -56,8 +56,19 @@ enum Statements {
             WHERE entry.cache = used.cache AND entry.key = used.key AND touched_at < $3::bigint AND removed_at IS NULL
             """)
     static let maintain = Statement(name: "maintain", sql: "SELECT maintain($1::bigint, $2::bigint, 500)")
+    static let forgetRemoved = Statement(
+        name: "forget_removed", sql: "SELECT forget_removed($1::bigint, $2::bigint)")
+    static let saveRemoved = Statement(
+        name: "save_removed", sql: "SELECT save_removed($1, $2, $3::bigint, $4, $5::text[], $6::bigint)")
+    /// Entries, their bytes, removed keys that are remembered, their bytes.
     static let statistics = Statement(
-        name: "statistics", sql: "SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(bytes), 0)::bigint FROM tally")
+        name: "statistics",
+        sql: """
+            SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(bytes), 0)::bigint,
+                (SELECT count(*) FROM entry WHERE removed_at IS NOT NULL),
+                (SELECT coalesce(sum(removed_size(cache, key)), 0)::bigint FROM entry WHERE removed_at IS NOT NULL)
+            FROM tally
+            """)
 
     // MARK: The queue
 

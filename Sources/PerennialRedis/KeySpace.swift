@@ -19,6 +19,7 @@ struct KeySpace: Sendable {
     var ledger: String { base + ":h" }
     var keys: String { base + ":k" }
     var known: String { base + ":c" }
+    var marks: String { base + ":r" }
     var leases: String { base + ":l" }
     var due: String { base + ":q" }
     var dead: String { base + ":dl" }

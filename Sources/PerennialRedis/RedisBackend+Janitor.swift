@@ -25,21 +25,33 @@ extension RedisBackend {
         let caches = try await caches()
         for cache in caches {
             let arguments = RedisCommand(
-                String(now.milliseconds), String(Self.batch), String((now - .hours(1)).milliseconds),
-                String((now - .days(30)).milliseconds), String((now - .minutes(1)).milliseconds))
+                String(now.milliseconds), String(Self.batch), String((now - .days(30)).milliseconds),
+                String((now - .minutes(1)).milliseconds), String(MarkRules.most(for: sizeLimit)))
             let done = try await call(Scripts.maintain, cache, arguments, on: browser).elements ?? []
             report.dead += Int(done.first?.integer ?? 0)
             report.isUnfinished = report.isUnfinished || done.last?.integer == 1
             try await sweep(cache)
         }
-        if let sizeLimit {
-            let over = try await statistics().bytes - sizeLimit
-            if over > 0 {
-                report.evicted = try await evict(over, from: caches)
-                report.isUnfinished = report.isUnfinished || report.evicted > 0
-            }
-        }
+        report.evicted = try await evictWhatIsTooMuch()
+        report.isUnfinished = report.isUnfinished || report.evicted > 0
         return report
+    }
+
+    /// Notes what was written, and makes room when it is time.
+    func wrote(bytes: Int) async {
+        await pressure.wrote(bytes: bytes) {
+            while try await evictWhatIsTooMuch() == Self.batch {}
+        }
+    }
+
+    private func evictWhatIsTooMuch() async throws -> Int {
+        guard let sizeLimit else { return 0 }
+        let caches = try await caches()
+        let statistics = try await statistics(of: caches)
+        let marks = (statistics.tombstones ?? 0) * MarkRules.size
+        // No more than there may be, or removals that come in between would push entries out.
+        let over = statistics.bytes - max(0, marks - sizeLimit / 16) - sizeLimit
+        return over > 0 ? try await evict(over, from: caches) : 0
     }
 
     /// Looks through some of the keys for entries that the server has evicted.
@@ -84,13 +96,22 @@ extension RedisBackend {
     }
 
     public func statistics() async throws -> StoreStatistics {
-        let caches = try await caches()
+        try await statistics(of: caches())
+    }
+
+    private func statistics(of caches: [String]) async throws -> StoreStatistics {
         let replies = try await run(
-            caches.map { RedisCommand("HMGET", space($0).ledger, "entries", "bytes") }, on: browser)
-        let sums = replies.reduce(into: (entries: 0, bytes: 0)) { sums, reply in
-            sums.entries += Int(reply.elements?.first?.integer ?? 0)
-            sums.bytes += Int(reply.elements?.last?.integer ?? 0)
+            caches.flatMap { cache in
+                let space = space(cache)
+                return [RedisCommand("HMGET", space.ledger, "entries", "bytes"), RedisCommand("ZCARD", space.marks)]
+            }, on: browser)
+        var sum = StoreStatistics(entries: 0, bytes: 0, limit: sizeLimit, tombstones: 0)
+        for index in stride(from: 0, to: replies.count - 1, by: 2) {
+            sum.entries += Int(replies[index].elements?.first?.integer ?? 0)
+            let marks = Int(replies[index + 1].integer ?? 0)
+            sum.bytes += Int(replies[index].elements?.last?.integer ?? 0) + marks * MarkRules.size
+            sum.tombstones! += marks
         }
-        return StoreStatistics(entries: sums.entries, bytes: sums.bytes, limit: sizeLimit)
+        return sum
     }
 }

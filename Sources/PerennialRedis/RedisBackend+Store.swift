@@ -9,6 +9,10 @@ extension RedisBackend: Store {
     public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
         var metadata = entry.metadata
         metadata.size = entry.bytes.count
+        if metadata.storedSize > MarkRules.largestEntry(for: sizeLimit) {
+            return try await write(
+                metadata, fence: fence, releasing: releasing, isConfirmation: false, bytes: [], name: "", fits: false)
+        }
         var name = ""
         if entry.bytes.count > Self.largeValue {
             name =
@@ -21,9 +25,11 @@ extension RedisBackend: Store {
             command.add("60000")
             _ = try await run([command], on: browser)
         }
-        return try await write(
+        let outcome = try await write(
             metadata, fence: fence, releasing: releasing, isConfirmation: false,
             bytes: name.isEmpty ? entry.bytes : [], name: name)
+        await wrote(bytes: metadata.storedSize)
+        return outcome
     }
 
     public func confirm(
@@ -32,10 +38,12 @@ extension RedisBackend: Store {
         try await write(metadata, fence: fence, releasing: releasing, isConfirmation: true, bytes: [], name: "")
     }
 
-    /// - Parameter name: of a large value that lies there already; else empty.
+    /// - Parameters:
+    ///   - name: of a large value that lies there already; else empty.
+    ///   - fits: whether it is kept; else it counts as saved and removed at once.
     func write(
         _ metadata: EntryMetadata, fence: Generation?, releasing: LeaseToken?, isConfirmation: Bool, bytes: [UInt8],
-        name: String
+        name: String, fits: Bool = true
     ) async throws -> SaveOutcome {
         let usedAt = max(metadata.savedAt, metadata.confirmedAt)
         let deadAt = metadata.deadAt
@@ -52,7 +60,7 @@ extension RedisBackend: Store {
         arguments.add(deadAt.milliseconds)
         arguments.add(expires)
         arguments.add(usedAt.milliseconds)
-        arguments.add(metadata.storedSize)
+        arguments.add(fits ? metadata.storedSize : -1)
         for tag in metadata.tags { arguments.add(tag) }
         let reply = try await call(Scripts.save, metadata.key.cache, arguments)
         return reply.integer.map { .saved(Generation($0)) } ?? .superseded
@@ -116,6 +124,7 @@ extension RedisBackend: Store {
         switch selection {
         case .key(let key):
             let reply = try await call(Scripts.purgeKey, key.cache, RedisCommand(action, now, key.key))
+            await wrote(bytes: MarkRules.size)
             return Int(reply.integer ?? 0)
         case .tag(let tag, let cache):
             return try await inSteps(Scripts.purgeTag, cache, RedisCommand(action, now, tag))

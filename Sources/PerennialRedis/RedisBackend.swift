@@ -49,12 +49,14 @@ public final class RedisBackend: Sendable {
     let served = Mutex(Set<String>())
     let sweepers = Mutex<[String: [UInt8]]>([:])
     let used = Mutex(Set<String>())
+    let pressure: WritePressure
 
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:
     ///   - url: see above.
-    ///   - sizeLimit: the bytes above which the janitor removes the least recently used entries, over all caches of the prefix;
-    ///     default: none. An entry counts with its value, its texts and 256 bytes.
+    ///   - sizeLimit: the bytes above which the least recently used entries make room, over all caches of the prefix; looked at
+    ///     whenever this process has written a sixteenth of it. Default: none. An entry counts with its value, its texts and 256
+    ///     bytes, what is remembered of a removed key with 48.
     ///   - time: what waiting for jobs waits on.
     ///   - logger: told of what makes no sense, and of the connection that listens.
     /// - Throws: ``RedisBackendError`` when the address makes no sense.
@@ -78,6 +80,7 @@ public final class RedisBackend: Sendable {
         }
         self.prefix = prefix
         self.sizeLimit = sizeLimit
+        pressure = WritePressure(sizeLimit: sizeLimit)
         self.time = time
         self.logger = logger
         let connect: @Sendable () throws -> RedisConnection = { try RedisConnection(address, scripts: Scripts.all) }

@@ -9,11 +9,12 @@
 /// | `…:h` | the ledger: a hash of counters |
 /// | `…:e:KEY` | an entry: a hash of `g` generation, `o` what a save writes, `m` what a confirmation writes too, `s` when it was marked stale or '', `v` the value or `b` the name of the key that has it or ''; expires by itself |
 /// | `…:v:NAME` | a large value |
-/// | `…:c` | hash: for each key its generation, cost (-1: a tombstone), name of a large value or `-`, and tags |
+/// | `…:c` | hash: for each key its generation, cost, name of a large value or `-`, and tags |
 /// | `…:k` | the keys of all entries, in their order |
-/// | `…:d`, `…:u`, `…:x` | keys by when they are dead, were last used, were removed |
+/// | `…:d`, `…:u` | keys by when they are dead, were last used |
 /// | `…:t:TAG` | the keys with this tag, in their order |
-/// | `…:p`, `…:pa` | purges (`c`, or `t` and the tag) by generation and by time |
+/// | `…:r` | what was purged or removed, by generation: `c` for the cache, `t` or `k` and 16 digits of a tag's or a key's SHA-1. There are 65,536 at most |
+/// | `…:x`, `…:p`, `…:pa` | what an earlier version knew of removed keys and of purges, until the janitor comes |
 /// | `…:l` | hash: the leases by key: until when, where the cache stood, the token. Without an expiry, so that no policy evicts them |
 /// | `…:j` | hash: the refresh jobs by key |
 /// | `…:q`, `…:i`, `…:dl` | jobs that are queued or running by when they are due; all by id; dead letters by time |
@@ -53,6 +54,26 @@ enum Scripts {
         """
 
     private static let knowing = """
+        local function markOf(kind, name) return kind .. string.sub(redis.sha1hex(name), 1, 16) end
+
+        -- Remembers a write that left no entry. When there are too many, the oldest are forgotten, and older work may not save.
+        local function forgetMarks(most)
+            local R = B .. ':r'
+            local count = call('ZCARD', R)
+            if count <= most then return end
+            -- An eighth more than it must, so that this is seldom.
+            local gone = call('ZPOPMIN', R, count - most + math.floor(most / 8))
+            local newest = tonumber(gone[#gone])
+            if newest > (tonumber(call('HGET', H, 'forgotten_purges')) or 0) then
+                call('HSET', H, 'forgotten_purges', text(newest))
+            end
+        end
+
+        local function mark(name, generation)
+            call('ZADD', B .. ':r', 'GT', text(generation), name)
+            forgetMarks(65536)
+        end
+
         local function setKnown(key, generation, cost, name, tags)
             call('HSET', B .. ':c', key, text(generation) .. ' ' .. text(cost) .. ' ' .. name .. ' ' .. tags)
         end
@@ -64,10 +85,12 @@ enum Scripts {
             local entry = call('HMGET', E, 'g', 'b')
             local generation = tonumber(entry[1]) or tonumber(call('HGET', H, 'seq')) or 0
             local name = entry[2] and string.match(entry[2], '^%S+$') or '-'
-            local cost = -1
-            if call('ZSCORE', B .. ':k', key) then
-                cost = call('HSTRLEN', E, 'v') + call('STRLEN', B .. ':v:' .. name) + 256
+            if not call('ZSCORE', B .. ':k', key) then
+                call('HDEL', B .. ':c', key)
+                mark(markOf('k', key), generation)
+                return nil
             end
+            local cost = call('HSTRLEN', E, 'v') + call('STRLEN', B .. ':v:' .. name) + 256
             setKnown(key, generation, cost, name, '')
             return {generation = generation, cost = cost, name = name, tags = ''}
         end
@@ -126,11 +149,16 @@ enum Scripts {
             return count
         end
 
-        -- Without a tombstone of its own: nobody asked for it to be gone.
+        -- What is left of an entry that nobody asked to be gone.
         local function forget(key, generation)
             call('HDEL', B .. ':c', key)
-            if generation > (tonumber(call('HGET', H, 'forgotten_keys')) or 0) then
+            local stand = call('HMGET', H, 'seq', 'forgotten_keys')
+            if generation <= (tonumber(stand[2]) or 0) then return end
+            if (tonumber(stand[1]) or 0) - generation > 65536 then
+                -- No work that is still under way began before so many writes.
                 call('HSET', H, 'forgotten_keys', text(generation))
+            else
+                mark(markOf('k', key), generation)
             end
         end
 
@@ -164,11 +192,11 @@ enum Scripts {
         """
 
     /// ARGV: key, fence or '', lease token or '', whether a confirmation, o, m, s or '', v, name of a large value or '', when
-    /// dead, milliseconds to live, when used, cost, tags…
+    /// dead, milliseconds to live, when used, cost (-1: it can't fit, and is removed as soon as it is saved), tags…
     /// Returns the generation; nothing when superseded.
     static let save = RedisScript(
         "save",
-        common + knowing + announcing + releasing + """
+        common + knowing + announcing + deleting + releasing + """
             local key, fenced, token, isConfirmation, large = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', ARGV[12]
             local cost = tonumber(ARGV[16])
             local tags = {}
@@ -183,14 +211,18 @@ enum Scripts {
                 local stand = call('HMGET', H, 'forgotten_keys', 'forgotten_purges', 'last_purge')
                 local written = old and old.generation or tonumber(stand[1]) or 0
                 if fenced < written or fenced < (tonumber(stand[2]) or 0) then return true end
-                if fenced >= (tonumber(stand[3]) or 0) then return false end
-                local function isPurged(name)
-                    local generation = call('ZSCORE', B .. ':p', name)
+                local function isMarked(name)
+                    local generation = call('ZSCORE', B .. ':r', name)
                     return generation and fenced < tonumber(generation)
                 end
-                if isPurged('c') then return true end
+                if not old and isMarked(markOf('k', key)) then return true end
+                if fenced >= (tonumber(stand[3]) or 0) then return false end
+                -- Purges of an earlier version are not told apart any more.
+                local before = call('ZREVRANGE', B .. ':p', 0, 0, 'WITHSCORES')
+                if before[2] and fenced < tonumber(before[2]) then return true end
+                if isMarked('c') then return true end
                 for _, tag in ipairs(tags) do
-                    if isPurged('t' .. tag) then return true end
+                    if isMarked(markOf('t', tag)) then return true end
                 end
                 return false
             end
@@ -219,6 +251,13 @@ enum Scripts {
             end
             generation = nextGeneration(generation)
             finish()
+            if cost < 0 then
+                if isLive then delete(key, old) end
+                call('HDEL', B .. ':c', key)
+                mark(markOf('k', key), generation)
+                announce(generation, {key})
+                return text(generation)
+            end
             local packed = ''
             if #tags > 0 then packed = cmsgpack.pack(tags) end
             local name = '-'
@@ -312,23 +351,23 @@ enum Scripts {
                 return true
             end
 
-            local function leaveTombstone(key, generation, now)
-                setKnown(key, generation, -1, '-', '')
-                call('ZADD', B .. ':x', now, key)
-            end
-
-            local function remove(key, generation, now)
+            -- Returns whether there was an entry.
+            local function clear(key, generation)
                 local old = known(key)
                 local count = 0
                 if old and old.cost >= 0 then count = delete(key, old) end
-                leaveTombstone(key, generation, now)
-                call('HDEL', B .. ':l', key)
+                call('HDEL', B .. ':c', key)
+                mark(markOf('k', key), generation)
                 return count > 0
             end
 
-            local function remember(name, generation, now)
-                call('ZADD', B .. ':p', text(generation), name)
-                call('ZADD', B .. ':pa', now, name)
+            local function remove(key, generation)
+                call('HDEL', B .. ':l', key)
+                return clear(key, generation)
+            end
+
+            local function remember(name, generation)
+                mark(name, generation)
                 call('HSET', H, 'last_purge', text(generation))
             end
 
@@ -343,13 +382,9 @@ enum Scripts {
             local isDone
             if action == 'expire' then
                 isDone = expire(key, generation, now)
-                if not isDone then
-                    local old = known(key)
-                    if old and old.cost >= 0 then delete(key, old) end
-                    leaveTombstone(key, generation, now)
-                end
+                if not isDone then clear(key, generation) end
             else
-                isDone = remove(key, generation, now)
+                isDone = remove(key, generation)
             end
             announce(generation, {key})
             return isDone and 1 or 0
@@ -365,7 +400,7 @@ enum Scripts {
             local generation = nextGeneration()
             if first == '' then
                 first = text(generation)
-                remember('t' .. tag, generation, now)
+                remember(markOf('t', tag), generation)
             end
             local begin = after == '' and '-' or '(' .. string.sub(after, 2)
             local keys = call('ZRANGEBYLEX', B .. ':t:' .. tag, begin, '+', 'LIMIT', 0, limit)
@@ -376,7 +411,7 @@ enum Scripts {
                 if old and old.generation < tonumber(first) or generation == tonumber(first) then
                     local isDone
                     if action == 'expire' then isDone = expire(key, generation, now)
-                    else isDone = remove(key, generation, now) end
+                    else isDone = remove(key, generation) end
                     if isDone then purged[#purged + 1] = key end
                 end
                 if not old then call('ZREM', B .. ':t:' .. tag, key) end
@@ -393,7 +428,7 @@ enum Scripts {
             local generation = nextGeneration()
             if first == '' then
                 first = text(generation)
-                remember('c', generation, now)
+                remember('c', generation)
                 if action == 'remove' then call('HSET', H, 'emptied', first) end
             end
             local begin = after == '' and '-' or '(' .. string.sub(after, 2)
@@ -432,7 +467,7 @@ enum Scripts {
             end
             """)
 
-    /// ARGV: now, how many of a kind go at most, forget what was marked until then, dead letters until then, leases until then.
+    /// ARGV: now, how many of a kind go at most, dead letters until then, leases until then, how many marks there may be.
     /// Returns how many dead entries went, and 1 when there may be more to do.
     static let maintain = RedisScript(
         "maintain",
@@ -444,20 +479,21 @@ enum Scripts {
                 delete(key, old)
                 forget(key, old.generation)
             end
-            for _, key in ipairs(call('ZRANGEBYSCORE', B .. ':x', '-inf', ARGV[6], 'LIMIT', 0, batch)) do
+            forgetMarks(tonumber(ARGV[8]))
+            -- From an earlier version.
+            for _, key in ipairs(call('ZRANGE', B .. ':x', 0, batch - 1)) do
                 local old = known(key)
                 if old and old.cost < 0 then forget(key, old.generation) end
                 call('ZREM', B .. ':x', key)
             end
-            for _, name in ipairs(call('ZRANGEBYSCORE', B .. ':pa', '-inf', ARGV[6], 'LIMIT', 0, batch)) do
-                local generation = tonumber(call('ZSCORE', B .. ':p', name)) or 0
-                if generation > (tonumber(call('HGET', H, 'forgotten_purges')) or 0) then
-                    call('HSET', H, 'forgotten_purges', text(generation))
+            local newest = call('ZREVRANGE', B .. ':p', 0, 0, 'WITHSCORES')[2]
+            if newest then
+                if tonumber(newest) > (tonumber(call('HGET', H, 'forgotten_purges')) or 0) then
+                    call('HSET', H, 'forgotten_purges', newest)
                 end
-                call('ZREM', B .. ':p', name)
-                call('ZREM', B .. ':pa', name)
+                call('UNLINK', B .. ':p', B .. ':pa')
             end
-            for _, key in ipairs(call('ZRANGEBYSCORE', B .. ':dl', '-inf', ARGV[7], 'LIMIT', 0, batch)) do
+            for _, key in ipairs(call('ZRANGEBYSCORE', B .. ':dl', '-inf', ARGV[6], 'LIMIT', 0, batch)) do
                 local line = call('HGET', B .. ':j', key)
                 if line then call('ZREM', B .. ':i', key) end
                 call('HDEL', B .. ':j', key)
@@ -468,7 +504,7 @@ enum Scripts {
             local ended = {}
             for index = 1, #leases, 2 do
                 local til = tonumber(string.match(leases[index + 1], '^(%d+) '))
-                if not til or til < tonumber(ARGV[8]) then ended[#ended + 1] = leases[index] end
+                if not til or til < tonumber(ARGV[7]) then ended[#ended + 1] = leases[index] end
             end
             if #ended > 0 then call('HDEL', B .. ':l', unpack(ended)) end
             -- It may have lost count of jobs that made no sense.

@@ -17,6 +17,8 @@ final class DatabaseFile: Sendable {
         var identity: FileSystem.Identity?
         /// What is wrong with writing, once it has been logged.
         var trouble: String?
+        /// That others may read the file has been logged.
+        var isExposed = false
         /// The trouble is that the file can't be opened for writing.
         var isReadOnly = false
         var isClosed = false
@@ -25,15 +27,22 @@ final class DatabaseFile: Sendable {
     let path: String
     private let logger: Logger
     private let maximumPageCount: Int?
+    /// How long the log grows before it is folded into the file, in bytes.
+    private let logSize: Int
+    /// Whether the writer is to give up at once, instead of waiting for others.
+    private let isHasty = Atomic(false)
     /// Whether a damaged file is moved aside; else using it is an error.
     private let startsAnewWhenDamaged: Bool
     private let status = Mutex(Status())
     /// ``epoch`` and ``isReadOnly`` in one number: they are asked for before each read, and the status may be held while files are moved.
     private let mark = Atomic(0)
 
-    init(path: String, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true, logger: Logger) {
+    init(
+        path: String, sizeLimit: Int? = nil, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true, logger: Logger
+    ) {
         self.path = path
         self.maximumPageCount = maximumPageCount
+        logSize = min(64 << 20, max(4 << 20, (sizeLimit ?? .max) / 8))
         self.startsAnewWhenDamaged = startsAnewWhenDamaged
         self.logger = logger
     }
@@ -80,6 +89,7 @@ final class DatabaseFile: Sendable {
             if let old = status.identity, old != now { status.epoch += 1 }
             status.identity = now
         }
+        warnIfExposed()
         return queue
     }
 
@@ -103,8 +113,7 @@ final class DatabaseFile: Sendable {
         } catch let error as DatabaseError where error.isAboutAccess && FileSystem.Identity(path: path) != nil {
             // On a read-only medium SQLite can't make the side files that readers share. If no writer left a log
             // behind, the file is complete without them.
-            let log = try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int
-            if log ?? 0 > 0 { throw error }
+            if FileSystem.size(of: FileSystem.target(of: path) + "-wal") > 0 { throw error }
             let folder = FileSystem.folder(of: path)
             guard access(folder.isEmpty ? "." : folder, W_OK) != 0 else { throw error }
             let allowed = CharacterSet.urlPathAllowed.subtracting(["?", "#"])
@@ -131,11 +140,12 @@ final class DatabaseFile: Sendable {
         configuration.busyMode =
             role == .direct
             ? .immediateError
-            : .callback { tries in
+            : .callback { [self] tries in
+                if role == .writer, isHasty.load(ordering: .relaxed) { return false }
                 usleep(tries < 20 ? 500 : 5_000)
                 return tries < 1_000
             }
-        let maximumPageCount = maximumPageCount
+        let (maximumPageCount, logSize) = (maximumPageCount, logSize)
         configuration.prepareDatabase { db in
             // Together with WAL: a crash of this process loses nothing; a crash of the machine may lose the last
             // moments before it, but never damages the file.
@@ -151,15 +161,48 @@ final class DatabaseFile: Sendable {
             if role == .writer {
                 // In pages of 4 KiB: seldom enough that syncing to the disk costs little, often enough that opening
                 // after a crash, which reads the whole log, stays quick.
-                try db.execute(sql: "PRAGMA wal_autocheckpoint = 16000")
-                try db.execute(sql: "PRAGMA journal_size_limit = 67108864")
+                try db.execute(sql: "PRAGMA wal_autocheckpoint = \(logSize / 4_096)")
+                try db.execute(sql: "PRAGMA journal_size_limit = \(logSize)")
                 if let maximumPageCount { try db.execute(sql: "PRAGMA max_page_count = \(maximumPageCount)") }
             }
         }
         return configuration
     }
 
+    // MARK: Size
+
+    /// What the file and its side files take, in bytes.
+    var diskBytes: Int {
+        let path = FileSystem.target(of: path)
+        return FileSystem.sideFiles.reduce(0) { $0 + FileSystem.size(of: path + $1) }
+    }
+
+    /// Folds the log into the file when SQLite has not come to it by itself: it begins anew only when no reader is at
+    /// it, which may not be for long when it is written without pause. Tried after each commit, it does not wait.
+    func keepLogShort(_ db: Database) {
+        guard FileSystem.size(of: FileSystem.target(of: path) + "-wal") > logSize * 3 / 2 else { return }
+        isHasty.store(true, ordering: .relaxed)
+        defer { isHasty.store(false, ordering: .relaxed) }
+        // Not done: the next commit tries again.
+        _ = try? db.checkpoint(.truncate)
+    }
+
     // MARK: Health
+
+    /// Says once when other users may read the file.
+    private func warnIfExposed() {
+        guard let mode = FileSystem.mode(of: path), mode & 0o077 != 0 else { return }
+        let isNew = status.withLock { status in
+            defer { status.isExposed = true }
+            return !status.isExposed
+        }
+        if !isNew { return }
+        logger.warning(
+            """
+            \(path) has mode \(String(mode, radix: 8)), so other users of this machine can use what is cached in it; \
+            unless that is meant: chmod 600 \(FileSystem.sideFiles.map { path + $0 }.joined(separator: " "))
+            """)
+    }
 
     /// Moves a damaged file aside and lets every connection be opened anew.
     /// - Parameter epoch: when the connection that found the damage was opened.
@@ -168,7 +211,7 @@ final class DatabaseFile: Sendable {
             if status.epoch != epoch { return }
             guard let identity = status.identity ?? FileSystem.Identity(path: path) else { return }
             guard startsAnewWhenDamaged else { throw SQLiteBackendError.damaged(path: path, error) }
-            if let aside = try FileSystem.moveAside(path, ifStill: identity) {
+            if let aside = try FileSystem.moveAside(FileSystem.target(of: path), ifStill: identity) {
                 logger.error(
                     "\(path) is damaged (\(error)); it was moved to \(aside) and the cache starts empty")
             }

@@ -20,11 +20,39 @@ enum FileSystem {
         }
     }
 
-    /// Creates an empty file that only its owner can read and write, and its folder, likewise, unless they are there.
-    /// SQLite gives its side files the same permissions.
+    /// What SQLite adds to a file's name for the files that belong to it, and nothing for the file itself.
+    static let sideFiles = ["", "-wal", "-shm"]
+
+    /// The permissions of a file, such as 0o600; `nil`: there is none.
+    static func mode(of path: String) -> mode_t? {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_mode & 0o7777 : nil
+    }
+
+    /// In bytes; 0: there is none.
+    static func size(of path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : 0
+    }
+
+    /// The path that symbolic links under this name lead to, whether or not there is a file; SQLite puts its side files there.
+    static func target(of path: String) -> String {
+        var path = path
+        // As many as Linux follows. What goes in circles is an error when it is opened.
+        for _ in 0..<40 {
+            guard let next = try? FileManager.default.destinationOfSymbolicLink(atPath: path) else { break }
+            let folder = folder(of: path)
+            path = next.hasPrefix("/") || folder.isEmpty ? next : folder == "/" ? "/" + next : folder + "/" + next
+        }
+        return path
+    }
+
+    /// Creates an empty file that only its owner can read and write, and its folder, likewise, unless they are there; where
+    /// the path is a symbolic link to nothing, the file that it leads to. SQLite gives its side files the same permissions.
     /// - Throws: ``SQLiteBackendError`` when that is impossible.
     static func createPrivately(_ path: String) throws {
         if Identity(path: path) != nil { return }
+        let path = target(of: path)
         try createFolder(folder(of: path), for: path)
         // Made under another name and closed before anybody can open it as a database: closing any handle on a file
         // drops the locks that this process has on it.
@@ -69,8 +97,14 @@ enum FileSystem {
             aside = "\(path).damaged-\(stamp)-\(number)"
         }
         // The file itself goes last, so that a new one never meets the old side files.
-        for suffix in ["-wal", "-shm", ""] where rename(path + suffix, aside + suffix) != 0 && errno != ENOENT {
-            throw SQLiteBackendError.cannotOpen(path: path, "it is damaged and can't be moved aside: \(lastError())")
+        for suffix in sideFiles.reversed() {
+            if rename(path + suffix, aside + suffix) == 0 {
+                // Whoever could read it as a cache is not who should look into what is left of it.
+                chmod(aside + suffix, 0o600)
+            } else if errno != ENOENT {
+                throw SQLiteBackendError.cannotOpen(
+                    path: path, "it is damaged and can't be moved aside: \(lastError())")
+            }
         }
         return aside
     }

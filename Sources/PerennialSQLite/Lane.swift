@@ -17,6 +17,8 @@ final class Lane: @unchecked Sendable {
         /// - Returns: what to do once the transaction is committed.
         let run: @Sendable (Transaction) throws -> @Sendable () -> Void
         let fail: @Sendable (any Error) -> Void
+        /// About how many bytes it writes.
+        let weight: Int
     }
 
     private struct Inbox {
@@ -25,10 +27,13 @@ final class Lane: @unchecked Sendable {
     }
 
     private static let batchLimit = 256
+    /// In bytes: what a transaction adds is in the file before anything makes room for it.
+    private static let weightLimit = 4 << 20
     private static let pause = Duration.seconds(1)
 
     private let file: DatabaseFile
     private let role: DatabaseFile.Role
+    private let sizeLimit: Int?
     private let queue: DispatchQueue
     private let inbox = Mutex(Inbox())
     private let willCommit: @Sendable (Transaction, Ledger) -> Void
@@ -39,22 +44,27 @@ final class Lane: @unchecked Sendable {
     private var lastFailure: (error: any Error, at: ContinuousClock.Instant)?
 
     /// - Parameters:
+    ///   - sizeLimit: the store's, in bytes: a writer keeps to it in every transaction.
     ///   - willCommit: called with the counters as they were at the start, before each commit that changes them.
     ///   - didCommit: likewise, after it, before anybody learns that the work is done.
     init(
-        _ file: DatabaseFile, _ role: DatabaseFile.Role,
+        _ file: DatabaseFile, _ role: DatabaseFile.Role, sizeLimit: Int? = nil,
         willCommit: @escaping @Sendable (Transaction, Ledger) -> Void = { _, _ in },
         didCommit: @escaping @Sendable (Transaction, Ledger) -> Void = { _, _ in }
     ) {
         self.file = file
         self.role = role
+        self.sizeLimit = sizeLimit
         self.willCommit = willCommit
         self.didCommit = didCommit
         queue = DispatchQueue(label: "perennial.sqlite.\(role)", qos: .userInitiated)
     }
 
     /// Does the work in a transaction, together with what others bring at the same time.
-    func perform<Result: Sendable>(_ work: @escaping @Sendable (Transaction) throws -> Result) async throws -> Result {
+    /// - Parameter weight: about how many bytes it writes.
+    func perform<Result: Sendable>(
+        weight: Int = 0, _ work: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result {
         try await withUnsafeThrowingContinuation { continuation in
             submit(
                 Item(
@@ -62,7 +72,7 @@ final class Lane: @unchecked Sendable {
                         let result = try work(transaction)
                         return { continuation.resume(returning: result) }
                     },
-                    fail: { continuation.resume(throwing: $0) }))
+                    fail: { continuation.resume(throwing: $0) }, weight: weight))
         }
     }
 
@@ -100,13 +110,18 @@ final class Lane: @unchecked Sendable {
 
     private func nextBatch() -> [Item] {
         inbox.withLock { inbox in
-            if inbox.items.count <= Self.batchLimit {
+            var weight = 0
+            let batch = inbox.items.prefix(Self.batchLimit).prefix { item in
+                defer { weight += item.weight }
+                return weight < Self.weightLimit
+            }
+            inbox.isDraining = !batch.isEmpty
+            if batch.count == inbox.items.count {
                 defer { inbox.items = [] }
-                inbox.isDraining = !inbox.items.isEmpty
                 return inbox.items
             }
-            defer { inbox.items.removeFirst(Self.batchLimit) }
-            return Array(inbox.items.prefix(Self.batchLimit))
+            defer { inbox.items.removeFirst(batch.count) }
+            return Array(batch)
         }
     }
 
@@ -125,6 +140,7 @@ final class Lane: @unchecked Sendable {
             let dones = try openConnection().inDatabase { db in try commit(batch, db) }
             if role == .writer { file.writingWorked() } else if file.isReadOnly { closeConnection() }
             for done in dones { done() }
+            if role == .writer, let connection { connection.inDatabase { db in file.keepLogShort(db) } }
         } catch let error as DatabaseError where error.isDamage && !isRepair {
             repair(batch, error)
         } catch let error as DatabaseError where error.isAboutAccess {
@@ -165,10 +181,11 @@ final class Lane: @unchecked Sendable {
     private func commit(_ batch: [Item], _ db: Database) throws -> [@Sendable () -> Void] {
         try db.run(role == .writer ? "BEGIN IMMEDIATE" : "BEGIN")
         do {
-            let transaction = try Transaction(db)
+            let transaction = try Transaction(db, sizeLimit: sizeLimit)
             let before = transaction.ledger
             let dones = try batch.map { try $0.run(transaction) }
             if transaction.ledger != before {
+                try transaction.keepWithinLimits(since: before)
                 try transaction.ledger.write(db)
                 willCommit(transaction, before)
             }

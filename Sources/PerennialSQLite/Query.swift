@@ -55,6 +55,9 @@ extension Optional: Bindable where Wrapped: Bindable {
 struct Columns {
     fileprivate let statement: OpaquePointer
 
+    /// How many there are.
+    var count: CInt { sqlite3_column_count(statement) }
+
     func isNull(_ index: CInt) -> Bool { sqlite3_column_type(statement, index) == SQLITE_NULL }
 
     func integer(_ index: CInt) -> Int64 { sqlite3_column_int64(statement, index) }

@@ -40,8 +40,10 @@ public final class SQLiteBackend: Sendable {
     /// Opens the file; creates it, readable and writable only by its owner, and its folder, if they are missing.
     /// - Parameters:
     ///   - path: the file's path.
-    ///   - sizeLimit: the bytes above which the janitor removes the least recently used entries; default: none. An
-    ///     entry counts with its value, its texts and 256 bytes; the file may be somewhat larger.
+    ///   - sizeLimit: the bytes above which the least recently used entries make room, whenever something is written; default:
+    ///     none. An entry counts with its value, its texts and 256 bytes, a removed key with 48. The file takes up to a
+    ///     tenth and 4 MB more; the log beside it an eighth of the limit, at least 4 MB and at most 64 MB, and twice that for
+    ///     moments.
     ///   - startsAnewWhenDamaged: whether a damaged file is moved aside, with an error in the log, and an empty one takes its
     ///     place; else using it is an error. Default: `true`.
     ///   - time: what waiting for jobs waits on.
@@ -62,15 +64,15 @@ public final class SQLiteBackend: Sendable {
         logger: Logger
     ) throws {
         let file = DatabaseFile(
-            path: path, maximumPageCount: maximumPageCount, startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger
-        )
+            path: path, sizeLimit: sizeLimit, maximumPageCount: maximumPageCount,
+            startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger)
         let watch = Watch()
         self.file = file
         self.watch = watch
         self.sizeLimit = sizeLimit
         self.time = time
         self.logger = logger
-        writer = Lane(file, .writer, willCommit: watch.willCommit, didCommit: watch.didCommit)
+        writer = Lane(file, .writer, sizeLimit: sizeLimit, willCommit: watch.willCommit, didCommit: watch.didCommit)
         reader = Lane(file, .reader)
         direct = (0..<min(ProcessInfo.processInfo.activeProcessorCount, 8)).map { _ in DirectReader(file) }
         let browser = Lane(file, .browser)
@@ -165,7 +167,9 @@ extension SQLiteBackend: Store {
     }
 
     public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
-        try await writer.perform { try $0.save(entry, fence: fence, releasing: releasing) }
+        try await writer.perform(weight: entry.bytes.count) {
+            try $0.save(entry, fence: fence, releasing: releasing)
+        }
     }
 
     public func confirm(
@@ -229,18 +233,20 @@ extension SQLiteBackend: Store {
 
     public func maintain(now: Timestamp) async throws -> MaintenanceReport {
         let cursor = leaseCursor.withLock { $0 }
-        let (report, next) = try await writer.perform { [sizeLimit] transaction in
+        let (report, next) = try await writer.perform { transaction in
             let next = try transaction.forgetLeases(now: now, after: cursor, batch: 1_000)
-            return (try transaction.maintain(now: now, limit: sizeLimit, batch: 500), next)
+            return (try transaction.maintain(now: now, batch: 500), next)
         }
         leaseCursor.withLock { $0 = next }
         return report
     }
 
     public func statistics() async throws -> StoreStatistics {
-        try await browser.perform { [sizeLimit] transaction in
+        try await browser.perform { [sizeLimit, file] transaction in
             let ledger = transaction.ledger
-            return StoreStatistics(entries: Int(ledger.entries), bytes: Int(ledger.bytes), limit: sizeLimit)
+            return StoreStatistics(
+                entries: Int(ledger.entries), bytes: Int(ledger.counted), limit: sizeLimit,
+                tombstones: Int(ledger.marks), diskBytes: file.diskBytes)
         }
     }
 }

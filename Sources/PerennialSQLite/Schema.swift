@@ -10,7 +10,7 @@ enum Schema {
 
     static var version: Int64 { Int64(steps.count) }
 
-    private static let steps: [@Sendable (Database) throws -> Void] = [createVersion1, addHotKeys]
+    private static let steps: [@Sendable (Database) throws -> Void] = [createVersion1, addHotKeys, addMarks]
 
     /// Creates or updates the tables. Of several processes that open a file at once, one does it.
     static func migrate(_ db: Database, path: String) throws {
@@ -49,7 +49,7 @@ enum Schema {
     }
 
     /// - entry: metadata only, so that listing, confirming and the janitor never touch the values.
-    ///   A row with `removed_at` is a tombstone: no entry, but the generation of its removal.
+    ///   A row with `removed_at` is a tombstone: no entry, but the generation of its removal. Since version 3 there are none.
     /// - ledger: one row of counters, so that nothing is ever counted by reading everything.
     private static func createVersion1(_ db: Database) throws {
         try db.execute(
@@ -161,6 +161,42 @@ enum Schema {
                     keys TEXT NOT NULL,
                     PRIMARY KEY (cache, page)
                 ) STRICT
+                """)
+    }
+
+    /// - mark: writes that left no entry behind, in 16 bytes each; see `Marks`. They take the place of rows in `entry`
+    ///   with `removed_at` and of the table `purge`, which held whole texts.
+    /// - removed: the keys of the last removals, for other processes' change feeds.
+    ///
+    /// A column of the ledger gets another name, so that a process of an earlier version, which knows nothing of marks,
+    /// can't go on writing.
+    private static func addMarks(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                CREATE TABLE mark (
+                    hash INTEGER PRIMARY KEY,
+                    generation INTEGER NOT NULL
+                ) STRICT;
+                CREATE INDEX mark_generation ON mark (generation);
+
+                CREATE TABLE removed (
+                    generation INTEGER NOT NULL,
+                    cache TEXT NOT NULL,
+                    key TEXT NOT NULL,
+                    PRIMARY KEY (generation, cache, key)
+                ) STRICT, WITHOUT ROWID;
+
+                ALTER TABLE ledger RENAME COLUMN forgotten_purges TO horizon;
+                ALTER TABLE ledger ADD COLUMN marks INTEGER NOT NULL DEFAULT 0;
+                ALTER TABLE ledger ADD COLUMN removed_bytes INTEGER NOT NULL DEFAULT 0;
+                ALTER TABLE ledger ADD COLUMN unnamed INTEGER NOT NULL DEFAULT 0;
+                UPDATE ledger SET unnamed = sequence,
+                    horizon = max(horizon, coalesce((SELECT max(generation) FROM purge), 0)),
+                    forgotten_keys = max(forgotten_keys,
+                        coalesce((SELECT max(generation) FROM entry WHERE removed_at IS NOT NULL), 0));
+                DELETE FROM entry WHERE removed_at IS NOT NULL;
+                DROP INDEX entry_removed_at;
+                DROP TABLE purge;
                 """)
     }
 }

@@ -1,11 +1,10 @@
 import GRDB
 import Perennial
 
-/// What is there under a key before it is written: an entry or a tombstone.
+/// The entry that is there under a key before it is written.
 private struct Row {
     let id: Int64
     let generation: Int64
-    let isLive: Bool
     let cost: Int64
     let touchedAt: Int64
     let tags: String?
@@ -100,9 +99,14 @@ extension Transaction {
         var metadata = entry.metadata
         metadata.size = entry.bytes.count
         let generation = ledger.nextGeneration()
+        if metadata.storedSize > MarkRules.largestEntry(for: sizeLimit) {
+            if let old { try delete(id: old.id, key: key, cost: old.cost, tags: old.tags) }
+            try markRemoved(key, generation: generation)
+            changes.append(.written(key, Generation(generation)))
+            return .saved(Generation(generation))
+        }
         let id = try write(metadata, generation: generation, over: old)
-        let isUpdated =
-            try old?.isLive == true && db.run("UPDATE value SET bytes = ? WHERE entry = ?", entry.bytes, id) > 0
+        let isUpdated = try old != nil && db.run("UPDATE value SET bytes = ? WHERE entry = ?", entry.bytes, id) > 0
         if !isUpdated { try db.run("INSERT OR REPLACE INTO value (entry, bytes) VALUES (?, ?)", id, entry.bytes) }
         changes.append(.written(key, Generation(generation)))
         return .saved(Generation(generation))
@@ -111,7 +115,7 @@ extension Transaction {
     func confirm(_ metadata: EntryMetadata, fence: Generation?, releasing: LeaseToken?) throws -> SaveOutcome {
         let key = metadata.key
         if let releasing { try releaseLease(key, token: releasing) }
-        guard let old = try row(key), old.isLive else { return .superseded }
+        guard let old = try row(key) else { return .superseded }
         if try isSuperseded(key, old, tags: metadata.tags, fence: fence) { return .superseded }
         var metadata = metadata
         try db.first("SELECT saved_at, absent, format, size FROM entry WHERE id = ?", old.id) { row in
@@ -128,28 +132,21 @@ extension Transaction {
 
     private func row(_ key: EntryKey) throws -> Row? {
         try db.first(
-            """
-            SELECT id, generation, removed_at IS NULL, cost, touched_at, tags FROM entry WHERE cache = ? AND key = ?
-            """, key.cache, key.key
+            "SELECT id, generation, cost, touched_at, tags FROM entry WHERE cache = ? AND key = ?", key.cache, key.key
         ) { row in
             Row(
-                id: row.integer(0), generation: row.integer(1), isLive: row.integer(2) != 0, cost: row.integer(3),
-                touchedAt: row.integer(4), tags: row.optionalText(5))
+                id: row.integer(0), generation: row.integer(1), cost: row.integer(2), touchedAt: row.integer(3),
+                tags: row.optionalText(4))
         }
     }
 
     private func isSuperseded(_ key: EntryKey, _ old: Row?, tags: [String], fence: Generation?) throws -> Bool {
         guard let fence = fence?.number else { return false }
-        if fence < old?.generation ?? ledger.forgottenKeys || fence < ledger.forgottenPurges { return true }
+        if fence < old?.generation ?? ledger.forgottenKeys || fence < ledger.horizon { return true }
+        if try old == nil && isMarked(.key(key), since: fence) { return true }
         if fence >= ledger.lastPurge { return false }
-        func isPurged(_ isWhole: Int, _ tag: String) throws -> Bool {
-            try db.first(
-                "SELECT 1 FROM purge WHERE cache = ? AND is_whole = ? AND tag = ? AND generation > ?",
-                key.cache, isWhole, tag, fence
-            ) { _ in true } ?? false
-        }
-        if try isPurged(1, "") { return true }
-        return try tags.contains { try isPurged(0, $0) }
+        if try isMarked(.cache(key.cache), since: fence) { return true }
+        return try tags.contains { try isMarked(.tag($0, cache: key.cache), since: fence) }
     }
 
     /// Writes all of an entry but its value.
@@ -168,7 +165,7 @@ extension Transaction {
             id = oldID
             try db.run(
                 """
-                UPDATE entry SET generation = ?, removed_at = NULL, absent = ?, format = ?, saved_at = ?,
+                UPDATE entry SET generation = ?, absent = ?, format = ?, saved_at = ?,
                     confirmed_at = ?, refresh_after = ?, expire_after = ?, stale_if_error = ?, useless_at = ?,
                     touched_at = ?, marked_stale_at = ?, etag = ?, last_modified = ?, tags = ?, size = ?, cost = ?
                 WHERE id = ?
@@ -193,18 +190,16 @@ extension Transaction {
                 tags, metadata.size, cost, key.cache, key.key)
             id = db.lastInsertedRowID
         }
-        let isLive = old?.isLive ?? false
-        let oldTags = isLive ? old?.tags : nil
-        if oldTags != tags {
-            try removeTags(oldTags, of: key)
+        if old?.tags != tags {
+            try removeTags(old?.tags, of: key)
             for tag in metadata.tags {
                 try db.run(
                     "INSERT OR REPLACE INTO tag (tag, cache, key, entry) VALUES (?, ?, ?, ?)", tag, key.cache, key.key,
                     id)
             }
         }
-        ledger.entries += isLive ? 0 : 1
-        ledger.bytes += cost - (isLive ? old?.cost ?? 0 : 0)
+        ledger.entries += old == nil ? 1 : 0
+        ledger.bytes += cost - (old?.cost ?? 0)
         return id
     }
 
@@ -228,33 +223,29 @@ extension Transaction {
         switch selection {
         case .key(let key):
             count = try db.run("\(update) cache = ? AND key = ?", generation, now, key.cache, key.key)
-            if count == 0 { try addTombstone(key, generation: generation, now: now) }
+            if count == 0 { try markRemoved(key, generation: generation) }
             changes.append(.written(key, Generation(generation)))
         case .tag(let tag, let cache):
             count = try db.run(
                 "\(update) id IN (SELECT entry FROM tag WHERE tag = ? AND cache = ?)", generation, now, tag, cache)
-            try remember(cache: cache, tag: tag, generation: generation, now: now)
+            try markPurged(selection, generation: generation)
         case .cache(let cache):
             count = try db.run("\(update) cache = ?", generation, now, cache)
-            try remember(cache: cache, tag: nil, generation: generation, now: now)
+            try markPurged(selection, generation: generation)
         }
         return count
     }
 
     func remove(_ selection: Selection, now: Timestamp) throws -> Int {
         let generation = ledger.nextGeneration()
-        let now = now.milliseconds
         switch selection {
         case .key(let key):
             changes.append(.written(key, Generation(generation)))
             try endLease(key)
-            guard let row = try row(key) else {
-                try addTombstone(key, generation: generation, now: now)
-                return 0
-            }
-            if row.isLive { try delete(id: row.id, key: key, cost: row.cost, tags: row.tags) }
-            try leaveTombstone(id: row.id, generation: generation, now: now)
-            return row.isLive ? 1 : 0
+            try markRemoved(key, generation: generation)
+            guard let row = try row(key) else { return 0 }
+            try delete(id: row.id, key: key, cost: row.cost, tags: row.tags)
+            return 1
         case .tag(let tag, let cache):
             var rows: [(id: Int64, key: EntryKey, cost: Int64, tags: String?)] = []
             try db.forEach(
@@ -266,15 +257,21 @@ extension Transaction {
                 let key = EntryKey(cache: cache, key: row.text(1))
                 rows.append((row.integer(0), key, row.integer(2), row.optionalText(3)))
             }
+            // A mark each would make others be forgotten anyway.
+            let areTooMany = rows.count > MarkRules.most(for: sizeLimit) / 4
+            if areTooMany {
+                ledger.forgottenKeys = generation
+                ledger.unnamed = generation
+            }
             for row in rows {
                 try delete(id: row.id, key: row.key, cost: row.cost, tags: row.tags)
-                try leaveTombstone(id: row.id, generation: generation, now: now)
+                if !areTooMany { try markRemoved(row.key, generation: generation) }
                 try endLease(row.key)
             }
-            try remember(cache: cache, tag: tag, generation: generation, now: now)
+            try markPurged(selection, generation: generation)
             return rows.count
         case .cache(let cache):
-            // No tombstones: the memory of the purge covers every key of the cache.
+            // The mark of the purge covers every key of the cache.
             var count: Int64 = 0
             try db.first("SELECT count(*), sum(cost) FROM entry WHERE cache = ? AND removed_at IS NULL", cache) { row in
                 count = row.integer(0)
@@ -285,7 +282,7 @@ extension Transaction {
             try db.run("DELETE FROM tag WHERE cache = ?", cache)
             try db.run("DELETE FROM lease WHERE cache = ?", cache)
             try db.run("DELETE FROM entry WHERE cache = ?", cache)
-            try remember(cache: cache, tag: nil, generation: generation, now: now)
+            try markPurged(selection, generation: generation)
             return Int(count)
         }
     }
@@ -294,33 +291,20 @@ extension Transaction {
         try db.run("DELETE FROM lease WHERE cache = ? AND key = ?", key.cache, key.key)
     }
 
-    /// Remembers a removal or a soft purge of a key that has no entry.
-    private func addTombstone(_ key: EntryKey, generation: Int64, now: Int64) throws {
-        try db.run(
-            """
-            INSERT INTO entry (cache, key, generation, removed_at) VALUES (?, ?, ?, ?)
-            ON CONFLICT (cache, key) DO UPDATE SET generation = excluded.generation, removed_at = excluded.removed_at
-            """, key.cache, key.key, generation, now)
-    }
-
-    private func leaveTombstone(id: Int64, generation: Int64, now: Int64) throws {
-        try db.run("UPDATE entry SET generation = ?, removed_at = ?, tags = NULL WHERE id = ?", generation, now, id)
-    }
-
-    /// Deletes all of an entry but its row.
+    /// Deletes all of an entry. What is to be remembered of it is up to the caller.
     func delete(id: Int64, key: EntryKey, cost: Int64, tags: String?) throws {
         try db.run("DELETE FROM value WHERE entry = ?", id)
+        try db.run("DELETE FROM entry WHERE id = ?", id)
         try removeTags(tags, of: key)
         ledger.entries -= 1
         ledger.bytes -= cost
     }
 
-    /// - Parameter tag: `nil`: the whole cache was purged.
-    private func remember(cache: String, tag: String?, generation: Int64, now: Int64) throws {
-        try db.run(
-            "INSERT OR REPLACE INTO purge (cache, is_whole, tag, generation, at) VALUES (?, ?, ?, ?, ?)",
-            cache, tag == nil ? 1 : 0, tag ?? "", generation, now)
+    /// Remembers a purge of a tag or of a cache.
+    private func markPurged(_ selection: Selection, generation: Int64) throws {
+        try mark(selection, generation: generation)
         ledger.lastPurge = generation
+        if case .cache = selection { ledger.unnamed = generation }
         hasManyChanges = true
     }
 

@@ -68,16 +68,16 @@ final class Watch: Sendable {
     }
 
     private func changes(_ transaction: Transaction, after sequence: Int64) throws -> [StoreChange] {
-        let wasCachePurged = try transaction.db.first(
-            "SELECT 1 FROM purge WHERE is_whole = 1 AND generation > ? LIMIT 1", sequence
-        ) { _ in true }
-        if wasCachePurged != nil { return [.missed] }
+        if transaction.ledger.unnamed > sequence { return [.missed] }
         var changes: [StoreChange] = []
-        try transaction.db.forEach(
-            "SELECT cache, key, generation FROM entry WHERE generation > ? ORDER BY generation LIMIT ?", sequence,
-            Self.limit + 1
-        ) { row in
-            changes.append(.written(EntryKey(cache: row.text(0), key: row.text(1)), Generation(row.integer(2))))
+        for table in ["entry", "removed"] {
+            try transaction.db.forEach(
+                "SELECT cache, key, generation FROM \(table) WHERE generation > ? ORDER BY generation LIMIT ?",
+                sequence,
+                Self.limit + 1
+            ) { row in
+                changes.append(.written(EntryKey(cache: row.text(0), key: row.text(1)), Generation(row.integer(2))))
+            }
         }
         return changes.count > Self.limit ? [.missed] : changes
     }

@@ -203,6 +203,53 @@ import Testing
         await scratch.closeAll()
     }
 
+    @Test func `what an earlier version knew of removals and purges holds, and is brought into the new form`()
+        async throws
+    {
+        let scratch = try await Scratch()
+        let backend = try scratch.open()
+        let (space, base) = (space(scratch), space(scratch).base)
+        let fence = try await backend.read([Samples.key()])[0].fence
+        _ = try await backend.save(Samples.entry(Samples.key("there")), fence: nil, releasing: nil)
+        let seen = try await backend.read([Samples.key()])[0].fence.number
+        _ = try await run(scratch, RedisCommand("HSET", space.known, "ada", "\(seen + 1) -1 - "))
+        _ = try await run(scratch, RedisCommand("ZADD", base + ":x", String(Samples.now.milliseconds), "ada"))
+        _ = try await run(scratch, RedisCommand("ZADD", base + ":p", String(seen + 2), "told"))
+        _ = try await run(scratch, RedisCommand("ZADD", base + ":pa", String(Samples.now.milliseconds), "told"))
+        _ = try await run(
+            scratch, RedisCommand("HSET", space.ledger, "seq", String(seen + 2), "last_purge", String(seen + 2)))
+        func areRefused() async throws {
+            let removed = try await backend.save(Samples.entry(), fence: Generation(seen), releasing: nil)
+            #expect(removed == .superseded)
+            let purged = try await backend.save(
+                Samples.entry(Samples.key("tagged"), tags: ["old"]), fence: Generation(seen), releasing: nil)
+            #expect(purged == .superseded)
+        }
+        #expect(fence.number < seen)
+        try await areRefused()
+        _ = try await backend.maintain(now: Samples.now)
+        try await areRefused()
+        #expect(try await run(scratch, RedisCommand("EXISTS", base + ":x", base + ":p", base + ":pa"))[0].integer == 0)
+        let later = try await backend.read([Samples.key()])[0].fence
+        #expect(try await backend.save(Samples.entry(), fence: later, releasing: nil) != .superseded)
+        await scratch.closeAll()
+    }
+
+    @Test func `what is known of removals takes little memory, and no more than there is room for`() async throws {
+        let scratch = try await Scratch()
+        let backend = try scratch.open()
+        let tail = String(repeating: "x", count: 8_000)
+        for number in 0..<200 {
+            _ = try await backend.remove(.key(Samples.key("\(number)\(tail)")), now: Samples.now)
+            _ = try await backend.remove(.tag("\(number)\(tail)", cache: "people"), now: Samples.now)
+        }
+        let size = try await run(scratch, RedisCommand("MEMORY", "USAGE", space(scratch).marks))[0].integer ?? .max
+        #expect(size < 100_000)
+        #expect(try await run(scratch, RedisCommand("HLEN", space(scratch).known))[0].integer == 0)
+        #expect(try await backend.statistics().tombstones == 400)
+        await scratch.closeAll()
+    }
+
     @Test(arguments: ["?", "", "1", "1 2 -", "x 1 - ", "99999999999999999999999 1 - ", "1 300 - \u{1}x", "5 -1 -"])
     func `what is known of a key and makes no sense hinders neither saving nor removing`(line: String) async throws {
         // Without an entry, a line that is well formed but for its tags could only be a lie.

@@ -71,6 +71,22 @@ import Testing
         #expect(log.all.count { $0.contains("is damaged") } == 1)
     }
 
+    @Test func `a damaged file behind a link is moved aside where it lies, and nobody else can read what is left`()
+        async throws
+    {
+        let scratch = try Scratch()
+        let folder = scratch.folder + "/elsewhere"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try Data(repeating: 65, count: 10_000).write(to: URL(fileURLWithPath: folder + "/real.sqlite"))
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: folder + "/real.sqlite")
+        try FileManager.default.createSymbolicLink(atPath: scratch.path, withDestinationPath: "elsewhere/real.sqlite")
+        try await scratch.withBackend { _ = try await $0.put(Samples.entry()) }
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+        #expect(names.count == 2)
+        for name in names { #expect(try scratch.permissions("\(folder)/\(name)") == 0o600, "\(name)") }
+        #expect(scratch.files == ["cache.sqlite", "elsewhere"])
+    }
+
     @Test func `moving aside happens once, and only to the file that was meant`() throws {
         let scratch = try Scratch()
         let path = scratch.path

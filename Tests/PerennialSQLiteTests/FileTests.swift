@@ -23,6 +23,50 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["cache.sqlite"])
     }
 
+    @Test(arguments: ["elsewhere/real.sqlite", "second.sqlite"])
+    func `a path that is a link to nothing makes a private file where it leads`(_ target: String) async throws {
+        let scratch = try Scratch()
+        let real = scratch.folder + "/elsewhere/real.sqlite"
+        try FileManager.default.createSymbolicLink(atPath: scratch.path, withDestinationPath: target)
+        if target == "second.sqlite" {
+            try FileManager.default.createSymbolicLink(
+                atPath: scratch.folder + "/second.sqlite", withDestinationPath: real)
+        }
+        let log = LogLines()
+        try await scratch.withBackend(log: log) { backend in
+            try await backend.put(Samples.entry())
+            let names = try FileManager.default.contentsOfDirectory(atPath: scratch.folder + "/elsewhere").sorted()
+            #expect(names == ["real.sqlite", "real.sqlite-shm", "real.sqlite-wal"])
+            for name in names { #expect(try scratch.permissions("\(scratch.folder)/elsewhere/\(name)") == 0o600) }
+            let size = FileSystem.size(of: real) + FileSystem.size(of: real + "-wal")
+            let disk = try #require(try await backend.statistics().diskBytes)
+            #expect(disk > size)
+        }
+        #expect(log.all == [])
+    }
+
+    @Test func `links that go in circles are a clear error`() throws {
+        let scratch = try Scratch()
+        try FileManager.default.createSymbolicLink(atPath: scratch.path, withDestinationPath: scratch.path)
+        let error = #expect(throws: SQLiteBackendError.self) { try SQLiteBackend(path: scratch.path) }
+        #expect(error?.reason == .cannotOpen)
+    }
+
+    @Test func `a file that others may read is left as it is, with one warning that says what to do`() async throws {
+        let scratch = try Scratch()
+        try await scratch.withBackend { _ = try await $0.put(Samples.entry()) }
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: scratch.path)
+        let log = LogLines()
+        try await scratch.withBackend(log: log) { backend in
+            #expect(try await backend.entry() != nil)
+            try await backend.put(Samples.entry())
+        }
+        #expect(log.all.count == 1)
+        #expect(log.all.first?.hasPrefix("warning: \(scratch.path) has mode 644") == true)
+        #expect(log.all.first?.contains("chmod 600 \(scratch.path) \(scratch.path)-wal") == true)
+        #expect(try scratch.permissions(scratch.path) == 0o644)
+    }
+
     @Test func `entries and jobs outlive the backend`() async throws {
         let scratch = try Scratch()
         try await scratch.withBackend { backend in

@@ -10,7 +10,7 @@ import Testing
 /// schema, add one.
 ///
 /// They are made by this test target itself:
-/// `PERENNIAL_GOLDEN=version2.sqlite swift test --filter GoldenFileTests` writes the current version's file into `Golden`.
+/// `PERENNIAL_GOLDEN=version3.sqlite swift test --filter GoldenFileTests` writes the current version's file into `Golden`.
 @Suite struct GoldenFileTests {
     static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Golden").path
@@ -61,7 +61,7 @@ import Testing
         try await Self.write(to: "\(Self.folder)/\(name)")
     }
 
-    @Test(arguments: ["version1.sqlite", "version2.sqlite"])
+    @Test(arguments: ["version1.sqlite", "version2.sqlite", "version3.sqlite"])
     func `a file of an earlier version is read completely`(_ name: String) async throws {
         let scratch = try Scratch()
         try FileManager.default.copyItem(atPath: "\(Self.folder)/\(name)", toPath: scratch.path)

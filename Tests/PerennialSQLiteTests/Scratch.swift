@@ -27,6 +27,9 @@ final class Scratch: Sendable {
         ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
     }
 
+    /// What the file and its side files take, in bytes.
+    var size: Int { files.reduce(0) { $0 + FileSystem.size(of: "\(folder)/\($1)") } }
+
     func copyFiles(to other: Scratch) throws {
         for name in files {
             try FileManager.default.copyItem(atPath: "\(folder)/\(name)", toPath: "\(other.folder)/\(name)")
@@ -50,10 +53,11 @@ final class Scratch: Sendable {
 
     /// Gives a backend on this folder's file and closes it afterwards.
     func withBackend<Result>(
-        log: LogLines? = nil, maximumPageCount: Int? = nil, _ body: (SQLiteBackend) async throws -> Result
+        log: LogLines? = nil, sizeLimit: Int? = nil, maximumPageCount: Int? = nil,
+        _ body: (SQLiteBackend) async throws -> Result
     ) async throws -> Result {
         let backend = try SQLiteBackend(
-            path: path, sizeLimit: nil, maximumPageCount: maximumPageCount, time: SystemTime(),
+            path: path, sizeLimit: sizeLimit, maximumPageCount: maximumPageCount, time: SystemTime(),
             logger: log?.logger ?? Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
         do {
             let result = try await body(backend)

@@ -7,7 +7,7 @@ public struct InMemoryBackend: Backend {
     public var queue: any RefreshQueue { jobs }
 
     /// - Parameters:
-    ///   - sizeLimit: the bytes above which the janitor removes the least recently used entries; default: none.
+    ///   - sizeLimit: the bytes above which the least recently used entries make room; default: none.
     ///   - time: what waiting for jobs waits on.
     public init(sizeLimit: Int? = nil, time: any TimeSource = SystemTime()) {
         entries = InMemoryStore(sizeLimit: sizeLimit)

@@ -5,7 +5,7 @@ public final class InMemoryStore: Store {
     private let table: Mutex<InMemoryTable>
     private let feed = ChangeFeed()
 
-    /// - Parameter sizeLimit: the bytes above which the janitor removes the least recently used entries; default: none.
+    /// - Parameter sizeLimit: the bytes above which the least recently used entries make room; default: none.
     public init(sizeLimit: Int? = nil) {
         table = Mutex(InMemoryTable(limit: sizeLimit))
     }
@@ -87,7 +87,10 @@ public final class InMemoryStore: Store {
     }
 
     public func statistics() async throws -> StoreStatistics {
-        table.withLock { StoreStatistics(entries: $0.rows.count, bytes: $0.bytes, limit: $0.limit) }
+        table.withLock { table in
+            StoreStatistics(
+                entries: table.rows.count, bytes: table.bytes, limit: table.limit, tombstones: table.tombstones)
+        }
     }
 
     private func announce(_ key: EntryKey, _ outcome: SaveOutcome) {

@@ -10,32 +10,27 @@ struct InMemoryTable {
         var until: Timestamp
     }
 
-    /// A write that left no entry behind, remembered so that work which began before it can't save.
-    struct Mark {
-        var generation: Generation
-        var at: Timestamp
-    }
-
-    /// How long marks are remembered.
-    static let memory = Duration.hours(1)
-
     let limit: Int?
     private(set) var sequence = Generation.zero
     private(set) var rows: [EntryKey: Row] = [:]
-    private(set) var bytes = 0
+    private var entryBytes = 0
     /// By cache, the hottest first.
     var hotKeys: [String: [String]] = [:]
     private var leases: [EntryKey: Lease] = [:]
-    private var tombstones: [EntryKey: Mark] = [:]
-    private var purges: [Selection: Mark] = [:]
-    /// The newest write of a key of which nothing is left: missing keys need a fence at or behind it.
+    private var marks: Marks
+    /// The newest write of a key of which nothing is left, not even a mark: missing keys need a fence at or behind it.
     private var forgottenKeys = Generation.zero
-    /// The newest purge that is no longer remembered.
-    private var forgottenPurges = Generation.zero
+    /// Some of the least recently used rows and when they were used, the first to go at the end.
+    private var oldest: [(touchedAt: Timestamp, key: EntryKey)] = []
 
     init(limit: Int?) {
         self.limit = limit
+        marks = Marks(sizeLimit: limit)
     }
+
+    /// What counts against the limit.
+    var bytes: Int { entryBytes + marks.count * MarkRules.size }
+    var tombstones: Int { marks.count }
 
     private mutating func nextGeneration() -> Generation {
         sequence = Generation(sequence.number + 1)
@@ -43,9 +38,10 @@ struct InMemoryTable {
     }
 
     private mutating func setRow(_ row: Row?, for key: EntryKey) {
-        bytes += row?.entry.metadata.storedSize ?? 0
-        bytes -= rows[key]?.entry.metadata.storedSize ?? 0
+        entryBytes += row?.entry.metadata.storedSize ?? 0
+        entryBytes -= rows[key]?.entry.metadata.storedSize ?? 0
         rows[key] = row
+        if let row, let newest = oldest.first, row.touchedAt < newest.touchedAt { oldest = [] }
     }
 
     // MARK: Reading
@@ -74,9 +70,10 @@ struct InMemoryTable {
         var entry = entry
         entry.metadata.generation = nextGeneration()
         entry.metadata.size = entry.bytes.count
-        tombstones[key] = nil
         let usedAt = max(entry.metadata.savedAt, entry.metadata.confirmedAt, rows[key]?.touchedAt ?? .distantPast)
         setRow(Row(entry: entry, touchedAt: usedAt), for: key)
+        if entry.metadata.storedSize > MarkRules.largestEntry(for: limit) { evict(key) }
+        _ = evict(upTo: .max)
         return .saved(entry.metadata.generation)
     }
 
@@ -95,10 +92,10 @@ struct InMemoryTable {
 
     private func isSuperseded(_ key: EntryKey, tags: [String], fence: Generation?) -> Bool {
         guard let fence else { return false }
-        let written = rows[key]?.entry.metadata.generation ?? tombstones[key]?.generation ?? forgottenKeys
-        if fence < written || fence < forgottenPurges { return true }
+        let written = rows[key]?.entry.metadata.generation ?? max(marks[.key(key)], forgottenKeys)
+        if fence < written || fence < marks.horizon { return true }
         let selections = [.cache(key.cache)] + tags.map { Selection.tag($0, cache: key.cache) }
-        return selections.contains { fence < purges[$0]?.generation ?? .zero }
+        return selections.contains { fence < marks[$0] }
     }
 
     private func keys(in selection: Selection) -> [EntryKey] {
@@ -110,12 +107,6 @@ struct InMemoryTable {
         }
     }
 
-    /// Remembers that the selection was written, also what is not there.
-    private mutating func mark(_ selection: Selection, _ generation: Generation, at now: Timestamp) {
-        let mark = Mark(generation: generation, at: now)
-        if case .key(let key) = selection { tombstones[key] = mark } else { purges[selection] = mark }
-    }
-
     mutating func expire(_ selection: Selection, now: Timestamp) -> [EntryKey] {
         let keys = keys(in: selection)
         let generation = nextGeneration()
@@ -124,7 +115,7 @@ struct InMemoryTable {
             rows[key]?.entry.metadata.markedStaleAt = min(earlier, now)
             rows[key]?.entry.metadata.generation = generation
         }
-        mark(selection, generation, at: now)
+        marks.note(selection, generation)
         return keys
     }
 
@@ -134,10 +125,10 @@ struct InMemoryTable {
         for key in keys {
             setRow(nil, for: key)
             leases[key] = nil
-            mark(.key(key), generation, at: now)
+            marks.note(.key(key), generation)
         }
         endLeases(of: selection)
-        mark(selection, generation, at: now)
+        marks.note(selection, generation)
         return keys
     }
 
@@ -179,7 +170,6 @@ struct InMemoryTable {
     /// - Parameter batch: how many entries may go at most.
     mutating func maintain(now: Timestamp, batch: Int) -> MaintenanceReport {
         leases = leases.filter { $0.value.until > now }
-        forget(before: now - Self.memory)
         var report = MaintenanceReport()
         for (key, row) in rows where now >= row.entry.metadata.deadAt {
             if report.dead == batch {
@@ -189,31 +179,40 @@ struct InMemoryTable {
             evict(key)
             report.dead += 1
         }
-        guard let limit, bytes > limit else { return report }
-        let oldestFirst = rows.sorted { ($0.value.touchedAt, $0.key) < ($1.value.touchedAt, $1.key) }
-        for (key, _) in oldestFirst.prefix(batch - report.dead) {
-            evict(key)
-            report.evicted += 1
-            if bytes <= limit { break }
-        }
-        report.isUnfinished = bytes > limit
+        report.evicted = evict(upTo: batch - report.dead)
+        if let limit { report.isUnfinished = bytes > limit && !rows.isEmpty }
         return report
     }
 
-    /// Removes an entry without a mark of its own: nobody asked for it to be gone.
-    private mutating func evict(_ key: EntryKey) {
-        forgottenKeys = max(forgottenKeys, rows[key]?.entry.metadata.generation ?? .zero)
-        setRow(nil, for: key)
+    /// Removes the least recently used entries while the table is over its limit.
+    /// - Returns: how many went.
+    private mutating func evict(upTo count: Int) -> Int {
+        guard let limit else { return 0 }
+        var evicted = 0
+        while bytes > limit, evicted < count, !rows.isEmpty {
+            if oldest.isEmpty {
+                let byUse = rows.map { (touchedAt: $0.value.touchedAt, key: $0.key) }
+                    .sorted { ($0.touchedAt, $0.key) < ($1.touchedAt, $1.key) }
+                // Not all, so that this takes little memory; enough that it is seldom done.
+                oldest = byUse.prefix(max(64, byUse.count / 8)).reversed()
+            }
+            let (touchedAt, key) = oldest.removeLast()
+            if rows[key]?.touchedAt != touchedAt { continue }
+            evict(key)
+            evicted += 1
+        }
+        return evicted
     }
 
-    private mutating func forget(before: Timestamp) {
-        for (key, mark) in tombstones where mark.at <= before {
-            forgottenKeys = max(forgottenKeys, mark.generation)
-            tombstones[key] = nil
-        }
-        for (selection, mark) in purges where mark.at <= before {
-            forgottenPurges = max(forgottenPurges, mark.generation)
-            purges[selection] = nil
+    /// Removes an entry that nobody asked to be gone.
+    private mutating func evict(_ key: EntryKey) {
+        guard let generation = rows[key]?.entry.metadata.generation else { return }
+        setRow(nil, for: key)
+        if sequence.number - generation.number > MarkRules.most(for: limit) {
+            // No work that is still under way began before so many writes.
+            forgottenKeys = max(forgottenKeys, generation)
+        } else {
+            marks.note(.key(key), generation)
         }
     }
 }

@@ -4,6 +4,10 @@
 /// Times come from the caller: a store never reads a clock to decide something. Any method may throw when the store
 /// can't be reached; the engine then goes on without it.
 ///
+/// A store with a size limit looks at it whenever it is written to, and removes the least recently used entries. What it
+/// remembers of purges and removals counts, and is bounded, too: when there were too many, it refuses to save what work
+/// of long ago brings.
+///
 /// `PerennialTesting` has the conformance suite that a store must pass.
 public protocol Store: Sendable {
     /// Reads entries and, for each key, the fence to save behind.
@@ -17,7 +21,8 @@ public protocol Store: Sendable {
 
     /// Saves an entry, its bytes included.
     ///
-    /// The store sets `generation` and `size`. A lease named by `releasing` ends in the same step.
+    /// The store sets `generation` and `size`. A lease named by `releasing` ends in the same step. An entry that is larger than
+    /// seven eighths of the store's limit counts as saved and removed at once: nothing else makes room for it.
     /// - Parameters:
     ///   - fence: from the ``StoreRecord`` that the work began with. If the key was written (saved, set, expired, removed)
     ///     or one of the entry's tags was expired or removed since, nothing is saved and the lease still ends. `nil` saves always.
@@ -77,8 +82,8 @@ public protocol Store: Sendable {
     /// when the store closes or its consumer is cancelled. It may repeat a change and may name this process's own.
     func changes() -> AsyncStream<[StoreChange]>
 
-    /// The janitor: removes what is dead (``EntryMetadata/deadAt``), then, while the store is over its
-    /// limit, the least recently used. Does a bounded amount of work a call.
+    /// The janitor: removes what is dead (``EntryMetadata/deadAt``), then, while the store is over its limit, the least
+    /// recently used. Does a bounded amount of work a call.
     func maintain(now: Timestamp) async throws -> MaintenanceReport
 
     /// How much is in the store.
@@ -166,14 +171,21 @@ public struct MaintenanceReport: Hashable, Sendable {
 /// How much is in a store.
 public struct StoreStatistics: Hashable, Sendable, Codable {
     public var entries: Int
-    /// Bytes that count against the limit.
+    /// Bytes that count against the limit: those of the entries and those of the tombstones.
     public var bytes: Int
     /// The size limit in bytes; `nil`: none.
     public var limit: Int?
+    /// How many removals, purges and evictions are remembered one by one, to keep older work from saving; `nil`: the
+    /// store does not say.
+    public var tombstones: Int?
+    /// Bytes that the store takes on a disk of this machine, its logs included; `nil`: the store does not say.
+    public var diskBytes: Int?
 
-    public init(entries: Int, bytes: Int, limit: Int? = nil) {
+    public init(entries: Int, bytes: Int, limit: Int? = nil, tombstones: Int? = nil, diskBytes: Int? = nil) {
         self.entries = entries
         self.bytes = bytes
         self.limit = limit
+        self.tombstones = tombstones
+        self.diskBytes = diskBytes
     }
 }

@@ -152,6 +152,77 @@ extension StoreConformance {
             },
         ]
 
+    /// Removes keys that were never there, with names of 4,000 bytes.
+    private static func removeMissing(_ count: Int, from store: any Store) async throws {
+        let tail = String(repeating: "x", count: 4_000)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<count {
+                group.addTask {
+                    _ = try await store.remove(.key(Samples.key("\(number) \(tail)")), now: Samples.now)
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    static let memoryChecks: [Check] = [
+        Check("a removal takes little, counted room, however long the name of the key, the tag or the cache") { store in
+            let before = try await store.statistics()
+            try await removeMissing(100, from: store)
+            let long = String(repeating: "x", count: 4_000)
+            _ = try await store.remove(.tag(long, cache: "people"), now: Samples.now)
+            _ = try await store.expire(.key(Samples.key(long)), now: Samples.now)
+            let after = try await store.statistics()
+            try requireEqual(after.entries, before.entries, "the number of entries")
+            if let tombstones = after.tombstones {
+                try require(tombstones >= 100, "only \(tombstones) removals are counted")
+                try require(after.bytes > before.bytes, "what is remembered of removals does not count")
+            }
+        },
+        Check(
+            "what is remembered of removals is bounded by the limit, and takes no room from entries", sizeLimit: 100_000
+        ) {
+            store in
+            for number in 0..<10 {
+                try await store.save(
+                    Samples.entry(Samples.key("\(number)"), bytes: [UInt8](repeating: 1, count: 5_000)))
+            }
+            try await removeMissing(200, from: store)
+            _ = try await store.maintain(now: Samples.now)
+            let statistics = try await store.statistics()
+            try requireEqual(statistics.entries, 10, "the number of entries")
+            try require(statistics.bytes <= 100_000, "\(statistics.bytes) bytes count, over the limit")
+        },
+        Check("work from before a removal is refused also after many others and the janitor", sizeLimit: 100_000) {
+            store in
+            let entry = Samples.entry(tags: ["tag"])
+            for selection in [Selection.key(Samples.key()), .tag("tag", cache: "people"), .cache("people")] {
+                let fence = try await store.read(Samples.key()).fence
+                _ = try await store.remove(selection, now: Samples.now)
+                try await removeMissing(150, from: store)
+                _ = try await store.maintain(now: Samples.now)
+                _ = try await store.maintain(now: Samples.now + .days(1))
+                let outcome = try await store.save(entry, fence: fence, releasing: nil)
+                try requireEqual(outcome, .superseded, "the outcome after \(selection)")
+                let later = try await store.read(Samples.key()).fence
+                _ = try await store.save(entry, fence: later, releasing: nil).generation()
+            }
+        },
+        Check("work from before an entry that made room for others is refused", sizeLimit: 100_000) { store in
+            let fence = try await store.read(Samples.key()).fence
+            try await store.save(Samples.entry(bytes: [1]))
+            for number in 0..<20 {
+                let at = Samples.now + .seconds(Int64(number + 1))
+                try await store.save(
+                    Samples.entry(Samples.key("\(number)"), bytes: [UInt8](repeating: 1, count: 10_000), at: at))
+            }
+            _ = try await store.maintain(now: Samples.now + .minutes(1))
+            try requireEqual(try await store.read(Samples.key()).entry, nil, "the least recently used entry")
+            let outcome = try await store.save(Samples.entry(bytes: [9]), fence: fence, releasing: nil)
+            try requireEqual(outcome, .superseded, "the outcome")
+        },
+    ]
+
     private static func refusesLateSave(_ store: any Store, fence: Generation) async throws {
         let before = try await store.read(Samples.key()).entry
         let late = Samples.entry(bytes: [9], tags: ["tag"])

@@ -2,7 +2,7 @@ import Perennial
 
 extension StoreConformance {
     /// Runs the janitor until it has nothing to do.
-    private static func maintain(_ store: any Store, now: Timestamp) async throws -> MaintenanceReport {
+    static func maintain(_ store: any Store, now: Timestamp) async throws -> MaintenanceReport {
         var sum = MaintenanceReport()
         for _ in 0..<1000 {
             let report = try await store.maintain(now: now)
@@ -67,54 +67,6 @@ extension StoreConformance {
             try await store.save(Samples.entry(bytes: Array(repeating: 1, count: 1_000_000)))
             try requireEqual(try await maintain(store, now: Samples.now), MaintenanceReport(), "the report")
             try requireEqual(try await store.statistics().limit, nil, "the limit")
-        },
-        Check(
-            "over its limit the store loses the least recently used first, and no more than it must", sizeLimit: 120_000
-        ) {
-            store in
-            for number in 0..<20 {
-                let at = Samples.now + .seconds(Int64(number))
-                let bytes = [UInt8](repeating: 1, count: 10_000)
-                try await store.save(Samples.entry(Samples.key("\(number)"), bytes: bytes, at: at))
-            }
-            let read = [3, 0, 7].map { Samples.key("\($0)") }
-            try await store.touch(read + [Samples.key("missing")], now: Samples.now + .minutes(1))
-            let report = try await maintain(store, now: Samples.now + .minutes(2))
-            try require(report.evicted > 0, "nothing was evicted")
-            let statistics = try await store.statistics()
-            try requireEqual(statistics.limit, 120_000, "the limit")
-            try require(statistics.bytes <= 120_000, "\(statistics.bytes) bytes are left, over the limit")
-            try requireEqual(statistics.entries, 20 - report.evicted, "the number of entries left")
-            try require(statistics.entries >= 8, "only \(statistics.entries) entries are left")
-            let byUse = [1, 2, 4, 5, 6] + Array(8..<20) + [0, 3, 7]
-            let wanted = Set(byUse.dropFirst(report.evicted).map { Samples.key("\($0)") })
-            let left = try await Set(store.list(cache: nil, tag: nil, after: nil, limit: 100).map(\.key))
-            try requireEqual(left, wanted, "what is left")
-        },
-        Check("dead entries go before usable ones", sizeLimit: 60_000) { store in
-            for number in 0..<10 {
-                var entry = Samples.entry(
-                    Samples.key("\(number)"), bytes: [UInt8](repeating: 1, count: 10_000),
-                    at: Samples.now + .seconds(Int64(number)))
-                if number >= 5 { entry.metadata.limits = Limits(raising: .zero, .zero, .minutes(1)) }
-                try await store.save(entry)
-            }
-            let report = try await maintain(store, now: Samples.now + .hours(1))
-            try requireEqual(report.dead, 5, "the number of dead entries")
-            try requireEqual(report.evicted, 0, "the number of evicted entries")
-        },
-        Check("touching an earlier time, or a missing key, changes nothing", sizeLimit: 25_000) { store in
-            for number in 0..<3 {
-                let at = Samples.now + .seconds(Int64(number))
-                let bytes = [UInt8](repeating: 1, count: 10_000)
-                try await store.save(Samples.entry(Samples.key("\(number)"), bytes: bytes, at: at))
-            }
-            try await store.touch([Samples.key("2")], now: Samples.now - .days(1))
-            try await store.touch([], now: Samples.now)
-            _ = try await maintain(store, now: Samples.now + .minutes(1))
-            try require(try await store.read(Samples.key("2")).entry != nil, "the most recently used entry was evicted")
-            try require(try await store.read(Samples.key("0")).entry == nil, "the least recently used entry is left")
-            try requireEqual(try await store.read(Samples.key("missing")).entry, nil, "the missing entry")
         },
     ]
 }

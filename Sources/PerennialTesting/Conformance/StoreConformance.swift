@@ -6,8 +6,8 @@ public enum StoreConformance {
 
     /// All of them. Each wants an empty store of its own.
     public static let checks: [Check] =
-        savingChecks + fenceChecks + purgeChecks + leaseChecks + listChecks + hotKeyChecks + changeChecks
-        + janitorChecks
+        savingChecks + fenceChecks + memoryChecks + purgeChecks + leaseChecks + listChecks + hotKeyChecks + changeChecks
+        + limitChecks + janitorChecks
 }
 
 extension Store {
