@@ -65,7 +65,6 @@ extension ConnectionHandler {
                 if let trailers { exchange?.extras?.take(requestTrailers: HeaderFields(trailers)) }
                 exchange?.body?.finish()
                 bodyIsFull = false
-                if exchange?.responseHasEnded == true { endExchange() }
             }
         }
     }

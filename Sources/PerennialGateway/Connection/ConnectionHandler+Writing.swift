@@ -12,7 +12,7 @@ extension ConnectionHandler {
         finishHead(keepsAlive: exchange.keepsAlive, isOldVersion: exchange.isOldVersion)
         writeBody(reply.body)
         if !isInRead { writeOut() }
-        endExchange()
+        endExchange(exchange.number)
     }
 
     /// Sends an interim answer, if the answer itself has not begun (RFC 9110 §15.2). HTTP/1.0 knows none.
@@ -61,8 +61,8 @@ extension ConnectionHandler {
     }
 
     func endStreaming(trailers: HeaderFields) {
-        guard let framing = exchange?.framing else { return }
-        exchange?.framing = nil
+        guard let exchange, let framing = exchange.framing else { return }
+        self.exchange?.framing = nil
         if framing == .chunked {
             out.writeStaticString("0\r\n")
             out.writeFields(trailers)
@@ -71,7 +71,7 @@ extension ConnectionHandler {
         } else if isStream && !trailers.isEmpty {
             context?.triggerUserOutboundEvent(HTTP2Stream.Trailers(fields: trailers), promise: nil)
         }
-        endExchange()
+        endExchange(exchange.number)
     }
 
     /// Writes the head of the exchange's answer, and settles whether the connection stays open.
@@ -135,26 +135,31 @@ extension ConnectionHandler {
         let written = promise ?? context.eventLoop.makePromise(of: Void.self)
         unfinishedWrites += 1
         loop.counters.sent(piece.readableBytes)
-        context.write(wrapOutboundOut(piece), promise: written)
         written.futureResult.assumeIsolated().whenComplete { _ in
             self.unfinishedWrites -= 1
-            self.lastProgress = .now()
+            self.noteProgress()
         }
+        context.write(wrapOutboundOut(piece), promise: written)
     }
 
     /// Gives what has gathered in `out` to the channel.
-    func writeOut(promise: EventLoopPromise<Void>? = nil) {
+    /// - Parameter evenNothing: there must be a write for the promise, which is kept behind all those before it.
+    func writeOut(promise: EventLoopPromise<Void>? = nil, evenNothing: Bool = false) {
         guard let context else {
             promise?.fail(ChannelError.ioOnClosedChannel)
             return
         }
-        guard out.readableBytes > 0 else {
+        guard out.readableBytes > 0 || evenNothing else {
             promise?.succeed()
             return
         }
-        loop.counters.sent(out.readableBytes)
-        context.writeAndFlush(wrapOutboundOut(out), promise: promise)
+        var bytes = ByteBuffer()
+        swap(&bytes, &out)
+        loop.counters.sent(bytes.readableBytes)
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
         // Written at once, as it mostly is, the storage is ours again and is used again.
-        out.clear()
+        guard out.capacity == 0, self.context != nil else { return }
+        bytes.clear()
+        out = bytes
     }
 }

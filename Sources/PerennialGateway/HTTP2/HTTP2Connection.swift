@@ -18,12 +18,13 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
     private var context: ChannelHandlerContext?
     private var openStreams = 0
     private var inputIsClosed = false
-    private var idleSince = NIODeadline.now()
+    private var idleSince: NIODeadline
     private var idleTimer: Scheduled<Void>?
 
     private init(service: GatewayService, loop: LoopState) {
         self.service = service
         self.loop = loop
+        idleSince = loop.eventLoop.now
     }
 
     /// Sets up what speaks HTTP/2, at the end of the channel's handlers.
@@ -62,15 +63,19 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        // What the library said first may have found the client gone.
+        guard context.channel.isActive else { return }
         self.context = context
-        loop.add(self)
         startIdleTimer(in: service.idleTimeout)
+        // Says goodbye at once when the gateway is being stopped.
+        loop.add(self)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        idleTimer?.cancel()
-        loop.remove(self)
         self.context = nil
+        idleTimer?.cancel()
+        idleTimer = nil
+        loop.remove(self)
         context.fireChannelInactive()
     }
 
@@ -97,7 +102,7 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
     func streamClosed() {
         openStreams -= 1
         guard openStreams == 0 else { return }
-        idleSince = .now()
+        idleSince = loop.eventLoop.now
         if inputIsClosed { abort() }
     }
 
@@ -115,11 +120,11 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
 
     private func checkIdle() {
         if openStreams > 0 { return startIdleTimer(in: service.idleTimeout) }
-        let left = idleSince + service.idleTimeout - .now()
+        let left = idleSince + service.idleTimeout - loop.eventLoop.now
         if left > .nanoseconds(0) { return startIdleTimer(in: left) }
-        drain()
         let farewell = min(Self.farewell, service.idleTimeout)
         idleTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: farewell) { self.abort() }
+        drain()
     }
 }
 

@@ -147,6 +147,7 @@ final class HTTP2Stream: ChannelDuplexHandler {
             context.flush()
         case (.output, _), (_, .begun):
             // That was not all of it.
+            answer = .ended
             reset(.internalError, context)
             context.close(promise: promise)
         default:
@@ -158,12 +159,12 @@ final class HTTP2Stream: ChannelDuplexHandler {
         guard isEnded && request != .ended else { return context.write(wrapOutboundOut(frame), promise: promise) }
         // The last frame of an answer that came before the end of its request, whose rest nobody wants (RFC 9113 §8.1).
         let written = promise ?? context.eventLoop.makePromise(of: Void.self)
-        context.write(wrapOutboundOut(frame), promise: written)
         written.futureResult.assumeIsolated().whenComplete { _ in
             guard self.request != .ended, context.channel.isActive else { return }
             self.reset(.noError, context)
             context.close(promise: nil)
         }
+        context.write(wrapOutboundOut(frame), promise: written)
     }
 
     private func reset(_ code: HTTP2ErrorCode, _ context: ChannelHandlerContext) {
