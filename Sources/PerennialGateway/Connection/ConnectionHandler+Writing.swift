@@ -51,13 +51,15 @@ extension ConnectionHandler {
             out.writeLineEnd()
         }
         writeOut()
-        write(piece, promise: framing == .chunked ? nil : promise)
-        if framing == .chunked {
-            out.writeLineEnd()
-            writeOut(promise: promise)
-        } else {
+        guard framing == .chunked else {
+            write(piece, promise: promise)
             context?.flush()
+            return
         }
+        write(piece, promise: nil)
+        guard context != nil else { return promise.fail(ChannelError.ioOnClosedChannel) }
+        out.writeLineEnd()
+        writeOut(promise: promise)
     }
 
     func endStreaming(trailers: HeaderFields) {
@@ -78,7 +80,7 @@ extension ConnectionHandler {
     private func beginAnswer(_ head: ByteBuffer, status: Int, kind: Reply.Kind) -> Exchange? {
         guard var exchange, context != nil, !isClosing else { return nil }
         // An answer that comes before its request has ended is the last one: nobody waits for the rest of the request.
-        if !exchange.requestHasEnded || inputIsClosed || loop.isDraining { exchange.keepsAlive = false }
+        if !exchange.requestHasEnded || inputIsClosed && waiting.isEmpty || loop.isDraining { exchange.keepsAlive = false }
         exchange.answerHasBegun = true
         self.exchange = exchange
         loop.counters.answered(kind, status: status, isRead: exchange.isRead)
@@ -104,8 +106,9 @@ extension ConnectionHandler {
             out.writeImmutableBuffer(body)
             return
         }
-        writeOut()
+        // Known before anything is written: what is written may come back here, and nothing else may get between the two.
         unsent = body
+        writeOut()
         sendPieces()
     }
 

@@ -10,6 +10,8 @@ final class LoopState {
     /// The routes for requests from now on.
     var routes: RouteTable
     private(set) var isDraining = false
+    /// Whether it knows no connection.
+    var isEmpty: Bool { connections.isEmpty }
     private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     private var drained: [EventLoopPromise<Void>] = []
     private var dates: [(second: Int64, text: String)] = Array(repeating: (.min, ""), count: 64)
