@@ -34,7 +34,9 @@ import Testing
         Scenario(name: "a large hit before a close", expected: 1) { $0.send(get("/large", "Connection: close")) },
         Scenario(name: "a HEAD", expected: 1) { $0.send("HEAD /large HTTP/1.1\r\nHost: x\r\n\r\n") },
         Scenario(name: "a head in pieces", expected: 2) { stage in
-            for piece in ["GET /sm", "all HTTP/1.1\r\nHo", "st: x\r\n", "\r", "\nGET /small HTTP/1.1\r\nHost: x\r\n\r\n"] {
+            for piece in [
+                "GET /sm", "all HTTP/1.1\r\nHo", "st: x\r\n", "\r", "\nGET /small HTTP/1.1\r\nHost: x\r\n\r\n",
+            ] {
                 stage.send(piece)
             }
         },
@@ -66,7 +68,8 @@ import Testing
             $0.send(get("/new"))
             $0.answer()
         },
-        Scenario(name: "a large miss, and what follows", answers: ["/new": [.finish(200, size: 1 << 20)]], expected: 2) {
+        Scenario(name: "a large miss, and what follows", answers: ["/new": [.finish(200, size: 1 << 20)]], expected: 2)
+        {
             $0.send(get("/new"))
             $0.answer()
             $0.send(get("/small"))
@@ -104,7 +107,9 @@ import Testing
             $0.send("1\r\n!\r\n0\r\nX-Sum: 1\r\n\r\n")
             $0.answer()
         },
-        Scenario(name: "an answer before the upload's end", answers: ["/new": [.finish(403, size: 300_000)]], expected: 1) {
+        Scenario(
+            name: "an answer before the upload's end", answers: ["/new": [.finish(403, size: 300_000)]], expected: 1
+        ) {
             $0.send("POST /new HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n0123456789")
             $0.answer()
             $0.send("0123456789")
@@ -121,7 +126,9 @@ import Testing
             $0.send("GET /new HTTP/1.0\r\nCookie: a\r\n\r\n")
             $0.answer()
         },
-        Scenario(name: "what is no request", expected: 2) { $0.send(get("/large") + "nonsense\r\n\r\n" + get("/small")) },
+        Scenario(name: "what is no request", expected: 2) {
+            $0.send(get("/large") + "nonsense\r\n\r\n" + get("/small"))
+        },
         Scenario(name: "too large a body", expected: 1) {
             $0.send("POST /new HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\nabc")
         },
@@ -137,7 +144,9 @@ import Testing
             $0.send(get("/large"))
             $0.advance(.seconds(76))
         },
-        Scenario(name: "a client that says no more", answers: ["/new": [.finish(200, size: 5)]], expected: 3, isSame: false) {
+        Scenario(
+            name: "a client that says no more", answers: ["/new": [.finish(200, size: 5)]], expected: 3, isSame: false
+        ) {
             $0.send(get("/large") + get("/new") + get("/small"))
             $0.halfClose()
             $0.answer()

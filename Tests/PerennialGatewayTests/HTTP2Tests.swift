@@ -115,6 +115,76 @@ struct HTTP2Tests {
         }
     }
 
+    @Test func `an answer that comes while megabytes are sent is whole, and then the stream ends without blame`()
+        async throws
+    {
+        let text = String(repeating: "too large. ", count: 3000)
+        try await withRig(isHasty: true, origin: { _ in .status(413, text) }) { rig in
+            for round in 0..<30 {
+                let client = try await HTTP2Client(port: rig.port)
+                try await client.begin(1, "POST", "/", round % 2 == 0 ? ["content-length": "\(4 << 20)"] : [:])
+                async let upload: Void = {
+                    for _ in 0..<60 {
+                        try? await client.body(String(repeating: "x", count: 64 << 10), on: 1, isLast: false)
+                    }
+                }()
+                let answer = try await client.response(on: 1)
+                #expect(answer.status == 413 && answer.reset == nil)
+                #expect(answer.body == text, "round \(round): \(answer.body.utf8.count) bytes, \(answer.cacheStatus)")
+                if answer.reset == nil { #expect(try await client.response(on: 1).reset == .noError) }
+                await upload
+                await client.close()
+            }
+        }
+    }
+
+    @Test func `curl gets the whole answer that comes while it sends 20 MB`() async throws {
+        let text = String(repeating: "too large. ", count: 3000)
+        let folder = try await Certificates()
+        let file = folder.path("upload")
+        try await Shell.run("dd", "if=/dev/zero", "of=\(file)", "bs=1M", "count=20")
+        try await withRig(isHasty: true, origin: { _ in .status(413, text) }) { rig in
+            for _ in 0..<20 {
+                let said = try await Shell.run(
+                    "curl", "-sS", "--http2-prior-knowledge", "-T", file, "-w", " %{http_code}",
+                    "http://127.0.0.1:\(rig.port)/")
+                #expect(said == text + " 413")
+            }
+        }
+    }
+
+    @Test func `a client that stops sending when it sees the head of its answer gets the rest of it`() async throws {
+        let text = String(repeating: "x", count: 100_000)
+        try await withRig(isHasty: true, origin: { _ in .status(413, text) }) { rig in
+            let client = try await HTTP2Client(port: rig.port)
+            try await client.begin(1, "POST", "/", ["content-length": "1000000"])
+            try await client.body("begun", on: 1, isLast: false)
+            try await client.take { $0.streamID == 1 && $0.status == "413" }
+            // Less than it said it would be, and the window is too small for the answer.
+            try await client.body("", on: 1, isLast: true)
+            try await client.send(.windowUpdate(windowSizeIncrement: 100_000), on: 1)
+            try await client.send(.windowUpdate(windowSizeIncrement: 100_000))
+            let answer = try await client.response(on: 1)
+            #expect(answer.body == text && answer.reset == nil)
+        }
+    }
+
+    @Test(arguments: ["abc", "abcdef"])
+    func `a body that is not as long as it says is refused, and never taken for a whole one`(body: String) async throws
+    {
+        try await withRig(origin: { request in .ok("\(request.body.count)") }) { rig in
+            let client = try await HTTP2Client(port: rig.port)
+            try await client.begin(1, "POST", "/", ["content-length": "5"])
+            try await client.body(body, on: 1)
+            let answer = try await client.response(on: 1)
+            #expect(answer.status == 0 && answer.reset == .protocolError)
+            #expect(rig.origin.requests.isEmpty)
+            try await client.begin(3, "POST", "/", ["content-length": "5"])
+            try await client.body("abcde", on: 3)
+            #expect(try await client.response(on: 3).body == "5")
+        }
+    }
+
     @Test func `cookies that come one by one are one field`() async throws {
         try await withRig(origin: { request in .ok(request.field("Cookie") ?? "") }) { rig in
             let client = try await HTTP2Client(port: rig.port)

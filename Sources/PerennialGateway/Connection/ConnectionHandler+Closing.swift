@@ -83,7 +83,8 @@ extension ConnectionHandler {
         isClosing = true
         if isStream {
             writeOut()
-            return context.close(mode: .output, promise: nil)
+            context.close(mode: .output, promise: nil)
+            return readOn()
         }
         let last = context.eventLoop.makePromise(of: Void.self)
         last.futureResult.assumeIsolated().whenComplete { result in

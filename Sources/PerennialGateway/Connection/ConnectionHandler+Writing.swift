@@ -80,7 +80,9 @@ extension ConnectionHandler {
     private func beginAnswer(_ head: ByteBuffer, status: Int, kind: Reply.Kind) -> Exchange? {
         guard var exchange, context != nil, !isClosing else { return nil }
         // An answer that comes before its request has ended is the last one: nobody waits for the rest of the request.
-        if !exchange.requestHasEnded || inputIsClosed && waiting.isEmpty || loop.isDraining { exchange.keepsAlive = false }
+        if !exchange.requestHasEnded || inputIsClosed && waiting.isEmpty || loop.isDraining {
+            exchange.keepsAlive = false
+        }
         exchange.answerHasBegun = true
         self.exchange = exchange
         loop.counters.answered(kind, status: status, isRead: exchange.isRead)

@@ -39,6 +39,8 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
         // The library's limits hold on resets, broken streams, PING, SETTINGS and PRIORITY (200 in 30 seconds each), on CONTINUATION
         // and empty DATA in a row, on streams at a time (100), and on unread data (65,535 bytes a connection).
         var settings = NIOHTTP2Handler.ConnectionConfiguration()
+        // ``HTTP2Stream`` counts: a client that stops sending because it has its answer is not to lose that.
+        settings.contentLengthValidation = .disabled
         settings.initialSettings = [
             HTTP2Setting(parameter: .maxConcurrentStreams, value: 100),
             HTTP2Setting(parameter: .maxHeaderListSize, value: largestHead(service.limits)),
@@ -135,8 +137,7 @@ private func isMalformedRequest(_ error: any Error) -> Bool {
         is NIOHTTP2Errors.PseudoHeaderAfterRegularHeader, is NIOHTTP2Errors.UnknownPseudoHeader,
         is NIOHTTP2Errors.DuplicatePseudoHeader, is NIOHTTP2Errors.MissingPseudoHeader,
         is NIOHTTP2Errors.EmptyPathHeader, is NIOHTTP2Errors.ForbiddenHeaderField,
-        is NIOHTTP2Errors.InvalidHTTP2HeaderFieldName, is NIOHTTP2Errors.InvalidHTTP2HeaderFieldValue,
-        is NIOHTTP2Errors.ContentLengthViolated:
+        is NIOHTTP2Errors.InvalidHTTP2HeaderFieldName, is NIOHTTP2Errors.InvalidHTTP2HeaderFieldValue:
         true
     default: false
     }

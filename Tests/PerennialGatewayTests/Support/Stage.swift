@@ -1,7 +1,7 @@
+import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
-import Logging
 import NIOHTTP1
 import Perennial
 import PerennialHTTP
@@ -29,7 +29,8 @@ struct Scenery {
         for cache in [warm, cold] {
             for (path, size) in [("/small", 5), ("/middle", 60 << 10), ("/large", 1 << 20)] {
                 let response = StoredResponse(
-                    status: 200, fields: ["Content-Type": "text/plain", "ETag": "\"e\"", "Cache-Control": "max-age=60"],
+                    status: 200,
+                    fields: ["Content-Type": "text/plain", "ETag": "\"e\"", "Cache-Control": "max-age=60"],
                     body: (0..<size).map { UInt8(truncatingIfNeeded: UInt8(ascii: "a") + UInt8($0 % 26)) })
                 try await cache.cache.set(cache.key(for: path), to: CachedResponse(response))
             }
@@ -89,7 +90,8 @@ final class Stage {
         let cache = isCold ? scenery.cold : scenery.warm
         loop = LoopState(eventLoop: eventLoop, counters: counters, routes: cache.routing.now)
         let service = GatewayService(
-            scenery.configuration, Responder(responses: cache, logger: Logger(label: "stage") { _ in SwiftLogNoOpLogHandler() }),
+            scenery.configuration,
+            Responder(responses: cache, logger: Logger(label: "stage") { _ in SwiftLogNoOpLogHandler() }),
             respond: { [begun] request, _, writer in
                 begun.withLockedValue { $0.append((request, writer)) }
                 return Task {}
@@ -206,7 +208,9 @@ final class Stage {
             }
             if handler.unfinishedWrites != 0 { leftovers.append("unfinished writes") }
         }
-        if metrics.openConnections != 0 { leftovers.append("\(metrics.openConnections) connections that count as open") }
+        if metrics.openConnections != 0 {
+            leftovers.append("\(metrics.openConnections) connections that count as open")
+        }
         if !loop.isEmpty { leftovers.append("a connection that the loop knows") }
         return Outcome(
             operations: disturber.operations, sent: disturber.sent, metrics: metrics, leftovers: leftovers)
