@@ -51,14 +51,10 @@ public final class Gateway: Sendable {
         self.configuration = configuration
         self.group = group
         service = GatewayService(
-            responder: Responder(
+            configuration,
+            Responder(
                 responses: responses,
-                logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }),
-            idleTimeout: TimeAmount(configuration.idleTimeout),
-            headTimeout: TimeAmount(configuration.headTimeout),
-            maxRequestBody: configuration.maxRequestBody ?? .max,
-            connections: ConnectionCount(limit: configuration.maxConnections),
-            limits: HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields))
+                logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }))
         let routes = responses.routing.now
         loops = group.makeIterator().map { eventLoop in
             let counters = LoopCounters()
@@ -159,10 +155,29 @@ public final class Gateway: Sendable {
 
 /// What all connections of a gateway share.
 struct GatewayService: Sendable {
+    /// Answers a request that the event loop could not.
+    typealias Respond = @Sendable (ClientRequest, Plan, ResponseWriter) -> Task<Void, Never>
+
     let responder: Responder
+    /// Begins the task that answers.
+    let respond: Respond
     let idleTimeout: TimeAmount
     let headTimeout: TimeAmount
     let maxRequestBody: Int
     let connections: ConnectionCount
     let limits: HeadLimits
+
+    /// - Parameter respond: default: the responder's own way.
+    init(_ configuration: GatewayConfiguration, _ responder: Responder, respond: Respond? = nil) {
+        self.responder = responder
+        self.respond =
+            respond ?? { request, plan, writer in
+                Task { await responder.respond(to: request, plan: plan, through: writer) }
+            }
+        idleTimeout = TimeAmount(configuration.idleTimeout)
+        headTimeout = TimeAmount(configuration.headTimeout)
+        maxRequestBody = configuration.maxRequestBody ?? .max
+        connections = ConnectionCount(limit: configuration.maxConnections)
+        limits = HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields)
+    }
 }

@@ -115,6 +115,80 @@ struct HTTP2Tests {
         }
     }
 
+    @Test func `an answer that comes while megabytes are sent is whole, and then the stream ends without blame`()
+        async throws
+    {
+        let text = String(repeating: "too large. ", count: 3000)
+        try await withRig(isHasty: true, origin: { _ in .status(413, text) }) { rig in
+            try await withThrowingTaskGroup { group in
+                for round in 0..<8 {
+                    group.addTask {
+                        let client = try await HTTP2Client(port: rig.port)
+                        try await client.begin(1, "POST", "/", round % 2 == 0 ? ["content-length": "\(4 << 20)"] : [:])
+                        async let upload: Void = {
+                            for _ in 0..<60 {
+                                try? await client.body(String(repeating: "x", count: 64 << 10), on: 1, isLast: false)
+                            }
+                        }()
+                        let answer = try await client.response(on: 1)
+                        #expect(answer.status == 413 && answer.body == text && answer.reset == nil)
+                        #expect(try await client.response(on: 1).reset == .noError)
+                        await upload
+                        await client.close()
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    @Test func `curl gets the whole answer that comes while it sends 20 MB`() async throws {
+        let text = String(repeating: "too large. ", count: 3000)
+        let folder = try await Certificates()
+        let file = folder.path("upload")
+        try await Shell.run("dd", "if=/dev/zero", "of=\(file)", "bs=1M", "count=20")
+        try await withRig(isHasty: true, origin: { _ in .status(413, text) }) { rig in
+            for _ in 0..<20 {
+                let said = try await Shell.run(
+                    "curl", "-sS", "--http2-prior-knowledge", "-T", file, "-w", " %{http_code}",
+                    "http://127.0.0.1:\(rig.port)/")
+                #expect(said == text + " 413")
+            }
+        }
+    }
+
+    @Test func `a client that stops sending when it sees the head of its answer gets the rest of it`() async throws {
+        let text = String(repeating: "x", count: 100_000)
+        try await withRig(isHasty: true, origin: { _ in .status(413, text) }) { rig in
+            let client = try await HTTP2Client(port: rig.port)
+            try await client.begin(1, "POST", "/", ["content-length": "1000000"])
+            try await client.body("begun", on: 1, isLast: false)
+            try await client.take { $0.streamID == 1 && $0.status == "413" }
+            // Less than it said it would be, and the window is too small for the answer.
+            try await client.body("", on: 1, isLast: true)
+            try await client.send(.windowUpdate(windowSizeIncrement: 100_000), on: 1)
+            try await client.send(.windowUpdate(windowSizeIncrement: 100_000))
+            let answer = try await client.response(on: 1)
+            #expect(answer.body == text && answer.reset == nil)
+        }
+    }
+
+    @Test(arguments: ["abc", "abcdef"])
+    func `a body that is not as long as it says is refused, and never taken for a whole one`(body: String) async throws
+    {
+        try await withRig(origin: { request in .ok("\(request.body.count)") }) { rig in
+            let client = try await HTTP2Client(port: rig.port)
+            try await client.begin(1, "POST", "/", ["content-length": "5"])
+            try await client.body(body, on: 1)
+            let answer = try await client.response(on: 1)
+            #expect(answer.status == 0 && answer.reset == .protocolError)
+            #expect(rig.origin.requests.isEmpty)
+            try await client.begin(3, "POST", "/", ["content-length": "5"])
+            try await client.body("abcde", on: 3)
+            #expect(try await client.response(on: 3).body == "5")
+        }
+    }
+
     @Test func `cookies that come one by one are one field`() async throws {
         try await withRig(origin: { request in .ok(request.field("Cookie") ?? "") }) { rig in
             let client = try await HTTP2Client(port: rig.port)
@@ -219,13 +293,45 @@ struct HTTP2Tests {
             [0, 0, 0, 4, 0, 0, 0, 0, 0],  // SETTINGS
             [0, 0, 8, 6, 0, 0, 0, 0, 0] + Array(repeating: 7, count: 8),  // PING
             [0, 0, 5, 2, 0, 0, 0, 0, 9, 0, 0, 0, 0, 1],  // PRIORITY
+            [0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1],  // WINDOW_UPDATE
+            [0, 0, 0, 99, 0, 0, 0, 0, 0],  // One that nobody knows
         ] as [[UInt8]])
     func `a client that sends the same control frame again and again is cut off`(frame: [UInt8]) async throws {
         try await withRig(origin: { _ in .ok("") }) { rig in
             let client = try await rig.client()
             try await client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-            try? await client.send(bytes: [0, 0, 0, 4, 0, 0, 0, 0, 0] + Array(repeating: frame, count: 1000).joined())
-            _ = await client.rest()
+            try? await client.send(
+                bytes: [0, 0, 0, 4, 0, 0, 0, 0, 0] + Array(repeating: frame, count: 100_000).joined())
+            let said = await client.rest()
+            // GOAWAY: ENHANCE_YOUR_CALM.
+            #expect(said.suffix(17).prefix(9) == [0, 0, 8, 7, 0, 0, 0, 0, 0] && said.last == 0xb)
+        }
+    }
+
+    @Test func `a head of 60 KB in a client's first words is taken, though it can't know yet that it may be so large`()
+        async throws
+    {
+        try await withRig(origin: { request in .ok("\(request.field("x")?.utf8.count ?? 0)") }) { rig in
+            let client = try await rig.client()
+            var fields: [UInt8] = [0x82, 0x84, 0x86, 0x01, 7] + Array("gateway".utf8) + [0x00, 1] + Array("x".utf8)
+            // A length of 60,000 in HPACK's way (RFC 7541 §5.1).
+            let left = 60_000 - 127
+            fields += [0x7F, UInt8(left & 0x7F) | 0x80, UInt8(left >> 7 & 0x7F) | 0x80, UInt8(left >> 14)]
+            fields += Array(repeating: UInt8(ascii: "a"), count: 60_000)
+            var bytes = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0]
+            for start in stride(from: 0, to: fields.count, by: 16_384) {
+                let part = fields[start..<min(fields.count, start + 16_384)]
+                let isLast = part.endIndex == fields.count
+                bytes += [0, UInt8(part.count >> 8), UInt8(part.count & 0xFF), start == 0 ? 1 : 9]
+                bytes += [(start == 0 ? 1 : 0) | (isLast ? 4 : 0), 0, 0, 0, 1] + part
+            }
+            try await client.send(bytes: bytes)
+            let answer = try await client.take { $0.contains(Array("60000".utf8)) ? $0.count : nil }
+            #expect(!answer.isEmpty)
+            // The acknowledgement comes when it comes.
+            try await client.send(
+                bytes: [0, 0, 0, 4, 1, 0, 0, 0, 0] + [0, 0, 8, 6, 0, 0, 0, 0, 0] + Array("abcdefgh".utf8))
+            _ = try await client.take { $0.contains(Array("abcdefgh".utf8)) ? $0.count : nil }
         }
     }
 

@@ -10,14 +10,28 @@ extension ConnectionHandler {
         } else if unsent.readableBytes > 0 {
             closesWhenSent = true
         } else if head == nil && waiting.isEmpty {
-            abort()
+            closeBehindWrites()
         }
+    }
+
+    /// No more requests: closes when the channel has given away what it has.
+    private func closeBehindWrites() {
+        guard let context, !isClosing else { return }
+        isClosing = true
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { _ in self.context?.close(promise: nil) }
+        writeOut(promise: written, evenNothing: true)
     }
 
     /// Closes at once, whatever is going on.
     func abort() {
         isClosing = true
         context?.close(promise: nil)
+    }
+
+    func cancelTimers() {
+        for timer in [idleTimer, headTimer, closeTimer] { timer?.cancel() }
+        (idleTimer, headTimer, closeTimer) = (nil, nil, nil)
     }
 
     func startIdleTimer(in delay: TimeAmount) {
@@ -27,7 +41,7 @@ extension ConnectionHandler {
     /// Closes when it is the client's turn and has been for too long.
     private func checkIdle() {
         let isClientsTurn = exchange.map { !$0.requestHasEnded || unfinishedWrites > 0 } ?? true
-        let now = NIODeadline.now()
+        let now = loop.eventLoop.now
         if !isClientsTurn { lastProgress = now }
         let left = lastProgress + service.idleTimeout - now
         if left <= .nanoseconds(0) { abort() } else { startIdleTimer(in: left) }
@@ -52,7 +66,7 @@ extension ConnectionHandler {
     private func headIsLate() {
         guard context != nil, !isClosing else { return }
         // While something before it is being answered, it is not the client who is slow.
-        guard exchange == nil, waiting.isEmpty, head == nil else { return headIsPartial() }
+        guard exchange == nil, waiting.isEmpty, head == nil, unsent.readableBytes == 0 else { return headIsPartial() }
         refuse(408, "The request's first lines did not come in time.", detail: "request-timeout", isRead: true)
     }
 
@@ -69,19 +83,19 @@ extension ConnectionHandler {
         isClosing = true
         if isStream {
             writeOut()
-            return context.close(mode: .output, promise: nil)
+            context.close(mode: .output, promise: nil)
+            return readOn()
         }
-        loop.counters.sent(out.readableBytes)
         let last = context.eventLoop.makePromise(of: Void.self)
-        context.writeAndFlush(wrapOutboundOut(out), promise: last)
-        out.clear()
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         last.futureResult.assumeIsolated().whenComplete { result in
             guard let context = self.context else { return }
             guard case .success = result, !self.inputIsClosed else { return context.close(promise: nil) }
+            self.closeTimer = self.loop.eventLoop.assumeIsolated().scheduleTask(in: .seconds(2)) {
+                self.context?.close(promise: nil)
+            }
             context.close(mode: .output, promise: nil)
-            context.eventLoop.scheduleTask(in: .seconds(2)) { bound.value.context?.close(promise: nil) }
-            context.read()
+            self.context?.read()
         }
+        writeOut(promise: last, evenNothing: true)
     }
 }

@@ -39,13 +39,16 @@ extension ConnectionHandler {
     func takeWaiting() {
         while canTake, let next = waiting.popFirst() { take(next) }
         if !isInRead { writeOut() }
-        if inputIsClosed && exchange == nil && waiting.isEmpty { closeWhenWritten() }
+        if inputIsClosed && waiting.isEmpty {
+            if exchange == nil { closeWhenWritten() } else if exchange?.requestHasEnded == false { abort() }
+        }
         readOn()
     }
 
     private func take(_ inbound: Inbound) {
         switch inbound {
         case .malformed(let error):
+            if exchange != nil { return breakOff(error) }
             refuse(error.status, error.reason, detail: "bad-request", isRead: true)
         case .part(.head(let head)):
             if hasBody(head.headers) { dispatch(head, hasEnded: false) } else { self.head = head }
@@ -65,7 +68,6 @@ extension ConnectionHandler {
                 if let trailers { exchange?.extras?.take(requestTrailers: HeaderFields(trailers)) }
                 exchange?.body?.finish()
                 bodyIsFull = false
-                if exchange?.responseHasEnded == true { endExchange() }
             }
         }
     }

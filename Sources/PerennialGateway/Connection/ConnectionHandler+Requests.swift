@@ -67,13 +67,13 @@ extension ConnectionHandler {
                 demand: RequestBodyDemand(eventLoop: loop.eventLoop, connection: bound))
             requestBody = body
             exchange?.body = source
-            // Nothing else can be expected here, and HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
-            if head.headers.contains(name: "Expect") && !head.isOldVersion {
-                out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
-                writeOut()
-            }
         }
         startTask(head, route, key: key, fields: fields, plan: plan, body: requestBody)
+        // Nothing else can be expected here, and HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
+        if !hasEnded && head.headers.contains(name: "Expect") && !head.isOldVersion {
+            out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
+            writeOut()
+        }
     }
 
     func newExchange(_ head: HTTPRequestHead, hasEnded: Bool) -> Exchange {
@@ -98,9 +98,7 @@ extension ConnectionHandler {
             client: context?.channel.remoteAddress?.ipAddress, eventLoop: loop.eventLoop,
             isOldVersion: head.isOldVersion || isStream)
         let writer = ResponseWriter(eventLoop: loop.eventLoop, connection: bound)
-        exchange?.task = Task { [responder = service.responder] in
-            await responder.respond(to: request, plan: plan, through: writer)
-        }
+        exchange?.task = service.respond(request, plan, writer)
     }
 
     /// Whether the connection may stay open behind this request.
@@ -108,18 +106,13 @@ extension ConnectionHandler {
         head.isKeepAlive && !loop.isDraining && !isStream
     }
 
-    /// The exchange has been answered: on to the next one.
-    func endExchange() {
-        guard let ended = exchange else { return }
-        guard ended.requestHasEnded || !ended.keepsAlive else {
-            exchange?.responseHasEnded = true
-            return
-        }
+    /// The exchange with this number has been answered: on to the next one.
+    func endExchange(_ number: Int) {
+        guard let ended = exchange, ended.number == number else { return }
         exchange = nil
         bodyIsFull = false
-        lastProgress = .now()
-        if !ended.keepsAlive { return closeWhenWritten() }
-        takeWaiting()
+        noteProgress()
+        if ended.keepsAlive { takeWaiting() } else { closeWhenWritten() }
     }
 }
 

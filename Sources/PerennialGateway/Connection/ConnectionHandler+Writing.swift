@@ -12,7 +12,7 @@ extension ConnectionHandler {
         finishHead(keepsAlive: exchange.keepsAlive, isOldVersion: exchange.isOldVersion)
         writeBody(reply.body)
         if !isInRead { writeOut() }
-        endExchange()
+        endExchange(exchange.number)
     }
 
     /// Sends an interim answer, if the answer itself has not begun (RFC 9110 §15.2). HTTP/1.0 knows none.
@@ -51,18 +51,20 @@ extension ConnectionHandler {
             out.writeLineEnd()
         }
         writeOut()
-        write(piece, promise: framing == .chunked ? nil : promise)
-        if framing == .chunked {
-            out.writeLineEnd()
-            writeOut(promise: promise)
-        } else {
+        guard framing == .chunked else {
+            write(piece, promise: promise)
             context?.flush()
+            return
         }
+        write(piece, promise: nil)
+        guard context != nil else { return promise.fail(ChannelError.ioOnClosedChannel) }
+        out.writeLineEnd()
+        writeOut(promise: promise)
     }
 
     func endStreaming(trailers: HeaderFields) {
-        guard let framing = exchange?.framing else { return }
-        exchange?.framing = nil
+        guard let exchange, let framing = exchange.framing else { return }
+        self.exchange?.framing = nil
         if framing == .chunked {
             out.writeStaticString("0\r\n")
             out.writeFields(trailers)
@@ -71,14 +73,16 @@ extension ConnectionHandler {
         } else if isStream && !trailers.isEmpty {
             context?.triggerUserOutboundEvent(HTTP2Stream.Trailers(fields: trailers), promise: nil)
         }
-        endExchange()
+        endExchange(exchange.number)
     }
 
     /// Writes the head of the exchange's answer, and settles whether the connection stays open.
     private func beginAnswer(_ head: ByteBuffer, status: Int, kind: Reply.Kind) -> Exchange? {
         guard var exchange, context != nil, !isClosing else { return nil }
         // An answer that comes before its request has ended is the last one: nobody waits for the rest of the request.
-        if !exchange.requestHasEnded || inputIsClosed || loop.isDraining { exchange.keepsAlive = false }
+        if !exchange.requestHasEnded || inputIsClosed && waiting.isEmpty || loop.isDraining {
+            exchange.keepsAlive = false
+        }
         exchange.answerHasBegun = true
         self.exchange = exchange
         loop.counters.answered(kind, status: status, isRead: exchange.isRead)
@@ -104,8 +108,9 @@ extension ConnectionHandler {
             out.writeImmutableBuffer(body)
             return
         }
-        writeOut()
+        // Known before anything is written: what is written may come back here, and nothing else may get between the two.
         unsent = body
+        writeOut()
         sendPieces()
     }
 
@@ -135,26 +140,31 @@ extension ConnectionHandler {
         let written = promise ?? context.eventLoop.makePromise(of: Void.self)
         unfinishedWrites += 1
         loop.counters.sent(piece.readableBytes)
-        context.write(wrapOutboundOut(piece), promise: written)
         written.futureResult.assumeIsolated().whenComplete { _ in
             self.unfinishedWrites -= 1
-            self.lastProgress = .now()
+            self.noteProgress()
         }
+        context.write(wrapOutboundOut(piece), promise: written)
     }
 
     /// Gives what has gathered in `out` to the channel.
-    func writeOut(promise: EventLoopPromise<Void>? = nil) {
+    /// - Parameter evenNothing: there must be a write for the promise, which is kept behind all those before it.
+    func writeOut(promise: EventLoopPromise<Void>? = nil, evenNothing: Bool = false) {
         guard let context else {
             promise?.fail(ChannelError.ioOnClosedChannel)
             return
         }
-        guard out.readableBytes > 0 else {
+        guard out.readableBytes > 0 || evenNothing else {
             promise?.succeed()
             return
         }
-        loop.counters.sent(out.readableBytes)
-        context.writeAndFlush(wrapOutboundOut(out), promise: promise)
+        var bytes = ByteBuffer()
+        swap(&bytes, &out)
+        loop.counters.sent(bytes.readableBytes)
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
         // Written at once, as it mostly is, the storage is ours again and is used again.
-        out.clear()
+        guard out.capacity == 0, self.context != nil else { return }
+        bytes.clear()
+        out = bytes
     }
 }

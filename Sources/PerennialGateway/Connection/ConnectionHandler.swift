@@ -10,6 +10,10 @@ internal import PerennialHTTP
 /// already, so a client that sends faster than it is answered is slowed down by its own socket.
 ///
 /// A stream of HTTP/2 is taken for a connection that is closed behind its only answer; ``HTTP2Stream`` translates.
+///
+/// Whatever it writes, flushes, closes or reads may come back to it before that call returns: the write fails, the channel becomes
+/// inactive, and everything here is gone. So each method finishes its own state first and calls out then, or looks at the state
+/// again behind the call.
 final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = ByteBuffer
@@ -38,7 +42,6 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         var answerHasBegun = false
         /// How much of the request's body has come, in bytes.
         var bodySize = 0
-        var responseHasEnded = false
         var body: RequestBody.Producer.Source?
         var task: Task<Void, Never>?
         /// Set while a body is streamed.
@@ -64,7 +67,7 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     /// Within a read: what is written now is flushed at its end.
     var isInRead = false
     /// When the client last sent or took something.
-    var lastProgress = NIODeadline.now()
+    var lastProgress: NIODeadline
     /// Writes that wait for the client to take them, as far as they are watched.
     var unfinishedWrites = 0
 
@@ -76,11 +79,14 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     var idleTimer: Scheduled<Void>?
     /// Runs while a part of a head has come.
     var headTimer: Scheduled<Void>?
+    /// Runs while the rest of what the client sends is read and dropped.
+    var closeTimer: Scheduled<Void>?
 
     init(service: GatewayService, loop: LoopState, isStream: Bool = false) {
         self.service = service
         self.loop = loop
         self.isStream = isStream
+        lastProgress = loop.eventLoop.now
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -96,22 +102,24 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     private func begin(_ context: ChannelHandlerContext) {
         self.context = context
         isWritable = context.channel.isWritable
-        if !isStream { loop.add(self) }
         startIdleTimer(in: service.idleTimeout)
+        // Closes it at once when the gateway is being stopped.
+        if !isStream { loop.add(self) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         isClosing = true
-        idleTimer?.cancel()
-        headTimer?.cancel()
-        exchange?.body?.finish(RequestBroken())
-        // A flight goes on without its reader; what passes through ends with it.
-        exchange?.task?.cancel()
-        exchange = nil
-        waiting.removeAll()
-        unsent = ByteBuffer()
-        if !isStream { loop.remove(self) }
         self.context = nil
+        let broken = exchange.take()
+        waiting.removeAll()
+        head = nil
+        unsent = ByteBuffer()
+        out = ByteBuffer()
+        cancelTimers()
+        if !isStream { loop.remove(self) }
+        broken?.body?.finish(RequestBroken())
+        // A flight goes on without its reader; what passes through ends with it.
+        broken?.task?.cancel()
         context.fireChannelInactive()
     }
 
@@ -138,20 +146,27 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     /// The body of the request that is being answered can't be read to its end: neither the origin nor the cache gets it as a whole,
     /// and the client hears so unless it has been answered already.
     func breakOff(_ error: RequestSyntaxError) {
-        guard let broken = exchange, broken.framing == nil, !isClosing else { return abort() }
+        guard let broken = exchange, !broken.answerHasBegun, !isClosing else { return abort() }
+        exchange = nil
         broken.body?.finish(RequestBroken())
         broken.task?.cancel()
-        exchange = nil
         refuse(error.status, error.reason, detail: "bad-request", isRead: broken.isRead)
     }
 
     /// Bytes have come from the client.
     func beginRead() {
         isInRead = true
-        lastProgress = .now()
+        noteProgress()
+    }
+
+    /// The client has sent or taken something.
+    func noteProgress() {
+        lastProgress = loop.eventLoop.now
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // Of a connection the decoder tells when bytes have come.
+        if isStream { noteProgress() }
         enqueue(.part(unwrapInboundIn(data)))
     }
 
@@ -166,7 +181,7 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        lastProgress = .now()
+        noteProgress()
         isWritable = context.channel.isWritable
         sendPieces()
         if exchange == nil && !waiting.isEmpty && context.channel.isWritable { takeWaiting() }

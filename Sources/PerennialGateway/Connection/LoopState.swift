@@ -10,6 +10,8 @@ final class LoopState {
     /// The routes for requests from now on.
     var routes: RouteTable
     private(set) var isDraining = false
+    /// Whether it knows no connection.
+    var isEmpty: Bool { connections.isEmpty }
     private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     private var drained: [EventLoopPromise<Void>] = []
     private var dates: [(second: Int64, text: String)] = Array(repeating: (.min, ""), count: 64)
@@ -35,23 +37,26 @@ final class LoopState {
     }
 
     /// Lets every connection finish what it is answering and close then.
+    ///
+    /// What one connection is told may end others, too: each gets to hear it once more than it needs to at worst.
     /// - Returns: when the last has closed.
     func drain() -> EventLoopFuture<Void> {
         isDraining = true
         let promise = eventLoop.makePromise(of: Void.self)
         drained.append(promise)
-        for connection in connections.values { connection.drain() }
+        for connection in Array(connections.values) { connection.drain() }
         if connections.isEmpty { succeedDrained() }
         return promise.futureResult
     }
 
     func closeAll() {
-        for connection in connections.values { connection.abort() }
+        for connection in Array(connections.values) { connection.abort() }
     }
 
     private func succeedDrained() {
-        for promise in drained { promise.succeed() }
+        let waiting = drained
         drained = []
+        for promise in waiting { promise.succeed() }
     }
 
     /// `HTTPDate.format`, remembering the last ones.

@@ -2,13 +2,75 @@ package import NIOCore
 package import NIOHTTP1
 package import PerennialHTTP
 
-/// Makes requests of the bytes that a client sends (RFC 9112), for the ``ConnectionHandler`` behind it.
+/// Hands what a ``RequestParser`` finds in a client's bytes to the ``ConnectionHandler`` behind it.
 ///
 /// A request with nothing remarkable in it is offered to the connection as it lies in the buffer: what the memory tier has is
 /// answered without a copy of its head. After the first bytes that are no request nothing is read any more.
 package final class RequestDecoder: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias InboundOut = HTTPServerRequestPart
+
+    private let connection: ConnectionHandler?
+    private var parser: RequestParser
+    private var isHandingOn = false
+
+    init(limits: HeadLimits, connection: ConnectionHandler?) {
+        parser = RequestParser(limits: limits)
+        self.connection = connection
+    }
+
+    /// Offers nothing to anybody first.
+    package convenience init(limits: HeadLimits) {
+        self.init(limits: limits, connection: nil)
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !parser.hasEnded else { return }
+        parser.feed(unwrapInboundIn(data))
+        // What comes while an event is handed on has its turn behind that event.
+        guard !isHandingOn else { return }
+        isHandingOn = true
+        connection?.beginRead()
+        do throws(RequestSyntaxError) {
+            while let event = try parser.next() { handOn(event, context) }
+            if parser.isWithinHead { connection?.headIsPartial() }
+        } catch {
+            context.fireErrorCaught(error)
+        }
+        isHandingOn = false
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        parser.end()
+        context.fireChannelInactive()
+    }
+
+    /// Every call out of here may come back: the connection may be closed when it returns.
+    private func handOn(_ event: RequestParser.Event, _ context: ChannelHandlerContext) {
+        switch event {
+        case .head(let head, let bytes):
+            connection?.headIsWhole()
+            if head.isPlain, connection?.answerAtOnce(head, bytes) == true { return }
+            context.fireChannelRead(wrapInboundOut(.head(bytes.request(head))))
+            if head.framing == .none && !parser.hasEnded { context.fireChannelRead(wrapInboundOut(.end(nil))) }
+        case .body(let piece): context.fireChannelRead(wrapInboundOut(.body(piece)))
+        case .end(let trailers): context.fireChannelRead(wrapInboundOut(.end(trailers)))
+        }
+    }
+}
+
+/// Finds the requests in the bytes that a client sends (RFC 9112): bytes are fed, events are taken.
+///
+/// It calls nobody, and what it knows is complete before it returns an event. So whatever an event brings about, even the end of
+/// the connection, the next call goes on from there.
+struct RequestParser {
+    enum Event {
+        /// The bytes are those of the head. With a framing of `.none` the message ends with it, and no ``end(_:)`` follows.
+        case head(RequestHead, ByteBuffer)
+        case body(ByteBuffer)
+        /// With the fields behind the body, if there are any.
+        case end(HTTPHeaders?)
+    }
 
     private enum State {
         case head
@@ -19,112 +81,121 @@ package final class RequestDecoder: ChannelInboundHandler {
         /// The line end behind a chunk.
         case chunkEnd
         case trailers(count: Int, size: Int)
+        case messageEnd
         case ended
     }
 
     private let limits: HeadLimits
-    private let connection: ConnectionHandler?
     private var state = State.head
-    /// What has come and is not decoded.
+    /// What has come and is not taken.
     private var buffer = ByteBuffer()
-    /// The fields behind the body that is being decoded.
+    /// The fields behind the body that is being taken.
     private var trailerFields: HTTPHeaders?
     /// How much of the buffer was looked at in vain.
     private var lookedAt = 0
 
-    init(limits: HeadLimits, connection: ConnectionHandler?) {
+    init(limits: HeadLimits) {
         self.limits = limits
-        self.connection = connection
     }
 
-    /// Offers nothing to anybody first.
-    package convenience init(limits: HeadLimits) {
-        self.init(limits: limits, connection: nil)
+    /// Whether nothing more will be taken.
+    var hasEnded: Bool {
+        if case .ended = state { true } else { false }
     }
 
-    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var bytes = unwrapInboundIn(data)
+    /// Whether a part of a head has come, and not all of it.
+    var isWithinHead: Bool { lookedAt > 0 }
+
+    mutating func feed(_ bytes: ByteBuffer) {
         if case .ended = state { return }
-        if buffer.readableBytes == 0 { buffer = bytes } else { buffer.writeBuffer(&bytes) }
-        connection?.beginRead()
-        do {
-            while try decode(context) {}
+        if buffer.readableBytes == 0 {
+            buffer = bytes
+        } else {
             buffer.discardReadBytes()
-        } catch {
-            end()
-            context.fireErrorCaught(error)
+            buffer.writeImmutableBuffer(bytes)
         }
     }
 
-    package func channelInactive(context: ChannelHandlerContext) {
-        end()
-        context.fireChannelInactive()
-    }
-
-    private func end() {
+    mutating func end() {
         state = .ended
-        buffer.clear()
+        lookedAt = 0
+        buffer = ByteBuffer()
     }
 
-    /// Takes the next piece from the buffer.
-    /// - Returns: whether there may be another.
-    private func decode(_ context: ChannelHandlerContext) throws(RequestSyntaxError) -> Bool {
+    /// The next event; `nil`: more bytes are needed.
+    /// - Throws: what makes the bytes no request. Nothing is taken any more then.
+    mutating func next() throws(RequestSyntaxError) -> Event? {
+        do throws(RequestSyntaxError) {
+            while true {
+                switch try step() {
+                case .event(let event): return event
+                case .goOn: break
+                case .wait:
+                    // The storage is the channel's: it can be read into again.
+                    if buffer.readableBytes == 0 { buffer = ByteBuffer() }
+                    return nil
+                }
+            }
+        } catch {
+            end()
+            throw error
+        }
+    }
+
+    private enum Step {
+        case event(Event)
+        case goOn
+        case wait
+    }
+
+    private mutating func step() throws(RequestSyntaxError) -> Step {
         switch state {
-        case .head: return try decodeHead(context)
+        case .head: return try takeHead()
         case .body(let left):
-            guard let piece = takePiece(atMost: left) else { return false }
-            state = .body(left: left - Int64(piece.readableBytes))
-            context.fireChannelRead(wrapInboundOut(.body(piece)))
-            if case .body(left: 0) = state { endMessage(context) }
-            return true
+            guard let piece = takePiece(atMost: left) else { return .wait }
+            let rest = left - Int64(piece.readableBytes)
+            state = rest == 0 ? .messageEnd : .body(left: rest)
+            return .event(.body(piece))
         case .chunkSize:
-            guard let chunk = try buffer.chunkSize() else { return false }
+            guard let chunk = try buffer.chunkSize() else { return .wait }
             buffer.moveReaderIndex(forwardBy: chunk.length)
             state = chunk.size == 0 ? .trailers(count: 0, size: 0) : .chunk(left: chunk.size)
-            return true
+            return .goOn
         case .chunk(let left):
-            guard let piece = takePiece(atMost: left) else { return false }
+            guard let piece = takePiece(atMost: left) else { return .wait }
             let rest = left - Int64(piece.readableBytes)
             state = rest == 0 ? .chunkEnd : .chunk(left: rest)
-            context.fireChannelRead(wrapInboundOut(.body(piece)))
-            return true
+            return .event(.body(piece))
         case .chunkEnd:
-            guard let lineEnd = buffer.getBytes(at: buffer.readerIndex, length: 2) else { return false }
+            guard let lineEnd = buffer.getBytes(at: buffer.readerIndex, length: 2) else { return .wait }
             guard lineEnd == [UInt8(ascii: "\r"), UInt8(ascii: "\n")] else {
                 throw RequestSyntaxError(400, "A chunk of the request's body is longer than its size says.")
             }
             buffer.moveReaderIndex(forwardBy: 2)
             state = .chunkSize
-            return true
-        case .trailers(let count, let size): return try decodeTrailer(context, count: count, size: size)
-        case .ended: return false
+            return .goOn
+        case .trailers(let count, let size): return try takeTrailer(count: count, size: size)
+        case .messageEnd:
+            state = .head
+            return .event(.end(trailerFields.take()))
+        case .ended: return .wait
         }
     }
 
-    private func decodeHead(_ context: ChannelHandlerContext) throws(RequestSyntaxError) -> Bool {
+    private mutating func takeHead() throws(RequestSyntaxError) -> Step {
         buffer.moveReaderIndex(forwardBy: buffer.emptyLines)
-        guard buffer.readableBytes > 0, mayBeWhole, !buffer.isHalfLineEnd else { return false }
-        guard let head = try buffer.head(limits) else {
+        guard buffer.readableBytes > 0, mayBeWhole, !buffer.isHalfLineEnd else { return .wait }
+        guard let head = try buffer.head(limits), let bytes = buffer.readSlice(length: head.end) else {
             lookedAt = buffer.readableBytes
-            connection?.headIsPartial()
-            return false
+            return .wait
         }
         lookedAt = 0
-        connection?.headIsWhole()
-        if head.isPlain, connection?.answerAtOnce(head, buffer) == true {
-            buffer.moveReaderIndex(forwardBy: head.end)
-            return true
-        }
-        let request = buffer.request(head)
-        buffer.moveReaderIndex(forwardBy: head.end)
         switch head.framing {
         case .none: break
         case .length(let length): state = .body(left: length)
         case .chunked: state = .chunkSize
         }
-        context.fireChannelRead(wrapInboundOut(.head(request)))
-        if head.framing == .none { endMessage(context) }
-        return true
+        return .event(.head(head, bytes))
     }
 
     /// Whether a head, or a field behind a body, that came in parts is worth another look. Looking at each byte of a long one again for
@@ -134,42 +205,33 @@ package final class RequestDecoder: ChannelInboundHandler {
         return buffer.readableBytesView.dropFirst(lookedAt - 3).contains(UInt8(ascii: "\n"))
     }
 
-    private func decodeTrailer(
-        _ context: ChannelHandlerContext, count: Int, size: Int
-    ) throws(RequestSyntaxError) -> Bool {
-        guard mayBeWhole else { return false }
+    private mutating func takeTrailer(count: Int, size: Int) throws(RequestSyntaxError) -> Step {
+        guard mayBeWhole else { return .wait }
         lookedAt = 0
         switch try buffer.fieldLine(at: 0, limit: limits.size) {
         case .line(let line) where buffer.isMisplacedTrailer(line):
             throw RequestSyntaxError(400, "A field behind the request's body belongs before it.")
         case .more where buffer.readableBytes < limits.size:
             lookedAt = buffer.readableBytes
-            return false
+            return .wait
         case .line(let line) where count < limits.fields && size + line.end <= limits.size:
             trailerFields = trailerFields ?? [:]
             trailerFields?.add(name: buffer.text(line.name), value: buffer.fieldText(line.value))
             buffer.moveReaderIndex(forwardBy: line.end)
             state = .trailers(count: count + 1, size: size + line.end)
-            return true
+            return .goOn
         case .line, .more:
             throw RequestSyntaxError(431, "There are more fields behind the request's body than this gateway takes.")
         case .end:
             buffer.moveReaderIndex(forwardBy: 2)
-            endMessage(context)
-            return true
+            state = .messageEnd
+            return .goOn
         }
     }
 
-    private func takePiece(atMost left: Int64) -> ByteBuffer? {
+    private mutating func takePiece(atMost left: Int64) -> ByteBuffer? {
         let size = Int(min(left, Int64(buffer.readableBytes)))
         return size > 0 ? buffer.readSlice(length: size) : nil
-    }
-
-    private func endMessage(_ context: ChannelHandlerContext) {
-        // The connection may have closed behind what it got.
-        if case .ended = state { return }
-        state = .head
-        context.fireChannelRead(wrapInboundOut(.end(trailerFields.take())))
     }
 }
 

@@ -67,7 +67,7 @@ extension ConnectionHandler {
             return startTask(head, route, key: key, fields: HeaderFields(head.headers), plan: plan, body: nil)
         }
         self.exchange = nil
-        lastProgress = .now()
+        noteProgress()
         write(cached, answer, head, fields: nil)
         if !isClosing { takeWaiting() }
     }

@@ -18,12 +18,13 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
     private var context: ChannelHandlerContext?
     private var openStreams = 0
     private var inputIsClosed = false
-    private var idleSince = NIODeadline.now()
+    private var idleSince: NIODeadline
     private var idleTimer: Scheduled<Void>?
 
     private init(service: GatewayService, loop: LoopState) {
         self.service = service
         self.loop = loop
+        idleSince = loop.eventLoop.now
     }
 
     /// Sets up what speaks HTTP/2, at the end of the channel's handlers.
@@ -36,8 +37,11 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
         let connection = HTTP2Connection(service: service, loop: loop)
         let bound = NIOLoopBound(connection, eventLoop: loop.eventLoop)
         // The library's limits hold on resets, broken streams, PING, SETTINGS and PRIORITY (200 in 30 seconds each), on CONTINUATION
-        // and empty DATA in a row, on streams at a time (100), and on unread data (65,535 bytes a connection).
+        // and empty DATA in a row, on streams at a time (100), and on unread data (65,535 bytes a connection); on all other frames, and
+        // on the time that a head may take, those of ``FrameGuard``.
         var settings = NIOHTTP2Handler.ConnectionConfiguration()
+        // ``HTTP2Stream`` counts: a client that stops sending because it has its answer is not to lose that.
+        settings.contentLengthValidation = .disabled
         settings.initialSettings = [
             HTTP2Setting(parameter: .maxConcurrentStreams, value: 100),
             HTTP2Setting(parameter: .maxHeaderListSize, value: largestHead(service.limits)),
@@ -45,6 +49,7 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
         var streams = NIOHTTP2Handler.StreamConfiguration()
         streams.outboundBufferSizeHighWatermark = 64 << 10
         streams.outboundBufferSizeLowWatermark = 32 << 10
+        try pipeline.addHandler(FrameGuard(headTimeout: service.headTimeout, eventLoop: loop.eventLoop))
         _ = try pipeline.configureHTTP2Pipeline(
             mode: .server, connectionConfiguration: settings, streamConfiguration: streams,
             streamDelegate: farewells.http2StreamDelegate
@@ -62,15 +67,19 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        // What the library said first may have found the client gone.
+        guard context.channel.isActive else { return }
         self.context = context
-        loop.add(self)
         startIdleTimer(in: service.idleTimeout)
+        // Says goodbye at once when the gateway is being stopped.
+        loop.add(self)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        idleTimer?.cancel()
-        loop.remove(self)
         self.context = nil
+        idleTimer?.cancel()
+        idleTimer = nil
+        loop.remove(self)
         context.fireChannelInactive()
     }
 
@@ -97,7 +106,7 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
     func streamClosed() {
         openStreams -= 1
         guard openStreams == 0 else { return }
-        idleSince = .now()
+        idleSince = loop.eventLoop.now
         if inputIsClosed { abort() }
     }
 
@@ -115,11 +124,11 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
 
     private func checkIdle() {
         if openStreams > 0 { return startIdleTimer(in: service.idleTimeout) }
-        let left = idleSince + service.idleTimeout - .now()
+        let left = idleSince + service.idleTimeout - loop.eventLoop.now
         if left > .nanoseconds(0) { return startIdleTimer(in: left) }
-        drain()
         let farewell = min(Self.farewell, service.idleTimeout)
         idleTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: farewell) { self.abort() }
+        drain()
     }
 }
 
@@ -130,8 +139,7 @@ private func isMalformedRequest(_ error: any Error) -> Bool {
         is NIOHTTP2Errors.PseudoHeaderAfterRegularHeader, is NIOHTTP2Errors.UnknownPseudoHeader,
         is NIOHTTP2Errors.DuplicatePseudoHeader, is NIOHTTP2Errors.MissingPseudoHeader,
         is NIOHTTP2Errors.EmptyPathHeader, is NIOHTTP2Errors.ForbiddenHeaderField,
-        is NIOHTTP2Errors.InvalidHTTP2HeaderFieldName, is NIOHTTP2Errors.InvalidHTTP2HeaderFieldValue,
-        is NIOHTTP2Errors.ContentLengthViolated:
+        is NIOHTTP2Errors.InvalidHTTP2HeaderFieldName, is NIOHTTP2Errors.InvalidHTTP2HeaderFieldValue:
         true
     default: false
     }

@@ -33,12 +33,19 @@ final class HTTP2Stream: ChannelDuplexHandler {
         case ended
     }
 
+    /// For how long the rest of a request is read and dropped that has been answered before its end. Many clients lose what they
+    /// have not read of an answer when their stream is reset while they send.
+    private static let lingering = TimeAmount.seconds(2)
+
     private let connection: HTTP2Connection
     private let limits: HeadLimits
     private var isHead = false
     private var request = Request.none
+    /// In bytes, what is missing of the request's body, if it has said how long it is.
+    private var missing: Int64?
     private var answer = Answer.none
     private var trailers: HeaderFields = [:]
+    private var lingerTimer: Scheduled<Void>?
 
     init(of connection: HTTP2Connection, limits: HeadLimits) {
         self.connection = connection
@@ -47,6 +54,12 @@ final class HTTP2Stream: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         connection.streamOpened()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        lingerTimer?.cancel()
+        lingerTimer = nil
+        context.fireChannelInactive()
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -64,10 +77,10 @@ final class HTTP2Stream: ChannelDuplexHandler {
                 endRequest(context, trailers: HTTPHeaders(frame.headers.map { ($0.name, $0.value) }))
             }
         case .data(let frame):
-            guard request == .begun else { return }
-            if case .byteBuffer(let bytes) = frame.data, bytes.readableBytes > 0 {
-                context.fireChannelRead(wrapInboundOut(.body(bytes)))
-            }
+            guard request == .begun, case .byteBuffer(let bytes) = frame.data else { return }
+            if let missing { self.missing = missing - Int64(bytes.readableBytes) }
+            if let missing, missing < 0 { return breakRequest(context) }
+            if bytes.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(.body(bytes))) }
             if frame.endStream { endRequest(context) }
         default: break
         }
@@ -78,6 +91,8 @@ final class HTTP2Stream: ChannelDuplexHandler {
             let head = try HTTPRequestHead(frame.headers, isWhole: frame.endStream, limits: limits)
             isHead = head.method == .HEAD
             request = .begun
+            missing = head.headers.first(name: "content-length").flatMap { bodyLength($0) }
+            if frame.endStream, let missing, missing > 0 { return breakRequest(context) }
             context.fireChannelRead(wrapInboundOut(.head(head)))
             if frame.endStream { endRequest(context) }
         } catch {
@@ -88,8 +103,19 @@ final class HTTP2Stream: ChannelDuplexHandler {
 
     private func endRequest(_ context: ChannelHandlerContext, trailers: HTTPHeaders? = nil) {
         guard request == .begun else { return }
+        if let missing, missing > 0 { return breakRequest(context) }
         request = .ended
         context.fireChannelRead(wrapInboundOut(.end(trailers)))
+    }
+
+    /// The body is not as long as the request says (RFC 9113 §8.1.1). Some clients end their streams so when they have seen the head
+    /// of an answer that makes the rest pointless: they get that answer, and nobody gets the body as a whole.
+    private func breakRequest(_ context: ChannelHandlerContext) {
+        request = .ended
+        guard case .none = answer else { return }
+        answer = .ended
+        reset(.protocolError, context)
+        context.close(promise: nil)
     }
 
     // MARK: - The answer
@@ -147,6 +173,7 @@ final class HTTP2Stream: ChannelDuplexHandler {
             context.flush()
         case (.output, _), (_, .begun):
             // That was not all of it.
+            answer = .ended
             reset(.internalError, context)
             context.close(promise: promise)
         default:
@@ -156,14 +183,18 @@ final class HTTP2Stream: ChannelDuplexHandler {
 
     private func write(_ frame: OutboundOut, _ promise: EventLoopPromise<Void>?, _ context: ChannelHandlerContext) {
         guard isEnded && request != .ended else { return context.write(wrapOutboundOut(frame), promise: promise) }
-        // The last frame of an answer that came before the end of its request, whose rest nobody wants (RFC 9113 §8.1).
+        // The last frame of an answer that came before the end of its request. When the client has had time to see it, it is told
+        // that nobody wants the rest (RFC 9113 §8.1).
         let written = promise ?? context.eventLoop.makePromise(of: Void.self)
-        context.write(wrapOutboundOut(frame), promise: written)
         written.futureResult.assumeIsolated().whenComplete { _ in
             guard self.request != .ended, context.channel.isActive else { return }
-            self.reset(.noError, context)
-            context.close(promise: nil)
+            self.lingerTimer = context.eventLoop.assumeIsolated().scheduleTask(in: Self.lingering) {
+                guard self.request != .ended, context.channel.isActive else { return }
+                self.reset(.noError, context)
+                context.close(promise: nil)
+            }
         }
+        context.write(wrapOutboundOut(frame), promise: written)
     }
 
     private func reset(_ code: HTTP2ErrorCode, _ context: ChannelHandlerContext) {

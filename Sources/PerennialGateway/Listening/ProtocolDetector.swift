@@ -18,6 +18,7 @@ protocol ClientConnection: AnyObject {
 final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, ClientConnection {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
 
@@ -42,12 +43,11 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
         let connections = service.connections
         isRefused = !connections.enter()
         context.channel.closeFuture.whenComplete { _ in connections.leave() }
-        loop.add(self)
-        if isRefused {
-            loop.counters.connectionRefused()
-            if isSecure { abort() }
-        }
         idleTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: service.idleTimeout) { self.abort() }
+        if isRefused { loop.counters.connectionRefused() }
+        // Closes it at once when the gateway is being stopped.
+        loop.add(self)
+        if isRefused && isSecure { abort() }
         context.fireChannelActive()
     }
 
@@ -91,11 +91,14 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
         bytes.writeStaticString("Connection: close\r\n\r\n")
         bytes.writeImmutableBuffer(reply.body)
         loop.counters.answered(.error, status: 503, isRead: true)
-        let channel = context.channel
-        context.writeAndFlush(NIOAny(bytes)).assumeIsolated().whenComplete { _ in
-            channel.close(mode: .output, promise: nil)
-            channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+        idleTimer?.cancel()
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { _ in
+            guard let context = self.context else { return }
+            self.idleTimer = self.loop.eventLoop.assumeIsolated().scheduleTask(in: .seconds(2)) { self.abort() }
+            context.close(mode: .output, promise: nil)
         }
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: written)
     }
 
     func drain() { abort() }
@@ -108,20 +111,25 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
     private func setUp(_ add: (ChannelHandlerContext) throws -> Void, _ context: ChannelHandlerContext) {
         guard !isDone, self.context != nil else { return }
         isDone = true
+        let bytes = received
+        received = ByteBuffer()
         do {
             try add(context)
         } catch {
             return abort()
         }
+        // The first words of what was added may have found the client gone.
+        guard self.context != nil else { return }
         leave()
-        if received.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(received)) }
+        if bytes.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(bytes)) }
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
     }
 
     private func leave() {
-        idleTimer?.cancel()
-        loop.remove(self)
         context = nil
+        idleTimer?.cancel()
+        idleTimer = nil
+        loop.remove(self)
     }
 
     private func addHTTP1(_ context: ChannelHandlerContext) throws {

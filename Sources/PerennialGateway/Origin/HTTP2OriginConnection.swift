@@ -234,7 +234,8 @@ private final class HTTP2OriginStream: ChannelDuplexHandler, OriginCarrier {
         for field in request.fields {
             let name = field.name.lowercased()
             let isSecret = name == "authorization" || name == "cookie"
-            fields.add(name: name, value: field.value, indexing: isSecret ? .neverIndexed : .indexable)
+            let value = field.value.withFieldBytes { String(fieldBytesAsCharacters: $0) }
+            fields.add(name: name, value: value, indexing: isSecret ? .neverIndexed : .indexable)
         }
         if let length = request.announcedLength { fields.add(name: "content-length", value: String(length)) }
         exchange.carried(by: self)
@@ -312,7 +313,7 @@ private final class HTTP2OriginStream: ChannelDuplexHandler, OriginCarrier {
 
     private func received(_ frame: HTTP2Frame.FramePayload.Headers) {
         let fields = HeaderFields(
-            frame.headers.lazy.filter { $0.name.utf8.first != UInt8(ascii: ":") }.map { ($0.name, $0.value) })
+            frame.headers.lazy.filter { $0.name.utf8.first != UInt8(ascii: ":") }.map { ($0.name, $0.value.asFieldText) })
         if hasHead {
             trailers = fields
         } else {

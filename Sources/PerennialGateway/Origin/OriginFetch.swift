@@ -163,8 +163,12 @@ struct OriginFetch: Sendable {
         on response: OriginResponse, _ storability: Storability, _ context: FetchContext<CachedResponse>,
         isForReader: Bool
     ) -> Verdict {
-        let hasGood = context.previous?.value.map { $0.status < 400 } ?? false
-        if isFailure(response.status) { return .fail }
+        let previous = context.previous?.value?.status
+        let hasGood = previous.map { $0 < 400 } ?? false
+        if isFailure(response.status) {
+            let isBetter = previous.map { !isFailure($0) } ?? false
+            return storability == .storeIfNothingBetter && !isBetter ? .keep : .fail
+        }
         if isEndless(response.fields) {
             return .keepNothing(reason: "stream", isAboutRequest: false, keepsPrevious: false)
         }

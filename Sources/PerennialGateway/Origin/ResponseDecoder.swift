@@ -154,17 +154,25 @@ struct ResponseDecoder {
     /// Takes a field line behind the body, or the end of them.
     /// - Returns: whether there was one.
     private mutating func nextTrailer(size: Int) throws(ResponseProblem) -> Bool {
+        // A line that comes byte by byte is not looked over again for each byte.
+        guard searched == 0 || buffer.hasLineEnd(behind: searched - 1) else {
+            if buffer.readableBytes >= Self.largestHead { throw .tooLarge }
+            searched = buffer.readableBytes
+            return false
+        }
+        searched = 0
         switch try buffer.trailerLine(limit: Self.largestHead) {
         case .end:
             buffer.moveReaderIndex(forwardBy: 2)
             state = .ending
         case .line(let line):
             guard size + line.end <= Self.largestHead else { throw .tooLarge }
-            trailers.add(buffer.text(line.name), buffer.text(line.value))
+            trailers.add(buffer.text(line.name), String(fieldBytes: buffer.bytes(line.value)))
             buffer.moveReaderIndex(forwardBy: line.end)
             state = .trailers(size: size + line.end)
         case .more:
             guard buffer.readableBytes < Self.largestHead else { throw .tooLarge }
+            searched = buffer.readableBytes
             return false
         }
         return true
@@ -213,6 +221,15 @@ extension ByteBuffer {
         } catch {
             throw .syntax
         }
+    }
+
+    /// Whether a line ends at this index or behind it.
+    fileprivate func hasLineEnd(behind index: Int) -> Bool {
+        readableBytesView.dropFirst(index).contains(0x0A)
+    }
+
+    fileprivate func bytes(_ range: Range<Int>) -> ByteBufferView {
+        readableBytesView[readerIndex + range.lowerBound..<readerIndex + range.upperBound]
     }
 
     fileprivate func text(_ range: Range<Int>) -> String {

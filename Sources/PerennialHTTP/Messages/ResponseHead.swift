@@ -78,7 +78,7 @@ package struct ResponseHead: Hashable, Sendable {
         while start < end, bytes[start].isOptionalWhiteSpace { start += 1 }
         while end > start, bytes[end - 1].isOptionalWhiteSpace { end -= 1 }
         for index in start..<end where !bytes[index].isFieldByte { throw .syntax }
-        return bytes.text(start..<end)
+        return bytes.extracting(start..<end).withUnsafeBufferPointer { String(fieldBytes: $0) }
     }
 }
 

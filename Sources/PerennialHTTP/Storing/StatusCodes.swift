@@ -40,7 +40,3 @@ func isAboutTheMessage(_ status: Int) -> Bool {
     default: false
     }
 }
-
-/// Whether the status is the news that there is nothing at the address: 404 and 410. It is no failure, so no `stale-if-error` lets an older
-/// response be served in its place (RFC 5861 §4, RFC 9111 §4.3.3).
-public func saysGone(_ status: Int) -> Bool { status == 404 || status == 410 }

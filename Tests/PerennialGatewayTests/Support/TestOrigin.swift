@@ -97,16 +97,15 @@ private final class Reservation: Sendable {
         self.socket = socket
         var (isReusable, size) = (CInt(1), socklen_t(MemoryLayout<sockaddr_in>.size))
         setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &isReusable, socklen_t(MemoryLayout<CInt>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
-        let result = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(socket, address, size) == 0 ? getsockname(socket, address, &size) : -1
-            }
+        // As `sockaddr_in` lies in memory: the family, then the port and the address, high byte first.
+        var address = [UInt8](repeating: 0, count: Int(size))
+        address.replaceSubrange(0..<8, with: [UInt8(AF_INET), 0, 0, 0, 127, 0, 0, 1])
+        let result = address.withUnsafeMutableBytes { bytes in
+            guard let address = bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self) else { return CInt(-1) }
+            return bind(socket, address, size) == 0 ? getsockname(socket, address, &size) : -1
         }
         guard result == 0 else { throw IOError(errnoCode: errno, reason: "bind") }
-        port = Int(UInt16(bigEndian: address.sin_port))
+        port = Int(address[2]) << 8 | Int(address[3])
     }
 
     deinit { close(socket) }
