@@ -19,6 +19,8 @@ struct OriginRefusal: OriginError, CustomStringConvertible {
     let response: StoredResponse
     let retryAfter: Duration?
     var isPermanent: Bool { false }
+    /// A 5xx is the address's. What else is refused was asked for: the origin works.
+    var scope: OriginFailureScope { response.status >= 500 ? .address : .request }
 
     init(_ response: StoredResponse, now: Timestamp) {
         self.response = response
@@ -72,9 +74,10 @@ struct OriginBroken: OriginError, CustomStringConvertible {
     var retryAfter: Duration? { nil }
     var isPermanent: Bool { false }
 
-    /// What can't be connected to can't be for any address.
+    /// What can't be connected to can't be for any address. What is lacking here says nothing of the origin.
     var scope: OriginFailureScope {
         switch reason {
+        case .connectionLimit, .memoryLimit: .request
         case .dnsError, .connectionRefused, .connectionTimeout, .destinationUnroutable, .tlsProtocolError,
             .tlsCertificateError:
             .origin

@@ -166,8 +166,9 @@ struct OriginFetch: Sendable {
         let previous = context.previous?.value?.status
         let hasGood = previous.map { $0 < 400 } ?? false
         if isFailure(response.status) {
+            // One that a reader's request brought may be about that request, and is nobody else's.
             let isBetter = previous.map { !isFailure($0) } ?? false
-            return storability == .storeIfNothingBetter && !isBetter ? .keep : .fail
+            return storability == .storeIfNothingBetter && !isBetter && !isForReader ? .keep : .fail
         }
         if isEndless(response.fields) {
             return .keepNothing(reason: "stream", isAboutRequest: false, keepsPrevious: false)
