@@ -25,9 +25,9 @@ func isRefusal(_ status: Int) -> Bool {
     status == 401 || status == 403 || status == 407
 }
 
-/// Whether the status says that the request as it was sent was wrong or could not be met, which is about its fields, its body or the
-/// connection it came on, not about the address: such an answer kept for others would let anyone with a header too many shut an
-/// address for all.
+/// Whether the status says that the request as it was sent was wrong or could not be met, which is about its fields,
+/// its body or the connection it came on, not about the address: such an answer kept for others would let anyone with a
+/// header too many shut an address for all.
 func isAboutTheMessage(_ status: Int) -> Bool {
     switch status {
     case 400, 406, 413, 415, 416, 417, 421, 426, 428, 431: true
@@ -35,6 +35,6 @@ func isAboutTheMessage(_ status: Int) -> Bool {
     }
 }
 
-/// Whether the status is the news that there is nothing at the address: 404 and 410. It is no failure, so no `stale-if-error` lets an older
-/// response be served in its place (RFC 5861 §4, RFC 9111 §4.3.3).
+/// Whether the status is the news that there is nothing at the address: 404 and 410. It is no failure, so no
+/// `stale-if-error` lets an older response be served in its place (RFC 5861 §4, RFC 9111 §4.3.3).
 public func saysGone(_ status: Int) -> Bool { status == 404 || status == 410 }
