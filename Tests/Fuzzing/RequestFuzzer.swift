@@ -99,7 +99,7 @@ private final class Taker: ChannelInboundHandler {
         }
         current = StrictRequests.Request(
             method: head.method.rawValue, target: head.uri,
-            fields: head.headers.map { [$0.name, trimmed($0.value)] },
+            fields: head.headers.map { [$0.name, trimmed(latin1($0.value.fieldBytes))] },
             body: [],
             endsConnection: !head.isKeepAlive)
     }

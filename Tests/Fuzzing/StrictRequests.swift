@@ -109,7 +109,14 @@ struct StrictRequests {
     }
 }
 
-private func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
+private func text(_ bytes: ArraySlice<UInt8>) -> String { latin1(bytes) }
+
+/// A character for each byte, so that no two values are alike.
+func latin1(_ bytes: some Sequence<UInt8>) -> String {
+    var text = String.UnicodeScalarView()
+    for byte in bytes { text.append(Unicode.Scalar(byte)) }
+    return String(text)
+}
 
 func trimmed(_ text: some StringProtocol) -> String {
     let isSpace: (Character) -> Bool = { $0 == " " || $0 == "\t" }

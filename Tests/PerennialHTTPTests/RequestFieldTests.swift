@@ -2,7 +2,8 @@ import Testing
 
 @testable import PerennialHTTP
 
-/// The parser, the rules of caching, keys and forwarding see the same in a request's field, however its name is written.
+/// The parser, the rules of caching, keys and forwarding see the same in a request's field, however its name is
+/// written.
 @Suite struct RequestFieldTests {
     /// Every name of the table, and names that its beginnings and endings are for.
     static let known: [(name: String, class: RequestFieldClass)] =

@@ -4,7 +4,8 @@ import Testing
 @testable import PerennialHTTP
 
 #if DEBUG
-    /// What a request or a response can bring must not cost more than its length: twice as much input, twice as many steps.
+    /// What a request or a response can bring must not cost more than its length: twice as much input, twice as many
+    /// steps.
     @Suite struct ScannerTests {
         /// One that reads a text, whatever it is.
         struct Scanner: Sendable, CustomTestStringConvertible {

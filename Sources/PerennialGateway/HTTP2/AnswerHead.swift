@@ -4,8 +4,9 @@ internal import PerennialHTTP
 
 /// The head of an answer, read back from the lines that HTTP/1.1 has for it.
 ///
-/// They are the gateway's own, so they are known to be well-formed: `HTTP/1.1 200 OK`, then `Name: value`, each with CR LF.
-/// HTTP/2's library has values as text. One that is not UTF-8 is taken for Latin-1 as far as it isn't, and sent in UTF-8.
+/// They are the gateway's own, so they are known to be well-formed: `HTTP/1.1 200 OK`, then `Name: value`, each with CR
+/// LF. HTTP/2's library has values as text. One that is not UTF-8 is taken for Latin-1 as far as it isn't, and sent in
+/// UTF-8.
 struct AnswerHead {
     private(set) var status = 0
     private(set) var fields = HPACKHeaders()

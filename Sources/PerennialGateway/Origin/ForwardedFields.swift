@@ -3,7 +3,8 @@
 internal import PerennialHTTP
 
 /// The fields of a request that passes through: all but those for one connection, `Host` (it is the origin's), and what
-/// says who the client is or what it really asks for, which nobody vouches for here (``PerennialHTTP/RequestFieldClass/claim``).
+/// says who the client is or what it really asks for, which nobody vouches for here
+/// (``PerennialHTTP/RequestFieldClass/claim``).
 /// - Parameter receivedVersion: of the message this one stands for (RFC 9110 §7.6.3).
 func passedFields(
     of request: HeaderFields, originFields: HeaderFields, receivedVersion: String = "1.1"

@@ -1,9 +1,11 @@
-// Values of fields are bytes (RFC 9110 §5.5): mostly ASCII, often UTF-8, sometimes Latin-1 or something else. `HeaderFields` has
-// them as text, so that rules can be written on text. The text is one from which the bytes can be had again: what is UTF-8
-// stays as it is, and each byte that isn't part of any becomes a scalar of its own, U+10FF00 and the byte. Such bytes are 0x80
-// and more, so the scalars are U+10FF80 to U+10FFFF; a value that has one of these itself, in UTF-8, has each byte of it as a scalar.
+// Values of fields are bytes (RFC 9110 §5.5): mostly ASCII, often UTF-8, sometimes Latin-1 or something else.
+// `HeaderFields` has them as text, so that rules can be written on text. The text is one from which the bytes can be
+// had again: what is UTF-8 stays as it is, and each byte that isn't part of any becomes a scalar of its own, U+10FF00
+// and the byte. Such bytes are 0x80 and more, so the scalars are U+10FF80 to U+10FFFF; a value that has one of these
+// itself, in UTF-8, has each byte of it as a scalar.
 //
-// No ASCII character is ever written as such a scalar, and no such scalar gives one: a line break can't be hidden in it.
+// No ASCII character is ever written as such a scalar, and no such scalar gives one: a line break can't be hidden in
+// it.
 
 extension String {
     /// The text for the bytes of a field's value; ``withFieldBytes(_:)`` gives the same bytes.
@@ -36,7 +38,8 @@ extension String {
     /// Whether there may be scalars that stand for bytes. Seldom says yes without need.
     private var mayHaveByteScalars: Bool { utf8.contains(0xF4) }
 
-    /// The text for a value that has come as UTF-8, in a string: that string, but for scalars that would stand for bytes.
+    /// The text for a value that has come as UTF-8, in a string: that string, but for scalars that would stand for
+    /// bytes.
     package var asFieldText: String { mayHaveByteScalars ? String(fieldBytes: utf8) : self }
 
     /// Calls `body` with the bytes of the value that this is the text of.

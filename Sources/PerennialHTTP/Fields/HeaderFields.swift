@@ -98,7 +98,8 @@ public struct HeaderFields: Hashable, Sendable {
         return kept
     }
 
-    /// For each of `names` all values of the fields that an origin may take for it, joined by `", "`: `_` counts as `-`.
+    /// For each of `names` all values of the fields that an origin may take for it, joined by `", "`: `_` counts as
+    /// `-`.
     func values(ofEach names: [String]) -> [String?] {
         func join(_ value: String, to joined: inout String?) {
             if joined == nil {

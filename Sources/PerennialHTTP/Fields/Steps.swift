@@ -4,8 +4,9 @@
 
 /// Counts the work of the scanners in this module, so that a test can see that it grows no faster than the input.
 ///
-/// A step is a look at a byte of a text (``Swift/StringProtocol/bytes``), at a byte of a `Span`, or a comparison of two names.
-/// Hashing, copies made by the standard library, and comparisons of whole strings are not counted. Release builds count nothing.
+/// A step is a look at a byte of a text (``Swift/StringProtocol/bytes``), at a byte of a `Span`, or a comparison of two
+/// names. Hashing, copies made by the standard library, and comparisons of whole strings are not counted. Release
+/// builds count nothing.
 package enum Steps {
     #if DEBUG
         private final class Counter: Sendable {

@@ -67,8 +67,8 @@ func structuredStrings(_ value: String) -> [String]? {
     return strings
 }
 
-/// The members of a dictionary or list, each still to be parsed: what is between the commas that are in no string. Tabs and
-/// spaces around the commas are left out.
+/// The members of a dictionary or list, each still to be parsed: what is between the commas that are in no string. Tabs
+/// and spaces around the commas are left out.
 /// - Returns: `nil` when one is empty or has too many parameters; nothing for an empty value.
 private func structuredMembers(_ value: String) -> [CountedBytes<ArraySlice<UInt8>>]? {
     let bytes = CountedBytes(Array(value.bytes))

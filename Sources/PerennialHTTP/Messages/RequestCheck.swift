@@ -6,8 +6,9 @@ public struct RequestComplaint: Error, Hashable, Sendable {
     public let text: String
 }
 
-/// What must be right about a request's fields before anybody acts on it: one host (RFC 9112 §3.2) that is one (RFC 9110 §7.2), and nothing expected that can't
-/// be done (RFC 9110 §10.1.1). Where the request ends has been settled by whoever read its bytes (``RequestHead``).
+/// What must be right about a request's fields before anybody acts on it: one host (RFC 9112 §3.2) that is one (RFC
+/// 9110 §7.2), and nothing expected that can't be done (RFC 9110 §10.1.1). Where the request ends has been settled by
+/// whoever read its bytes (``RequestHead``).
 ///
 /// - Parameter isOldVersion: HTTP/1.0: needs no `Host`, and knows no expectations.
 public func complaint(

@@ -1,7 +1,8 @@
-/// What a request field is to the gateway, told by its name: the one list that the parser, the rules of caching, keys and
-/// forwarding all go by.
+/// What a request field is to the gateway, told by its name: the one list that the parser, the rules of caching, keys
+/// and forwarding all go by.
 ///
-/// Letter case does not matter, and `_` counts as `-`, as it does for an origin behind CGI or WSGI: `X_Api_Key` is `X-Api-Key`.
+/// Letter case does not matter, and `_` counts as `-`, as it does for an origin behind CGI or WSGI: `X_Api_Key` is
+/// `X-Api-Key`.
 public enum RequestFieldClass: Hashable, Sendable, CaseIterable {
     /// Nothing that the gateway knows of, or nothing that it has to act on.
     case ordinary
@@ -106,7 +107,8 @@ extension RequestFieldClass {
                 "x-remote-ip", "x-remote-addr", "x-originating-ip", "x-proxyuser-ip", "cf-connecting-ip",
                 "fastly-client-ip", "remote-user", "x-remote-user", "client-cert", "client-cert-chain",
                 "x-client-cert", "x-arr-clientcert",
-                // The host, the scheme and the address; "Proxy" becomes HTTP_PROXY in CGI, which programs take for their own.
+                // The host, the scheme and the address; "Proxy" becomes HTTP_PROXY in CGI, which programs take for
+                // their own.
                 "x-host", "x-http-host-override", "x-http-destinationurl", "x-url-scheme", "x-scheme",
                 "front-end-https", "https", "x-arr-ssl", "cloudfront-forwarded-proto", "cf-visitor", "proxy",
                 "x-envoy-original-path", "x-waws-unencoded-url", "base-url", "destination-url", "request-uri",
@@ -128,11 +130,11 @@ extension RequestFieldClass {
     ]
 }
 
-/// The names by their lengths, for a quick look: of nearly all fields of a usual request three letters and the length say that they are
-/// in no list.
+/// The names by their lengths, for a quick look: of nearly all fields of a usual request three letters and the length
+/// say that they are in no list.
 ///
-/// `@unchecked`: never changed once it is made, and never given back. Memory of its own instead of arrays, so that the hits of all
-/// threads don't count the same references.
+/// `@unchecked`: never changed once it is made, and never given back. Memory of its own instead of arrays, so that the
+/// hits of all threads don't count the same references.
 private struct RequestFieldTable: @unchecked Sendable {
     static let shared = RequestFieldTable()
 

@@ -30,8 +30,9 @@ public enum Admission: Hashable, Sendable {
 
 /// Whether a request may be answered from the cache.
 ///
-/// Requests with `Authorization` or another credential (``RequestFieldClass/credential``), or with `Cookie`, pass unless the operator
-/// has lifted that: what is stored was made for a request without, and the origin may well answer differently.
+/// Requests with `Authorization` or another credential (``RequestFieldClass/credential``), or with `Cookie`, pass
+/// unless the operator has lifted that: what is stored was made for a request without, and the origin may well answer
+/// differently.
 public func admission(of method: String, fields: HeaderFields, allowances: Allowances = []) -> Admission {
     if method != "GET" && method != "HEAD" { return .pass(.method) }
     for field in fields {

@@ -13,7 +13,8 @@ public struct Allowances: OptionSet, Hashable, Sendable {
     public static let onlyPrivate = Allowances(rawValue: 1)
     /// `no-store`: store responses although they, or their requests, are marked `no-store`.
     public static let noStore = Allowances(rawValue: 2)
-    /// `authorization`: answer requests with `Authorization` or another credential from the cache, and store their responses.
+    /// `authorization`: answer requests with `Authorization` or another credential from the cache, and store their
+    /// responses.
     public static let authorization = Allowances(rawValue: 4)
     /// `cookies`: answer requests with `Cookie` from the cache, and store their responses.
     public static let cookies = Allowances(rawValue: 8)

@@ -22,7 +22,8 @@ public enum Storability: Hashable, Sendable {
         case failure
         /// 401, 403 or 407: about the asker, not about the resource.
         case refused
-        /// 400, 406, 413, 415, 416, 417, 421, 426, 428 or 431: about the request as it was sent, not about the resource.
+        /// 400, 406, 413, 415, 416, 417, 421, 426, 428 or 431: about the request as it was sent, not about the
+        /// resource.
         case badRequest = "bad-request"
         case noStore = "no-store"
         /// The request is marked `no-store`.
@@ -53,12 +54,14 @@ public enum Storability: Hashable, Sendable {
 
 /// Whether a shared cache may store `response` (RFC 9111 §3).
 ///
-/// Responses to requests with `Authorization` or another credential are stored where the origin rules and says that they may be
-/// (``permitsStoringAuthorized(_:)``). Stricter than the RFC where that protects users, until the operator lifts it by name
-/// (``Allowances``): responses to requests with `Cookie`, and those with `Set-Cookie`, are not stored. Refusals never are.
+/// Responses to requests with `Authorization` or another credential are stored where the origin rules and says that
+/// they may be (``permitsStoringAuthorized(_:)``). Stricter than the RFC where that protects users, until the operator
+/// lifts it by name (``Allowances``): responses to requests with `Cookie`, and those with `Set-Cookie`, are not stored.
+/// Refusals never are.
 ///
-/// A 5xx that says how long it is fresh is ``Storability/storeIfNothingBetter``, but for 511, which is about the network and must not be
-/// stored (RFC 6585 §6). The failures which one request may have brought on itself, 408, 425 and 429, are not stored (RFC 6585 §4).
+/// A 5xx that says how long it is fresh is ``Storability/storeIfNothingBetter``, but for 511, which is about the
+/// network and must not be stored (RFC 6585 §6). The failures which one request may have brought on itself, 408, 425
+/// and 429, are not stored (RFC 6585 §4).
 ///
 /// - Parameters:
 ///   - method: the request's method, case-sensitive. What a HEAD brought has no body, so it can't answer a GET.
@@ -79,8 +82,8 @@ public func storability(
     return isFailure(response.status) ? .storeIfNothingBetter : .store
 }
 
-/// Whether a response says that a shared cache may store it although its request had a credential: `public`, `s-maxage` or
-/// `must-revalidate` is among the directives that rule it here (RFC 9111 §3.5, RFC 9213 §2.2).
+/// Whether a response says that a shared cache may store it although its request had a credential: `public`, `s-maxage`
+/// or `must-revalidate` is among the directives that rule it here (RFC 9111 §3.5, RFC 9213 §2.2).
 public func permitsStoringAuthorized(_ fields: HeaderFields) -> Bool {
     let directives = RulingDirectives(of: fields).directives
     return directives.isPublic || directives.mustRevalidate || directives.sharedMaxAge != nil
