@@ -73,7 +73,13 @@ struct RunningGateway {
                 accept: { [gateway] in try await gateway.responses.accept($0) },
                 origins: AdminServer.Origins(
                     statuses: { [gateway] in gateway.responses.originStatuses },
-                    reopen: { [gateway] in try gateway.responses.reopen($0) }))
+                    reopen: { [gateway] target in
+                        let count = try gateway.responses.reopen(target)
+                        logger.notice(
+                            "what was left alone is asked again by hand",
+                            metadata: ["what": "\(target ?? "everything")", "count": "\(count)"])
+                        return count
+                    }))
             let application = server.application(host: admin.host, port: admin.port, logger: logger) { port in
                 Console.print("\(ready), admin on http://\(ListenAddress(host: admin.host, port: port))")
             }

@@ -1,4 +1,5 @@
 import Foundation
+import NIOHTTP1
 import Perennial
 import PerennialConsole
 import Testing
@@ -53,6 +54,7 @@ struct OriginCommandTests {
         #expect(table.contains("\(upstream.url)"))
         #expect(table.contains("3 of its addresses asked for a pause"), "\(table)")
         #expect(try await origin("reopen", admin, "--json").output == "{\"reopened\":4}\n")
+        #expect(gateway.errors.contains("what was left alone is asked again by hand"))
         #expect(try await get("\(url)/b").status == 200)
 
         let elsewhere = try await origin("reopen", admin, "https://elsewhere.test/a")
