@@ -5,7 +5,7 @@ ORIGIN ?=
 SWIFT ?= swift
 SOURCES = $(shell git ls-files -co --exclude-standard '*.swift')
 
-.PHONY: help build demo test sanitize integration clients format lint bench clean
+.PHONY: help build demo test sanitize integration clients abuse format lint bench clean
 
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -28,6 +28,9 @@ integration: ## only the test with httpbin, nginx and curl, on bin/perennial or 
 clients: ## only the test with requests, httpx, fetch and Chromium, likewise
 	@scripts/setup test
 	@scripts/real-clients
+
+abuse: ## ten minutes of hostile clients and a hostile origin, on bin/perennial or PERENNIAL=path
+	@scripts/abuse
 
 format: ## format the sources
 	@$(SWIFT) format format -i -p $(SOURCES)

@@ -36,18 +36,25 @@ extension MongoDBBackend {
     /// Notes what was written, and makes room when it is time.
     func wrote(bytes: Int) async {
         await pressure.wrote(bytes: bytes) {
-            while try await makeRoom().isUnfinished {}
+            while case let done = try await makeRoom(), done.isUnfinished, done.evicted > 0 {}
+        }
+    }
+
+    /// Notes that a removed key was left behind, and forgets old ones when it is time.
+    func removed() async {
+        await removals.wrote(bytes: Self.tombstoneSize) {
+            try await browser.perform { [self] connection in
+                for cache in try connection.caches().keys {
+                    try connection.forgetKeys(cache, now: time.now, most: mostTombstones, limit: Self.batch)
+                }
+            }
         }
     }
 
     private func makeRoom() async throws -> MaintenanceReport {
         try await browser.perform { [self] connection in
             var report = MaintenanceReport()
-            let caches = try connection.caches().keys.sorted()
-            for cache in caches {
-                try connection.forgetKeys(cache, now: time.now, most: mostTombstones, limit: Self.batch)
-            }
-            try evict(caches, connection, limit: Self.batch, now: time.now, &report)
+            try evict(connection.caches().keys.sorted(), connection, limit: Self.batch, now: time.now, &report)
             return report
         }
     }
@@ -57,10 +64,7 @@ extension MongoDBBackend {
         _ report: inout MaintenanceReport
     ) throws {
         guard let sizeLimit else { return }
-        var removed = 0
-        for cache in caches { removed += try connection.countTombstones(cache) * Self.tombstoneSize }
-        // No more than there may be, or removals that come in between would push entries out.
-        try connection.evict(caches, to: sizeLimit - min(removed, sizeLimit / 16), limit: limit, now: now, &report)
+        try connection.evict(caches, to: MarkRules.entries(of: sizeLimit), limit: limit, now: now, &report)
     }
 }
 

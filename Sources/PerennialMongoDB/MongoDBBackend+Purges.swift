@@ -40,7 +40,7 @@ extension MongoDBBackend {
                 }
                 return isLive ? 1 : 0
             })
-        await wrote(bytes: Self.tombstoneSize)
+        await removed()
         return count
     }
 }

@@ -18,7 +18,7 @@ extension MongoDBBackend: Store {
         }
         let fits = metadata.storedSize <= MarkRules.largestEntry(for: sizeLimit)
         let outcome = try await write(metadata, entry.bytes, fence: fence, releasing: releasing, fits: fits)
-        await wrote(bytes: fits ? metadata.storedSize : Self.tombstoneSize)
+        if fits { await wrote(bytes: metadata.storedSize) } else { await removed() }
         return outcome
     }
 

@@ -40,9 +40,10 @@ extension PostgresBackend: Store {
     /// Notes what was written, and makes room when it is time.
     private func wrote(bytes: Int) async {
         await pressure.wrote(bytes: bytes) {
-            try await forgetRemoved()
             // At the beginning of time nothing is dead.
-            while try await removeWhatIsTooMuch(now: Timestamp(milliseconds: 0)).isUnfinished {}
+            while case let done = try await removeWhatIsTooMuch(now: Timestamp(milliseconds: 0)),
+                done.isUnfinished, done.evicted > 0
+            {}
         }
     }
 
@@ -175,7 +176,9 @@ extension PostgresBackend: Store {
         let known = values
         let count = try await lane.perform(
             begin: { try $0.send(statement, known) }, end: { Int(try $0.rows().number(0, 0) ?? 0) })
-        if case .key(let key) = selection { await wrote(bytes: key.cache.utf8.count + key.key.utf8.count + 64) }
+        if case .key(let key) = selection {
+            await removals.wrote(bytes: key.cache.utf8.count + key.key.utf8.count + 64) { try await forgetRemoved() }
+        }
         return count
     }
 
@@ -221,11 +224,9 @@ extension PostgresBackend: Store {
     }
 
     private func removeWhatIsTooMuch(now: Timestamp) async throws -> MaintenanceReport {
-        // No more than there may be, or removals that come in between would push entries out.
-        let removed = sizeLimit == nil ? 0 : try await statisticsInDetail().removedBytes
-        return try await run(Statements.maintain, on: browser) { [sizeLimit] values in
+        try await run(Statements.maintain, on: browser) { [sizeLimit] values in
             values.add(now.milliseconds)
-            values.add(sizeLimit.map { Int64($0 - min(removed, $0 / 16)) })
+            values.add(sizeLimit.map { Int64(MarkRules.entries(of: $0)) })
         } take: { rows in
             let counts = rows.numbers(0, 0)?.map { Int($0 ?? 0) } ?? []
             guard counts.count == 3 else { return MaintenanceReport() }
@@ -234,17 +235,11 @@ extension PostgresBackend: Store {
     }
 
     public func statistics() async throws -> StoreStatistics {
-        try await statisticsInDetail().all
-    }
-
-    private func statisticsInDetail() async throws -> (all: StoreStatistics, removedBytes: Int) {
         try await run(Statements.statistics, on: browser) { _ in
         } take: { [sizeLimit] rows in
-            let removedBytes = Int(rows.number(0, 3) ?? 0)
-            let statistics = StoreStatistics(
-                entries: Int(rows.number(0, 0) ?? 0), bytes: Int(rows.number(0, 1) ?? 0) + removedBytes,
+            StoreStatistics(
+                entries: Int(rows.number(0, 0) ?? 0), bytes: Int((rows.number(0, 1) ?? 0) + (rows.number(0, 3) ?? 0)),
                 limit: sizeLimit, tombstones: Int(rows.number(0, 2) ?? 0))
-            return (statistics, removedBytes)
         }
     }
 }

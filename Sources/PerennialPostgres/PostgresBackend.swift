@@ -30,6 +30,8 @@ import Synchronization
 public final class PostgresBackend: Sendable {
     let sizeLimit: Int?
     let pressure: WritePressure
+    /// Of removals alone: what they leave is looked at by itself.
+    let removals: WritePressure
     let time: any TimeSource
     private let logger: Logger
     let reads: Lanes<PostgresConnection>
@@ -63,6 +65,7 @@ public final class PostgresBackend: Sendable {
         }
         self.sizeLimit = sizeLimit
         pressure = WritePressure(sizeLimit: sizeLimit)
+        removals = WritePressure(sizeLimit: sizeLimit)
         self.time = time
         self.logger = logger
         // Two: while the server works for one, this process works for the other.

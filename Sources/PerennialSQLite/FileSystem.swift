@@ -38,9 +38,12 @@ enum FileSystem {
     /// The path that symbolic links under this name lead to, whether or not there is a file; SQLite puts its side files there.
     static func target(of path: String) -> String {
         var path = path
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         // As many as Linux follows. What goes in circles is an error when it is opened.
         for _ in 0..<40 {
-            guard let next = try? FileManager.default.destinationOfSymbolicLink(atPath: path) else { break }
+            let count = readlink(path, &buffer, buffer.count)
+            if count <= 0 { break }
+            let next = String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
             let folder = folder(of: path)
             path = next.hasPrefix("/") || folder.isEmpty ? next : folder == "/" ? "/" + next : folder + "/" + next
         }

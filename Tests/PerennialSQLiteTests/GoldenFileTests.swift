@@ -122,6 +122,18 @@ import Testing
         }
     }
 
+    @Test func `a process of an earlier version, which knows nothing of marks, can't go on with a file of this one`()
+        async throws
+    {
+        let scratch = try Scratch()
+        try FileManager.default.copyItem(atPath: "\(Self.folder)/version2.sqlite", toPath: scratch.path)
+        let earlier = try DatabaseQueue(path: scratch.path)
+        let ledger = "SELECT sequence, forgotten_keys, forgotten_purges, last_purge, entries FROM ledger"
+        #expect(try await earlier.read { try Row.fetchOne($0, sql: ledger) } != nil)
+        try await scratch.withBackend { _ = try await $0.put(Samples.entry()) }
+        await #expect(throws: DatabaseError.self) { try await earlier.read { _ = try Row.fetchOne($0, sql: ledger) } }
+    }
+
     @Test func `there is a golden file of the present version`() throws {
         let names = try FileManager.default.contentsOfDirectory(atPath: Self.folder)
         #expect(names.contains("version\(Schema.version).sqlite"))

@@ -45,6 +45,9 @@ package enum MarkRules {
     /// How many are left of so many, when some are forgotten.
     package static func kept(of most: Int) -> Int { most - most / 8 }
 
+    /// What is left of a limit for entries, where what marks take is not counted each time: a sixteenth is theirs.
+    package static func entries(of sizeLimit: Int) -> Int { sizeLimit - sizeLimit / 16 }
+
     /// The largest entry that is kept, in bytes: a larger one would push out all others, and leave no room for marks.
     package static func largestEntry(for sizeLimit: Int?) -> Int {
         sizeLimit.map { $0 - $0 / 8 } ?? .max
