@@ -20,7 +20,7 @@ extension Responder {
                 request.method, request.key,
                 passedFields(
                     of: request.fields, originFields: request.route.route.origin.fields,
-                    receivedVersion: request.isOldVersion ? "1.0" : "1.1"),
+                    receivedVersion: request.version),
                 body: body, extras: request.extras)
         } catch {
             return await writer.finish(with: failure(error, status, request))
