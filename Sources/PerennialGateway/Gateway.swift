@@ -121,7 +121,11 @@ public final class Gateway: Sendable {
     }
 
     /// Stops to listen, finishes what is being answered, then stops the workers and closes everything.
-    /// - Parameter deadline: what takes longer is cut off. Of several calls the first one's counts; all return at the end.
+    ///
+    /// With ``GatewayConfiguration/drain`` it listens for that long first, and closes each connection behind its next answer. An answer
+    /// without a length, like a stream of events, is broken off when nothing has come of it for a second.
+    /// - Parameter deadline: what takes longer, from when it stops to listen, is cut off. Of several calls the first one's counts; all
+    ///   return at the end.
     public func shutdown(deadline: Duration = .seconds(10)) async {
         let ending = ending.withLockedValue { ending in
             if let ending { return ending }
@@ -133,6 +137,10 @@ public final class Gateway: Sendable {
     }
 
     private func end(deadline: Duration) async {
+        if configuration.drain > .zero {
+            for loop in loops { loop.eventLoop.execute { loop.state.value.leave() } }
+            try? await group.next().scheduleTask(in: TimeAmount(configuration.drain)) {}.futureResult.get()
+        }
         let began = ContinuousClock.now
         certificateWatch.withLockedValue { $0.take() }?.stop()
         if let channel = listener.withLockedValue({ $0.take() }) {
@@ -164,6 +172,8 @@ struct GatewayService: Sendable {
     let idleTimeout: TimeAmount
     let headTimeout: TimeAmount
     let maxRequestBody: Int
+    /// In bytes a second; 0: none.
+    let minUploadRate: Int
     let connections: ConnectionCount
     let limits: HeadLimits
 
@@ -177,7 +187,9 @@ struct GatewayService: Sendable {
         idleTimeout = TimeAmount(configuration.idleTimeout)
         headTimeout = TimeAmount(configuration.headTimeout)
         maxRequestBody = configuration.maxRequestBody ?? .max
-        connections = ConnectionCount(limit: configuration.maxConnections)
+        minUploadRate = configuration.minUploadRate
+        connections = ConnectionCount(
+            limit: configuration.maxConnections, clientLimit: configuration.maxConnectionsPerClient)
         limits = HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields)
     }
 }

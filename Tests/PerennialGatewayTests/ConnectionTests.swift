@@ -172,6 +172,48 @@ import Testing
         }
     }
 
+    @Test func `a gateway that drains takes connections for a while, and keeps none open`() async throws {
+        try await withRig({ $0.drain = .seconds(2) }, origin: { _ in .ok("", ["Cache-Control": "max-age=60"]) }) {
+            rig in
+            let early = try await rig.client()
+            #expect(try await early.get("/").field("Connection") == nil)
+            async let down: Void = rig.gateway.shutdown(deadline: .seconds(20))
+            try await eventually {
+                let late = try await rig.client()
+                let answer = try await late.get("/")
+                await late.close()
+                return answer.field("Connection") == "close"
+            }
+            #expect(try await early.get("/").field("Connection") == "close")
+            _ = await early.rest()
+            await down
+        }
+    }
+
+    @Test func `a stop does not wait for a stream of events`() async throws {
+        try await withRig(origin: { _ in
+            .raw("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        }) { rig in
+            let client = try await rig.client()
+            try await client.send("GET", "/")
+            _ = try await client.take { $0.contains(Array("abc".utf8)) ? $0.count : nil }
+            let began = ContinuousClock.now
+            await rig.gateway.shutdown(deadline: .seconds(60))
+            #expect(ContinuousClock.now - began < .seconds(50))
+            _ = await client.rest()
+        }
+    }
+
+    @Test func `one client's connection too many is told so`() async throws {
+        try await withRig({ $0.maxConnectionsPerClient = 1 }, origin: { _ in .ok("") }) { rig in
+            let first = try await rig.client()
+            #expect(try await first.get("/").status == 200)
+            let second = try await rig.client()
+            let refused = try await second.get("/")
+            #expect(refused.status == 503 && refused.cacheStatus.contains("detail=too-many-connections"))
+        }
+    }
+
     @Test func `shutting down cuts off what takes longer than the deadline`() async throws {
         let gate = Gate()
         try await withRig(origin: { _ in

@@ -160,6 +160,20 @@ import Testing
             $0.drain()
             $0.answer()
         },
+        Scenario(name: "an upload that stops coming", expected: 1, isSame: false) {
+            $0.send("POST /new HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n0123456789")
+            $0.advance(.seconds(11))
+            $0.advance(.seconds(3))
+        },
+        Scenario(
+            name: "a stop while events are streamed",
+            answers: ["/new": [.begin(.chunked, length: nil), .piece(10)]], expected: 1, isSame: false
+        ) {
+            $0.send(get("/new", "Cookie: a"))
+            $0.answer()
+            $0.drain()
+            $0.advance(.seconds(3))
+        },
         Scenario(name: "HTTP/2's first words and then nonsense", expected: 0, isSame: false) {
             $0.send("PRI * HTTP/2.0\r\n\r\n")
             $0.send("SM\r\n\r\n")

@@ -189,6 +189,14 @@ struct HTTP2Tests {
         }
     }
 
+    @Test func `the origin hears by what version a request came`() async throws {
+        try await withRig(origin: { request in .ok(request.field("Via") ?? "") }) { rig in
+            let client = try await HTTP2Client(port: rig.port)
+            try await client.begin(1, "POST", "/", isWhole: true)
+            #expect(try await client.response(on: 1).body == "2 perennial")
+        }
+    }
+
     @Test func `cookies that come one by one are one field`() async throws {
         try await withRig(origin: { request in .ok(request.field("Cookie") ?? "") }) { rig in
             let client = try await HTTP2Client(port: rig.port)

@@ -24,6 +24,8 @@ struct ClientRequest: Sendable {
     var eventLoop: any EventLoop
     /// HTTP/1.0 and older: knows no chunks. So is HTTP/2, which needs none.
     var isOldVersion: Bool
+    /// The version it was received in, as `Via` has it (RFC 9110 §7.6.3): `1.0`, `1.1` or `2`.
+    var version: String
 
     var isHead: Bool { method == .HEAD }
 }

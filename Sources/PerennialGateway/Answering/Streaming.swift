@@ -15,7 +15,7 @@ extension Responder {
             guard let target = client.origin.target(ofKey: request.key) else { throw NoRoute(key: request.key) }
             let fields = passedFields(
                 of: request.fields, originFields: request.route.route.origin.fields,
-                receivedVersion: request.isOldVersion ? "1.0" : "1.1")
+                receivedVersion: request.version)
             response = try await client.send(
                 OriginRequest(
                     method: request.method, target: target, fields: fields, body: request.body, extras: request.extras),

@@ -10,7 +10,7 @@ extension ConnectionHandler {
     /// - Parameter bytes: begin with the head.
     func answerAtOnce(_ head: RequestHead, _ bytes: ByteBuffer) -> Bool {
         guard exchange == nil, self.head == nil, waiting.isEmpty, !isClosing, isWritable, !isSendingPieces,
-            unsent.readableBytes == 0, !loop.isDraining,
+            unsent.readableBytes == 0, !loop.isLeaving,
             let (_, key) = loop.routes.find(head, in: bytes.readableBytesUInt8Span)
         else { return false }
         let cache = service.responder.cache

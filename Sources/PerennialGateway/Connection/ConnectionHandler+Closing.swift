@@ -29,9 +29,15 @@ extension ConnectionHandler {
         context?.close(promise: nil)
     }
 
+    /// Breaks off an answer that has no end in sight: it has no length, and nothing has come of it since `moment`.
+    func endIfQuiet(since moment: NIODeadline) {
+        guard let exchange, exchange.framing != nil, exchange.lastPiece <= moment, unfinishedWrites == 0 else { return }
+        abort()
+    }
+
     func cancelTimers() {
-        for timer in [idleTimer, headTimer, closeTimer] { timer?.cancel() }
-        (idleTimer, headTimer, closeTimer) = (nil, nil, nil)
+        for timer in [idleTimer, headTimer, closeTimer, uploadTimer] { timer?.cancel() }
+        (idleTimer, headTimer, closeTimer, uploadTimer) = (nil, nil, nil, nil)
     }
 
     func startIdleTimer(in delay: TimeAmount) {
@@ -40,7 +46,7 @@ extension ConnectionHandler {
 
     /// Closes when it is the client's turn and has been for too long.
     private func checkIdle() {
-        let isClientsTurn = exchange.map { !$0.requestHasEnded || unfinishedWrites > 0 } ?? true
+        let isClientsTurn = exchange.map { !$0.requestHasEnded && !bodyIsFull || unfinishedWrites > 0 } ?? true
         let now = loop.eventLoop.now
         if !isClientsTurn { lastProgress = now }
         let left = lastProgress + service.idleTimeout - now

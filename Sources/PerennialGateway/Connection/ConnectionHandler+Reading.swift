@@ -21,6 +21,10 @@ extension ConnectionHandler {
 
     func bodyIsWanted() {
         bodyIsFull = false
+        if exchange?.uploadRate != nil {
+            exchange?.uploadRate?.resume(loop.eventLoop.now)
+            watchUpload()
+        }
         readOn()
     }
 
@@ -55,16 +59,21 @@ extension ConnectionHandler {
         case .part(.body(let piece)):
             guard let body = exchange?.body else { return }
             exchange?.bodySize += piece.readableBytes
+            exchange?.uploadRate?.note(piece.readableBytes)
             if let size = exchange?.bodySize, size > service.maxRequestBody {
                 return breakOff(RequestSyntaxError(413, tooLarge(service.maxRequestBody)))
             }
-            if case .stopProducing = body.yield(piece) { bodyIsFull = true }
+            if case .stopProducing = body.yield(piece) {
+                bodyIsFull = true
+                exchange?.uploadRate?.pause(loop.eventLoop.now)
+            }
         case .part(.end(let trailers)):
             if let head {
                 self.head = nil
                 dispatch(head, hasEnded: true)
             } else if exchange != nil {
                 exchange?.requestHasEnded = true
+                endUpload()
                 if let trailers { exchange?.extras?.take(requestTrailers: HeaderFields(trailers)) }
                 exchange?.body?.finish()
                 bodyIsFull = false

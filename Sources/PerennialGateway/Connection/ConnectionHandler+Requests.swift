@@ -70,6 +70,7 @@ extension ConnectionHandler {
         }
         startTask(head, route, key: key, fields: fields, plan: plan, body: requestBody)
         // Nothing else can be expected here, and HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
+        if !hasEnded { beginUpload() }
         if !hasEnded && head.headers.contains(name: "Expect") && !head.isOldVersion {
             out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
             writeOut()
@@ -96,20 +97,24 @@ extension ConnectionHandler {
         let request = ClientRequest(
             route: route, method: head.method, key: key, fields: fields, body: body, extras: extras,
             client: context?.channel.remoteAddress?.ipAddress, eventLoop: loop.eventLoop,
-            isOldVersion: head.isOldVersion || isStream)
+            isOldVersion: head.isOldVersion || isStream,
+            version: isStream ? "2" : head.isOldVersion ? "1.0" : "1.1")
         let writer = ResponseWriter(eventLoop: loop.eventLoop, connection: bound)
         exchange?.task = service.respond(request, plan, writer)
     }
 
     /// Whether the connection may stay open behind this request.
     func keepsAlive(_ head: HTTPRequestHead) -> Bool {
-        head.isKeepAlive && !loop.isDraining && !isStream
+        head.isKeepAlive && !loop.isLeaving && !isStream
     }
 
     /// The exchange with this number has been answered: on to the next one.
     func endExchange(_ number: Int) {
         guard let ended = exchange, ended.number == number else { return }
         exchange = nil
+        loop.unbounded[ObjectIdentifier(self)] = nil
+        uploadTimer?.cancel()
+        uploadTimer = nil
         bodyIsFull = false
         noteProgress()
         if ended.keepsAlive { takeWaiting() } else { closeWhenWritten() }

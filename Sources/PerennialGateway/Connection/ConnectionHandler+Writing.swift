@@ -36,6 +36,8 @@ extension ConnectionHandler {
             return promise.fail(ChannelError.ioOnClosedChannel)
         }
         self.exchange?.framing = framing
+        self.exchange?.lastPiece = loop.eventLoop.now
+        if framing != .length { loop.unbounded[ObjectIdentifier(self)] = self }
         finishHead(keepsAlive: exchange.keepsAlive, isOldVersion: exchange.isOldVersion)
         writeOut(promise: promise)
     }
@@ -44,6 +46,7 @@ extension ConnectionHandler {
         guard let framing = exchange?.framing, context != nil, !isClosing else {
             return promise.fail(ChannelError.ioOnClosedChannel)
         }
+        exchange?.lastPiece = loop.eventLoop.now
         // An empty chunk would be the last one.
         if piece.readableBytes == 0 { return promise.succeed() }
         if framing == .chunked {
@@ -80,7 +83,7 @@ extension ConnectionHandler {
     private func beginAnswer(_ head: ByteBuffer, status: Int, kind: Reply.Kind) -> Exchange? {
         guard var exchange, context != nil, !isClosing else { return nil }
         // An answer that comes before its request has ended is the last one: nobody waits for the rest of the request.
-        if !exchange.requestHasEnded || inputIsClosed && waiting.isEmpty || loop.isDraining {
+        if !exchange.requestHasEnded || inputIsClosed && waiting.isEmpty || loop.isLeaving {
             exchange.keepsAlive = false
         }
         exchange.answerHasBegun = true

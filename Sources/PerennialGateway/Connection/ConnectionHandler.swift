@@ -46,6 +46,10 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         var task: Task<Void, Never>?
         /// Set while a body is streamed.
         var framing: Framing?
+        /// When the last piece of that body came.
+        var lastPiece = NIODeadline.uptimeNanoseconds(0)
+        /// While a body comes that is watched.
+        var uploadRate: UploadRate?
     }
 
     let service: GatewayService
@@ -81,6 +85,8 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     var headTimer: Scheduled<Void>?
     /// Runs while the rest of what the client sends is read and dropped.
     var closeTimer: Scheduled<Void>?
+    /// Runs until the request's body would be too slow.
+    var uploadTimer: Scheduled<Void>?
 
     init(service: GatewayService, loop: LoopState, isStream: Bool = false) {
         self.service = service
@@ -116,6 +122,7 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         unsent = ByteBuffer()
         out = ByteBuffer()
         cancelTimers()
+        loop.unbounded[ObjectIdentifier(self)] = nil
         if !isStream { loop.remove(self) }
         broken?.body?.finish(RequestBroken())
         // A flight goes on without its reader; what passes through ends with it.
@@ -145,12 +152,13 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
 
     /// The body of the request that is being answered can't be read to its end: neither the origin nor the cache gets it as a whole,
     /// and the client hears so unless it has been answered already.
-    func breakOff(_ error: RequestSyntaxError) {
+    func breakOff(_ error: RequestSyntaxError, detail: String = "bad-request") {
         guard let broken = exchange, !broken.answerHasBegun, !isClosing else { return abort() }
+        endUpload()
         exchange = nil
         broken.body?.finish(RequestBroken())
         broken.task?.cancel()
-        refuse(error.status, error.reason, detail: "bad-request", isRead: broken.isRead)
+        refuse(error.status, error.reason, detail: detail, isRead: broken.isRead)
     }
 
     /// Bytes have come from the client.

@@ -4,12 +4,19 @@ internal import PerennialHTTP
 
 /// What the connections of one event loop share; touched on that loop only.
 final class LoopState {
+    private static let quiet = TimeAmount.seconds(1)
+
     let eventLoop: any EventLoop
     let counters: LoopCounters
     let storedReads: StoredReads
     /// The routes for requests from now on.
     var routes: RouteTable
+    /// Whether the gateway is about to stop: every answer says that its connection closes.
+    private(set) var isLeaving = false
+    /// Whether new connections are closed at once.
     private(set) var isDraining = false
+    /// Connections and streams with an answer on its way that has no length.
+    var unbounded: [ObjectIdentifier: ConnectionHandler] = [:]
     /// Whether it knows no connection.
     var isEmpty: Bool { connections.isEmpty }
     private var connections: [ObjectIdentifier: any ClientConnection] = [:]
@@ -36,17 +43,34 @@ final class LoopState {
         if isDraining && connections.isEmpty { succeedDrained() }
     }
 
+    /// No connection is kept open behind its next answer. New ones are still welcome.
+    func leave() {
+        isLeaving = true
+    }
+
     /// Lets every connection finish what it is answering and close then.
     ///
     /// What one connection is told may end others, too: each gets to hear it once more than it needs to at worst.
     /// - Returns: when the last has closed.
     func drain() -> EventLoopFuture<Void> {
+        isLeaving = true
         isDraining = true
+        lookForQuiet()
         let promise = eventLoop.makePromise(of: Void.self)
         drained.append(promise)
         for connection in Array(connections.values) { connection.drain() }
         if connections.isEmpty { succeedDrained() }
         return promise.futureResult
+    }
+
+    /// Answers without a length of which nothing comes for a second may never end: they don't hold up the stop.
+    private func lookForQuiet() {
+        eventLoop.assumeIsolated().scheduleTask(in: Self.quiet) {
+            for connection in Array(self.unbounded.values) {
+                connection.endIfQuiet(since: self.eventLoop.now - Self.quiet)
+            }
+            if !self.connections.isEmpty { self.lookForQuiet() }
+        }
     }
 
     func closeAll() {

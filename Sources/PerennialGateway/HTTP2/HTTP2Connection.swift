@@ -52,7 +52,7 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
         try pipeline.addHandler(FrameGuard(headTimeout: service.headTimeout, eventLoop: loop.eventLoop))
         _ = try pipeline.configureHTTP2Pipeline(
             mode: .server, connectionConfiguration: settings, streamConfiguration: streams,
-            streamDelegate: farewells.http2StreamDelegate
+            streamDelegate: StreamBalance(farewells.http2StreamDelegate, eventLoop: loop.eventLoop)
         ) { stream in
             stream.eventLoop.makeCompletedFuture {
                 let connection = bound.value

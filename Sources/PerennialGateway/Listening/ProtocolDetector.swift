@@ -41,8 +41,9 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
     func channelActive(context: ChannelHandlerContext) {
         self.context = context
         let connections = service.connections
-        isRefused = !connections.enter()
-        context.channel.closeFuture.whenComplete { _ in connections.leave() }
+        let client = ClientAddress(context.channel.remoteAddress)
+        isRefused = !connections.enter(client)
+        context.channel.closeFuture.whenComplete { _ in connections.leave(client) }
         idleTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: service.idleTimeout) { self.abort() }
         if isRefused { loop.counters.connectionRefused() }
         // Closes it at once when the gateway is being stopped.

@@ -41,11 +41,11 @@ struct RunningGateway {
         return "\(isSecure ? "https" : "http")://\(address)"
     }
 
-    /// Serves until a signal, then stops within `grace`.
+    /// Serves until a signal, then stops within `grace`, which begins behind `drain`.
     /// - Parameter close: closes the store, last of all.
     func run(
-        admin: ListenAddress?, token: String?, administration: Administration, grace: Duration, stopWithInput: Bool,
-        reloading: Reloading, logger: Logger,
+        admin: ListenAddress?, token: String?, administration: Administration, grace: Duration, drain: Duration,
+        stopWithInput: Bool, reloading: Reloading, logger: Logger,
         close: @escaping @Sendable () async -> Void
     ) async throws {
         let ready = "perennial: serving \(destination) on \(place)"
@@ -85,7 +85,7 @@ struct RunningGateway {
             }
             services.append(Listening(application, at: admin, option: "--admin"))
         }
-        try await runServices(services, grace: grace, stopWithInput: stopWithInput, logger: logger)
+        try await runServices(services, grace: drain + grace, stopWithInput: stopWithInput, logger: logger)
     }
 }
 

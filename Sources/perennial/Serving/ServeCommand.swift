@@ -28,6 +28,9 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: Known.maxConnections.argumentHelp) var maxConnections: String?
     @Option(help: Known.maxRequestBody.argumentHelp) var maxRequestBody: String?
     @Option(help: Known.headTimeout.argumentHelp) var headTimeout: String?
+    @Option(help: Known.maxConnectionsPerClient.argumentHelp) var maxConnectionsPerClient: String?
+    @Option(help: Known.minUploadRate.argumentHelp) var minUploadRate: String?
+    @Option(help: Known.drain.argumentHelp) var drain: String?
     @Flag(help: .hidden) var stopWithInput = false
 
     mutating func run() async throws {
@@ -45,7 +48,8 @@ struct ServeCommand: AsyncParsableCommand {
             admin: plan.admin, token: plan.token,
             administration: Administration(
                 store: open.backend.store, queue: open.backend.queue, origin: plan.onlyOrigin),
-            grace: plan.common.grace, stopWithInput: stopWithInput, reloading: reloading, logger: logger,
+            grace: plan.common.grace, drain: plan.gateway.drain, stopWithInput: stopWithInput, reloading: reloading,
+            logger: logger,
             close: open.close)
     }
 
@@ -70,6 +74,9 @@ struct ServeCommand: AsyncParsableCommand {
         gateway.maxConnections = try settings.value(Known.maxConnections, maxConnections)
         gateway.maxRequestBody = try settings.find(Known.maxRequestBody, maxRequestBody)?.value
         gateway.headTimeout = try settings.value(Known.headTimeout, headTimeout)
+        gateway.maxConnectionsPerClient = try settings.value(Known.maxConnectionsPerClient, maxConnectionsPerClient)
+        gateway.minUploadRate = try settings.value(Known.minUploadRate, minUploadRate)
+        gateway.drain = try settings.value(Known.drain, drain)
         let common = try options.commonSettings(settings)
         gateway.workers = common.workers.value
         return ServingPlan(

@@ -167,6 +167,22 @@ enum Known {
     static let maxConnections = Setting(
         "max-connections", "N", "Connections from clients at a time; one more gets a 503.", default: "10000"
     ) { text throws(Unreadable) in try count(text, atLeast: 1) }
+    static let maxConnectionsPerClient = Setting(
+        "max-connections-per-client", "N", "Connections at a time from one address, or /64 of IPv6; 0: no limit.",
+        default: "0"
+    ) { text throws(Unreadable) in try count(text, atLeast: 0) }
+    static let minUploadRate = Setting(
+        "min-upload-rate", "SIZE/s", "How fast a request's body must come after 10 seconds; slower gets a 408.",
+        default: "500B/s"
+    ) { text throws(Unreadable) in
+        guard text.hasSuffix("/s") else {
+            throw Unreadable("“\(text)” is not a size a second, like 500B/s or 10KB/s; 0B/s is no limit")
+        }
+        return try size(String(text.dropLast(2)))
+    }
+    static let drain = Setting(
+        "drain", "D", "How long a gateway that is told to stop takes new connections before --grace begins.",
+        default: "0", read: duration)
     static let maxRequestBody = Setting(
         "max-request-body", "SIZE", "The largest body of a request; a larger one gets a 413.", note: "no limit",
         read: size)
@@ -178,7 +194,7 @@ enum Known {
     static let fixedKeys = [
         logLevel.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, admin.name, adminToken.name,
         workers.name, threads.name, memory.name, storeLimit.name, grace.name, maxConnections.name, maxRequestBody.name,
-        headTimeout.name,
+        headTimeout.name, maxConnectionsPerClient.name, minUploadRate.name, drain.name,
     ]
 
     /// The names that the file may have.

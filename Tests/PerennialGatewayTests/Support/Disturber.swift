@@ -84,14 +84,14 @@ final class Disturber: ChannelDuplexHandler {
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        pass(context, promise: promise) {
+        pass(context, promise: promise, isOutbound: true) {
             guard channel.isActive else { return promise?.fail(ChannelError.ioOnClosedChannel) ?? () }
             held.append(.write(data, promise))
         }
     }
 
     func flush(context: ChannelHandlerContext) {
-        pass(context, promise: nil) {
+        pass(context, promise: nil, isOutbound: true) {
             held.append(.flush)
             if !isBlocked { giveAway(context) }
         }
@@ -132,7 +132,10 @@ final class Disturber: ChannelDuplexHandler {
         }
     }
 
-    private func pass(_ context: ChannelHandlerContext, promise: EventLoopPromise<Void>?, _ goOn: () -> Void) {
+    private func pass(
+        _ context: ChannelHandlerContext, promise: EventLoopPromise<Void>?, isOutbound: Bool = false,
+        _ goOn: () -> Void
+    ) {
         guard channel.isActive else {
             promise?.fail(ChannelError.ioOnClosedChannel)
             return
@@ -158,6 +161,8 @@ final class Disturber: ChannelDuplexHandler {
             channel.isWritable = false
             context.fireChannelWritabilityChanged()
             goOn()
+        // A channel becomes writable again within a flush, and at no other time.
+        case .flapping where !isOutbound: goOn()
         case .flapping:
             channel.isWritable = false
             context.fireChannelWritabilityChanged()

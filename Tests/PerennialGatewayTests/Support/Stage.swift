@@ -161,6 +161,7 @@ final class Stage {
         note()
         while let client {
             var hasMoved = false
+            defer { note() }
             while let bytes = try? channel.readOutbound(as: ByteBuffer.self) {
                 hasMoved = true
                 deliver(bytes, to: client)
@@ -176,7 +177,11 @@ final class Stage {
 
     private func note() {
         if let handler = try? channel.pipeline.syncOperations.handler(type: ConnectionHandler.self) { note(handler) }
+        for (_, writer) in begun.withLockedValue({ $0 }) { note(writer.connection.value) }
     }
+
+    /// The first connection or stream that had a request for a task.
+    var handler: ConnectionHandler? { handlers.first }
 
     private func note(_ handler: ConnectionHandler) {
         if !handlers.contains(where: { $0 === handler }) { handlers.append(handler) }
@@ -203,7 +208,9 @@ final class Stage {
             if !handler.waiting.isEmpty || handler.head != nil { leftovers.append("what waits for its turn") }
             if handler.unsent.readableBytes > 0 || handler.out.readableBytes > 0 { leftovers.append("unsent bytes") }
             if handler.context != nil { leftovers.append("a context") }
-            if handler.idleTimer != nil || handler.headTimer != nil || handler.closeTimer != nil {
+            if handler.idleTimer != nil || handler.headTimer != nil || handler.closeTimer != nil
+                || handler.uploadTimer != nil
+            {
                 leftovers.append("a timer")
             }
             if handler.unfinishedWrites != 0 { leftovers.append("unfinished writes") }
@@ -211,6 +218,7 @@ final class Stage {
         if metrics.openConnections != 0 {
             leftovers.append("\(metrics.openConnections) connections that count as open")
         }
+        if !loop.unbounded.isEmpty { leftovers.append("an answer without a length that the loop knows") }
         if !loop.isEmpty { leftovers.append("a connection that the loop knows") }
         return Outcome(
             operations: disturber.operations, sent: disturber.sent, metrics: metrics, leftovers: leftovers)
