@@ -7,6 +7,8 @@ import PerennialEngines
 struct GatewayOptions: ParsableArguments {
     @Option(help: Known.origin.argumentHelp) var origin: String?
     @Option(name: .customLong("origin-ca"), help: Known.originCA.argumentHelp) var originCA: String?
+    @Option(help: Known.originCert.argumentHelp) var originCert: String?
+    @Option(help: Known.originKey.argumentHelp) var originKey: String?
     @Option(help: Known.store.argumentHelp) var store: String?
     @Option(help: Known.queue.argumentHelp) var queue: String?
     @Option(help: Known.refreshAfter.argumentHelp) var refreshAfter: String?
@@ -15,11 +17,13 @@ struct GatewayOptions: ParsableArguments {
     @Option(help: Known.freshness.argumentHelp) var freshness: String?
     @Option(help: Known.allow.argumentHelp) var allow: [String] = []
     @Option(help: Known.timeout.argumentHelp) var timeout: String?
+    @Option(help: Known.fetchTimeout.argumentHelp) var fetchTimeout: String?
     @Option(help: Known.rate.argumentHelp) var rate: String?
     @Option(help: Known.concurrency.argumentHelp) var concurrency: String?
     @Option(help: Known.longestRetryAfter.argumentHelp) var longestRetryAfter: String?
     @Option(help: Known.workers.argumentHelp) var workers: String?
     @Option(help: Known.maxBody.argumentHelp) var maxBody: String?
+    @Option(help: Known.bodyMemory.argumentHelp) var bodyMemory: String?
     @Option(help: Known.storeLimit.argumentHelp) var storeLimit: String?
     @Option(help: Known.grace.argumentHelp) var grace: String?
     @Option(help: Known.config.argumentHelp) var config: String?
@@ -28,9 +32,10 @@ struct GatewayOptions: ParsableArguments {
     /// What is said here of how to ask and keep.
     var given: GivenRules {
         GivenRules(
-            origin: origin, originCA: originCA, refreshAfter: refreshAfter, expireAfter: expireAfter,
+            origin: origin, originCA: originCA, originCert: originCert, originKey: originKey, refreshAfter: refreshAfter, expireAfter: expireAfter,
             staleIfError: staleIfError, freshness: freshness,
-            allow: allow.isEmpty ? nil : allow.joined(separator: ","), timeout: timeout, rate: rate,
+            allow: allow.isEmpty ? nil : allow.joined(separator: ","), timeout: timeout, fetchTimeout: fetchTimeout,
+            rate: rate,
             concurrency: concurrency, longestRetryAfter: longestRetryAfter, maxBody: maxBody)
     }
 
@@ -38,6 +43,7 @@ struct GatewayOptions: ParsableArguments {
         CommonSettings(
             store: try settings.require(Known.store, store), queue: try settings.find(Known.queue, queue),
             storeLimit: try settings.value(Known.storeLimit, storeLimit),
+            bodyMemory: try settings.value(Known.bodyMemory, bodyMemory),
             workers: try settings.require(Known.workers, workers), grace: try settings.value(Known.grace, grace),
             logLevel: try settings.value(Known.logLevel, logLevel))
     }
@@ -48,6 +54,7 @@ struct CommonSettings {
     var store: Found<EngineAddress>
     var queue: Found<EngineAddress>?
     var storeLimit: Int
+    var bodyMemory: Int
     var workers: Found<Int>
     var grace: Duration
     var logLevel: Logger.Level

@@ -8,6 +8,8 @@ import PerennialHTTP
 struct GivenRules: Sendable {
     var origin: String?
     var originCA: String?
+    var originCert: String?
+    var originKey: String?
     var refreshAfter: String?
     var expireAfter: String?
     var staleIfError: String?
@@ -16,6 +18,7 @@ struct GivenRules: Sendable {
     var allow: String?
     var softTimeout: String?
     var timeout: String?
+    var fetchTimeout: String?
     var rate: String?
     var concurrency: String?
     var longestRetryAfter: String?
@@ -68,8 +71,9 @@ struct GivenRules: Sendable {
         try section.check(
             keys: [
                 "url", "fields", Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
-                Known.longestRetryAfter.name,
-            ], hint: "an origin has url, fields, origin-ca, timeout, rate, concurrency and longest-retry-after")
+                Known.longestRetryAfter.name, Known.fetchTimeout.name, Known.originCert.name, Known.originKey.name,
+            ], hint: "an origin has url, fields, origin-ca, origin-cert, origin-key, timeout, fetch-timeout, rate, concurrency "
+                + "and longest-retry-after")
         guard let url = try section.find("url", read: originAddress) else {
             throw Failure(
                 .configuration,
@@ -88,11 +92,23 @@ struct GivenRules: Sendable {
         if let file = try settings.find(Known.originCA, originCA, in: section) {
             origin.authorities = try authorities(file)
         }
+        origin.certificate = try clientCertificate(
+            settings.find(Known.originCert, originCert, in: section),
+            settings.find(Known.originKey, originKey, in: section))
         if let found = try settings.find(Known.timeout, timeout, in: section) {
             guard found.value > .zero else {
                 throw Failure(found.place.code, "\(found.name): it must be more than zero, like 30s")
             }
             origin.timeout = found.value
+        }
+        if let found = try settings.find(Known.fetchTimeout, fetchTimeout, in: section) {
+            guard found.value >= origin.timeout else {
+                throw Failure(
+                    found.place.code,
+                    "\(found.name) (\(readable(found.value))) is shorter than timeout (\(readable(origin.timeout))); make it at least as long"
+                )
+            }
+            origin.fetchTimeout = found.value
         }
         origin.rate = try settings.find(Known.rate, rate, in: section)?.value
         origin.concurrency = try settings.find(Known.concurrency, concurrency, in: section)?.value

@@ -79,6 +79,7 @@ struct ServeCommand: AsyncParsableCommand {
         gateway.drain = try settings.value(Known.drain, drain)
         let common = try options.commonSettings(settings)
         gateway.workers = common.workers.value
+        gateway.bodyMemory = common.bodyMemory
         return ServingPlan(
             gateway: gateway, listen: listen, admin: try settings.value(Known.admin, admin),
             token: try settings.find(Known.adminToken, adminTokenFile)?.value, common: common)
@@ -126,6 +127,7 @@ struct WorkerCommand: AsyncParsableCommand {
         let workers = common.workers
         var configuration = GatewayConfiguration(routes: try options.given.routes(settings))
         configuration.workers = workers.value
+        configuration.bodyMemory = common.bodyMemory
         guard workers.value > 0 else {
             throw Failure(workers.place.code, "\(workers.name) is 0; a worker needs at least 1")
         }

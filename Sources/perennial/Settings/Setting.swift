@@ -81,6 +81,12 @@ enum Known {
         "origin-ca", "FILE", "Believe an https origin whose certificate comes from these (PEM), and no other.",
         note: "those the system trusts"
     ) { $0 }
+    static let originCert = Setting(
+        "origin-cert", "FILE", "Show the origin this certificate and its chain (PEM).", note: "none"
+    ) { $0 }
+    static let originKey = Setting(
+        "origin-key", "FILE", "The private key of --origin-cert (PEM).", note: "none"
+    ) { $0 }
     static let admin = Setting(
         "admin", "HOST:PORT|none", "Where to serve health, metrics and the API; keep it private.",
         default: "127.0.0.1:8081", read: optionalListenAddress)
@@ -119,7 +125,7 @@ enum Known {
     }
     static let allow = Setting(
         "allow", "NAME",
-        "Lift a protection of shared caches: private, no-store, authorization, cookies or set-cookie. May be repeated, or a list with commas.",
+        "Lift a protection of shared caches: private, no-store, authorization, cookies, set-cookie or refused. May be repeated, or a list with commas.",
         note: "none"
     ) { text throws(Unreadable) in
         do throws(AllowanceError) {
@@ -131,7 +137,15 @@ enum Known {
     static let softTimeout = Setting(
         "soft-timeout", "D", "Serve a usable old value when the origin takes longer than this.", note: "none",
         read: duration)
-    static let timeout = Setting("timeout", "D", "Give up on the origin after this.", default: "30s", read: duration)
+    static let timeout = Setting(
+        "timeout", "D", "How long the origin may take to answer, and how long its answer may pause.", default: "30s",
+        read: duration)
+    static let fetchTimeout = Setting(
+        "fetch-timeout", "D", "How long an answer that is to be stored may take in all.",
+        note: "four times --timeout", read: duration)
+    static let bodyMemory = Setting(
+        "body-memory", "SIZE", "Memory for bodies on their way from the origin into the cache.", default: "64MB",
+        read: size)
     static let workers = Setting(
         "workers", "N", "Refreshes at a time in this process; 0: leave them to perennial worker.", default: "4"
     ) {
@@ -194,13 +208,13 @@ enum Known {
     static let fixedKeys = [
         logLevel.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, admin.name, adminToken.name,
         workers.name, threads.name, memory.name, storeLimit.name, grace.name, maxConnections.name, maxRequestBody.name,
-        headTimeout.name, maxConnectionsPerClient.name, minUploadRate.name, drain.name,
+        headTimeout.name, bodyMemory.name, maxConnectionsPerClient.name, minUploadRate.name, drain.name,
     ]
 
     /// The names that the file may have.
     static let fileKeys =
         fixedKeys + [
-            origin.name, originCA.name, refreshAfter.name, expireAfter.name, staleIfError.name, freshness.name,
+            origin.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name, expireAfter.name, staleIfError.name, freshness.name,
             clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
             concurrency.name, longestRetryAfter.name,
         ]
