@@ -22,6 +22,9 @@ public struct GatewayConfiguration: Sendable {
 
     /// The size of the memory tier in bytes. Default: 64 MiB.
     public var memory = 64 << 20
+    /// How much memory large bodies may take that clients have not taken yet, in bytes. Beyond it, requests for what is not in the memory
+    /// tier wait, and the clients that have taken nothing for the longest are cut off. Default: 64 MiB.
+    public var bodyMemory = 64 << 20
     /// Refresh workers in this process; 0: other processes do the refreshing. Default: 2.
     public var workers = 2
     /// For how long a response that may not be stored is remembered as such, so that its readers don't wait for one

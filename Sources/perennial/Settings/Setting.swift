@@ -177,6 +177,9 @@ enum Known {
         }
         return try size(String(text.dropLast(2)))
     }
+    static let bodyMemory = Setting(
+        "body-memory", "SIZE", "How much memory large answers may take that clients have not taken yet.",
+        default: "64MB", read: size)
     static let drain = Setting(
         "drain", "D", "How long a gateway that is told to stop takes new connections before --grace begins.",
         default: "0", read: duration)
@@ -191,7 +194,7 @@ enum Known {
     static let fixedKeys = [
         logLevel.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, admin.name, adminToken.name,
         workers.name, threads.name, memory.name, storeLimit.name, grace.name, maxConnections.name, maxRequestBody.name,
-        headTimeout.name, maxConnectionsPerClient.name, minUploadRate.name, drain.name,
+        headTimeout.name, maxConnectionsPerClient.name, minUploadRate.name, drain.name, bodyMemory.name,
     ]
 
     /// The names that the file may have.
