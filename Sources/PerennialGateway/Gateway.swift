@@ -56,10 +56,12 @@ public final class Gateway: Sendable {
                 responses: responses,
                 logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }))
         let routes = responses.routing.now
+        let memory = responses.memory
         loops = group.makeIterator().map { eventLoop in
             let counters = LoopCounters()
             let state = NIOLoopBoundBox.makeBoxSendingValue(
-                LoopState(eventLoop: eventLoop, counters: counters, routes: routes), eventLoop: eventLoop)
+                LoopState(eventLoop: eventLoop, counters: counters, routes: routes, memory: memory),
+                eventLoop: eventLoop)
             return (eventLoop, counters, state)
         }
     }

@@ -22,8 +22,10 @@ public struct GatewayConfiguration: Sendable {
 
     /// The size of the memory tier in bytes. Default: 64 MiB.
     public var memory = 64 << 20
-    /// What bodies may take in memory on their way from the origins into the cache, all together, in bytes; each takes twice its size.
-    /// What does not fit goes to its reader piece by piece and is not stored. Default: 64 MiB.
+    /// What large bodies may take in memory besides the memory tier, all together, in bytes: on their way from the origins into the
+    /// cache, each twice its size, and those that clients have not taken yet. What does not fit goes from the origin to its reader piece by
+    /// piece and is not stored; requests for what only the store has wait; and the clients that have taken nothing for the longest are cut
+    /// off. Default: 64 MiB.
     public var bodyMemory = 64 << 20
     /// Refresh workers in this process; 0: other processes do the refreshing. Default: 2.
     public var workers = 2

@@ -233,7 +233,7 @@ import Testing
             #expect(response.body == body)
             #expect(response.cacheStatus == "perennial; fwd=uri-miss; fwd-status=200; detail=memory")
             #expect(try await rig.storedKeys().isEmpty)
-            #expect(rig.gateway.responses.memory.inUse == 0)
+            #expect(rig.gateway.responses.memory.used == 0)
         }
     }
 
@@ -241,12 +241,12 @@ import Testing
         let memory = BodyMemory(limit: 1_000)
         var first: BodyMemory.Hold? = memory.hold()
         #expect(first?.grow(to: 100) == true && first?.grow(to: 300) == true)
-        #expect(memory.inUse == 600)
+        #expect(memory.used == 600)
         let second = memory.hold()
         #expect(!second.grow(to: 201))
         #expect(second.grow(to: 200))
         first = nil
-        #expect(memory.inUse == 400)
+        #expect(memory.used == 400)
     }
 
     @Test func `a HEAD of a large response does not make its body be fetched`() async throws {

@@ -115,6 +115,7 @@ extension ConnectionHandler {
         unsent = body
         writeOut()
         sendPieces()
+        if unsent.readableBytes > 0 { loop.heldBodies.hold(unsent, for: self) }
     }
 
     /// Gives pieces of what is unsent to the channel as long as the client takes them: behind TLS and in HTTP/2 each is copied.
@@ -131,6 +132,7 @@ extension ConnectionHandler {
         guard unsent.readableBytes == 0 else { return }
         // The body belongs to the cache, which may want to let go of it.
         unsent = ByteBuffer()
+        loop.heldBodies.letGo(of: self)
         if closesWhenSent { closeWhenWritten() }
     }
 

@@ -123,6 +123,7 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         out = ByteBuffer()
         cancelTimers()
         loop.unbounded[ObjectIdentifier(self)] = nil
+        loop.heldBodies.letGo(of: self)
         if !isStream { loop.remove(self) }
         broken?.body?.finish(RequestBroken())
         // A flight goes on without its reader; what passes through ends with it.

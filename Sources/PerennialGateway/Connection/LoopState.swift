@@ -9,6 +9,7 @@ final class LoopState {
     let eventLoop: any EventLoop
     let counters: LoopCounters
     let storedReads: StoredReads
+    let heldBodies: HeldBodies
     /// The routes for requests from now on.
     var routes: RouteTable
     /// Whether the gateway is about to stop: every answer says that its connection closes.
@@ -23,10 +24,11 @@ final class LoopState {
     private var drained: [EventLoopPromise<Void>] = []
     private var dates: [(second: Int64, text: String)] = Array(repeating: (.min, ""), count: 64)
 
-    init(eventLoop: any EventLoop, counters: LoopCounters, routes: RouteTable) {
+    init(eventLoop: any EventLoop, counters: LoopCounters, routes: RouteTable, memory: BodyMemory) {
         self.eventLoop = eventLoop
         self.routes = routes
-        storedReads = StoredReads(eventLoop: eventLoop)
+        storedReads = StoredReads(eventLoop: eventLoop, memory: memory)
+        heldBodies = HeldBodies(eventLoop: eventLoop, memory: memory)
         self.counters = counters
     }
 

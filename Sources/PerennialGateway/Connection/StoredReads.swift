@@ -5,40 +5,98 @@ internal import PerennialHTTP
 
 /// Reads from the store what the memory tier lacks, for all connections of a loop together: one look for all that came in at one time
 /// costs little more than one look for one.
+///
+/// How large a body is shows when it has been read. So few are read together once some were large, and none while clients hold as many
+/// large bodies as there may be.
 final class StoredReads {
     private struct Wanted {
         var key: String
         var connection: ConnectionHandler
         var exchange: Int
+        var since: NIODeadline
     }
 
-    private let eventLoop: any EventLoop
-    private var wanted: [Wanted] = []
+    /// As many keys are read together.
+    private static let most = 8
+    /// Bytes that one key may bring on average for more to be read together the next time.
+    private static let smallBody = 64 << 10
+    private static let interval = TimeAmount.milliseconds(50)
+    /// For how long a request waits for memory.
+    private static let patience = TimeAmount.seconds(10)
 
-    init(eventLoop: any EventLoop) {
+    private let eventLoop: any EventLoop
+    private let memory: BodyMemory
+    private var wanted = CircularBuffer<Wanted>()
+    private var isScheduled = false
+    private var isWaiting = false
+    private var together = 2
+
+    init(eventLoop: any EventLoop, memory: BodyMemory) {
         self.eventLoop = eventLoop
+        self.memory = memory
     }
 
     /// The connection is told by ``ConnectionHandler/takeStored(_:exchange:)``.
     func add(_ key: String, for connection: ConnectionHandler, exchange: Int) {
-        wanted.append(Wanted(key: key, connection: connection, exchange: exchange))
+        wanted.append(Wanted(key: key, connection: connection, exchange: exchange, since: eventLoop.now))
         // When all has been read that came in at the same time.
-        guard wanted.count == 1 else { return }
-        eventLoop.assumeIsolated().execute { self.read(from: connection.service.responder.cache) }
+        schedule()
     }
 
-    private func read(from cache: Cache<String, CachedResponse>) {
-        let keys = wanted.map(\.key)
-        let waiting = NIOLoopBound(wanted, eventLoop: eventLoop)
-        wanted = []
+    private func schedule() {
+        guard !isScheduled, !wanted.isEmpty else { return }
+        isScheduled = true
+        eventLoop.assumeIsolated().execute { self.goOn() }
+    }
+
+    private func goOn() {
+        isScheduled = false
+        guard !wanted.isEmpty else { return setWaiting(false) }
+        guard !memory.isFull else { return wait() }
+        setWaiting(false)
+        // Who wants the same gets the same.
+        var keys: [String] = []
+        var taken: [Wanted] = []
+        while let next = wanted.first, keys.count < together || keys.contains(next.key) {
+            if !keys.contains(next.key) { keys.append(next.key) }
+            taken.append(wanted.removeFirst())
+        }
+        read(keys, for: taken)
+    }
+
+    private func wait() {
+        setWaiting(true)
+        let late = wanted.filter { $0.since + Self.patience <= eventLoop.now }
+        wanted.removeAll { $0.since + Self.patience <= eventLoop.now }
+        isScheduled = true
+        eventLoop.assumeIsolated().scheduleTask(in: Self.interval) { self.goOn() }
+        for late in late { late.connection.refuseStored(exchange: late.exchange) }
+    }
+
+    private func setWaiting(_ isWaiting: Bool) {
+        guard isWaiting != self.isWaiting else { return }
+        self.isWaiting = isWaiting
+        if isWaiting { memory.beginWaiting() } else { memory.endWaiting() }
+    }
+
+    private func read(_ keys: [String], for taken: [Wanted]) {
+        let cache = taken[0].connection.service.responder.cache
+        let waiting = NIOLoopBound((self, taken), eventLoop: eventLoop)
         cache.lookupStored(keys) { [eventLoop] answers in
             @Sendable func hand() {
-                for (wanted, answer) in zip(waiting.value, answers) {
-                    wanted.connection.takeStored(answer, exchange: wanted.exchange)
-                }
+                let (reads, taken) = waiting.value
+                reads.land(Dictionary(zip(keys, answers)) { first, _ in first }, for: taken)
             }
             if eventLoop.inEventLoop { hand() } else { eventLoop.execute(hand) }
         }
+        // What is read on another thread does not hold up the rest.
+        schedule()
+    }
+
+    private func land(_ answers: [String: Answer<CachedResponse>?], for taken: [Wanted]) {
+        let size = answers.values.reduce(0) { $0 + ($1?.value?.bodySize ?? 0) }
+        together = size > answers.count * Self.smallBody ? 1 : min(Self.most, together * 2)
+        for wanted in taken { wanted.connection.takeStored(answers[wanted.key] ?? nil, exchange: wanted.exchange) }
     }
 }
 
@@ -70,5 +128,15 @@ extension ConnectionHandler {
         noteProgress()
         write(cached, answer, head, fields: nil)
         if !isClosing { takeWaiting() }
+    }
+    /// There was no memory for it in time.
+    func refuseStored(exchange number: Int) {
+        guard let exchange, exchange.number == number, let (head, _, _) = exchange.stored else { return }
+        self.exchange?.stored = nil
+        finish(
+            with: .own(
+                503, "Clients take their answers too slowly for another large one to be read. Try again in a moment.",
+                cacheStatus: CacheStatus(detail: "no-memory"), now: service.responder.now, retryAfter: .seconds(1),
+                isHead: head.method == .HEAD))
     }
 }

@@ -144,7 +144,7 @@ enum Known {
         "fetch-timeout", "D", "How long an answer that is to be stored may take in all.",
         note: "four times --timeout", read: duration)
     static let bodyMemory = Setting(
-        "body-memory", "SIZE", "Memory for bodies on their way from the origin into the cache.", default: "64MB",
+        "body-memory", "SIZE", "Memory for large bodies on their way into the cache and to slow clients.", default: "64MB",
         read: size)
     static let workers = Setting(
         "workers", "N", "Refreshes at a time in this process; 0: leave them to perennial worker.", default: "4"

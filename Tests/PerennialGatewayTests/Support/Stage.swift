@@ -72,6 +72,7 @@ final class Stage {
     let disturber: Disturber
     private let begun = NIOLockedValueBox<[(request: ClientRequest, writer: ResponseWriter)]>([])
     private let counters = LoopCounters()
+    let memory: BodyMemory
     private let loop: LoopState
     private let answers: [String: [AnswerStep]]
     private var handlers: [ConnectionHandler] = []
@@ -87,8 +88,9 @@ final class Stage {
         channel = EmbeddedChannel(loop: eventLoop)
         disturber = Disturber(channel, at: place, disturbance)
         self.answers = answers
+        memory = BodyMemory(limit: scenery.configuration.bodyMemory)
         let cache = isCold ? scenery.cold : scenery.warm
-        loop = LoopState(eventLoop: eventLoop, counters: counters, routes: cache.routing.now)
+        loop = LoopState(eventLoop: eventLoop, counters: counters, routes: cache.routing.now, memory: memory)
         let service = GatewayService(
             scenery.configuration,
             Responder(responses: cache, logger: Logger(label: "stage") { _ in SwiftLogNoOpLogHandler() }),
@@ -219,6 +221,9 @@ final class Stage {
             leftovers.append("\(metrics.openConnections) connections that count as open")
         }
         if !loop.unbounded.isEmpty { leftovers.append("an answer without a length that the loop knows") }
+        if !loop.heldBodies.isEmpty { leftovers.append("a body held") }
+        if memory.used != 0 { leftovers.append("\(memory.used) bytes of memory") }
+        if memory.isWanted { leftovers.append("somebody who waits for memory") }
         if !loop.isEmpty { leftovers.append("a connection that the loop knows") }
         return Outcome(
             operations: disturber.operations, sent: disturber.sent, metrics: metrics, leftovers: leftovers)
