@@ -313,7 +313,9 @@ private final class HTTP2OriginStream: ChannelDuplexHandler, OriginCarrier {
 
     private func received(_ frame: HTTP2Frame.FramePayload.Headers) {
         let fields = HeaderFields(
-            frame.headers.lazy.filter { $0.name.utf8.first != UInt8(ascii: ":") }.map { ($0.name, $0.value.asFieldText) })
+            frame.headers.lazy.filter { $0.name.utf8.first != UInt8(ascii: ":") }.map {
+                ($0.name, $0.value.asFieldText)
+            })
         if hasHead {
             trailers = fields
         } else {

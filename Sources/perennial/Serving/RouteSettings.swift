@@ -72,7 +72,9 @@ struct GivenRules: Sendable {
             keys: [
                 "url", "fields", Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
                 Known.longestRetryAfter.name, Known.fetchTimeout.name, Known.originCert.name, Known.originKey.name,
-            ], hint: "an origin has url, fields, origin-ca, origin-cert, origin-key, timeout, fetch-timeout, rate, concurrency "
+            ],
+            hint:
+                "an origin has url, fields, origin-ca, origin-cert, origin-key, timeout, fetch-timeout, rate, concurrency "
                 + "and longest-retry-after")
         guard let url = try section.find("url", read: originAddress) else {
             throw Failure(

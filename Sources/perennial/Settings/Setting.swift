@@ -144,7 +144,8 @@ enum Known {
         "fetch-timeout", "D", "How long an answer that is to be stored may take in all.",
         note: "four times --timeout", read: duration)
     static let bodyMemory = Setting(
-        "body-memory", "SIZE", "Memory for large bodies on their way into the cache and to slow clients.", default: "64MB",
+        "body-memory", "SIZE", "Memory for large bodies on their way into the cache and to slow clients.",
+        default: "64MB",
         read: size)
     static let workers = Setting(
         "workers", "N", "Refreshes at a time in this process; 0: leave them to perennial worker.", default: "4"
@@ -214,7 +215,8 @@ enum Known {
     /// The names that the file may have.
     static let fileKeys =
         fixedKeys + [
-            origin.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name, expireAfter.name, staleIfError.name, freshness.name,
+            origin.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
+            expireAfter.name, staleIfError.name, freshness.name,
             clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
             concurrency.name, longestRetryAfter.name,
         ]
