@@ -21,10 +21,11 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
     /// How many exchanges it has carried.
     private var exchanges = 0
     /// Since when it waits for another exchange.
-    private(set) var idleSince = NIODeadline.now()
+    private(set) var idleSince: NIODeadline
 
     init(pool: OriginPool) {
         self.pool = pool
+        idleSince = pool.eventLoop.now
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -136,7 +137,7 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
         self.exchange = nil
         // The rest of a request that was answered early would be taken for another one.
         let isFree = mayBeReused && exchange.requestHasEnded && context?.channel.isActive == true
-        idleSince = .now()
+        idleSince = pool.eventLoop.now
         exchange.ended(trailers: trailers)
         if isFree {
             readOn()

@@ -19,15 +19,17 @@ final class HTTP2OriginConnection: ChannelInboundHandler {
     private var multiplexer: NIOHTTP2Handler.StreamMultiplexer?
     private var streams: [ObjectIdentifier: HTTP2OriginStream] = [:]
     private var opened = 0
-    private var lastReceived = NIODeadline.now()
+    private var lastReceived: NIODeadline
     private var pingSentAt: NIODeadline?
     private var timer: Scheduled<Void>?
     /// The origin takes no more requests here (GOAWAY, RFC 9113 §6.8).
     private var isLeaving = false
-    private(set) var idleSince = NIODeadline.now()
+    private(set) var idleSince: NIODeadline
 
     private init(pool: OriginPool) {
         self.pool = pool
+        lastReceived = pool.eventLoop.now
+        idleSince = lastReceived
         patience = min(.seconds(5), .nanoseconds(pool.timeout.nanoseconds / 4))
     }
 
@@ -95,12 +97,12 @@ final class HTTP2OriginConnection: ChannelInboundHandler {
     fileprivate func closed(_ stream: HTTP2OriginStream) {
         streams[ObjectIdentifier(stream)] = nil
         guard streams.isEmpty else { return }
-        idleSince = .now()
+        idleSince = pool.eventLoop.now
         if isLeaving { close() }
     }
 
     fileprivate func received() {
-        lastReceived = .now()
+        lastReceived = pool.eventLoop.now
         guard pingSentAt != nil else { return }
         // Any frame is a sign of life.
         pingSentAt = nil
@@ -111,7 +113,7 @@ final class HTTP2OriginConnection: ChannelInboundHandler {
     private func startTimer() {
         guard timer == nil, let context else { return }
         // A silence from before these exchanges counts: what has been idle for long may be dead.
-        let silence = NIODeadline.now() - lastReceived
+        let silence = pool.eventLoop.now - lastReceived
         if silence >= patience {
             ask(context)
         }
@@ -126,15 +128,15 @@ final class HTTP2OriginConnection: ChannelInboundHandler {
         timer = nil
         guard let context, !streams.isEmpty else { return }
         if let pingSentAt {
-            if NIODeadline.now() - pingSentAt >= patience { return giveUp(context) }
-        } else if NIODeadline.now() - lastReceived >= patience {
+            if pool.eventLoop.now - pingSentAt >= patience { return giveUp(context) }
+        } else if pool.eventLoop.now - lastReceived >= patience {
             ask(context)
         }
         scheduleCheck(in: patience)
     }
 
     private func ask(_ context: ChannelHandlerContext) {
-        pingSentAt = .now()
+        pingSentAt = pool.eventLoop.now
         let ping = HTTP2Frame(streamID: .rootStream, payload: .ping(HTTP2PingData(withInteger: 1), ack: false))
         context.writeAndFlush(wrapOutboundOut(ping), promise: nil)
     }

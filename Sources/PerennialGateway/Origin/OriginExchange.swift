@@ -33,6 +33,8 @@ final class OriginExchange {
 
     private(set) var rank: OriginRank
     private(set) var isOver = false
+    /// Whether it ended before its answer did.
+    private(set) var wasBrokenOff = false
     private(set) var requestHasEnded: Bool
     /// Nothing more of the body is to be read for now.
     private(set) var isHeld = false
@@ -143,6 +145,7 @@ final class OriginExchange {
     /// There will be no answer, or no more of it. The carrier has forgotten the exchange.
     func fail(_ error: any Error) {
         guard !isOver else { return }
+        wasBrokenOff = true
         let body = body
         close()
         if let body { body.finish(error) } else { response.fail(error) }
@@ -170,6 +173,7 @@ final class OriginExchange {
 
     private func giveUp(_ error: any Error) {
         guard !isOver else { return }
+        wasBrokenOff = true
         let (body, carrier) = (body, carrier)
         close()
         if let body { body.finish(error) } else { response.fail(error) }
@@ -228,7 +232,7 @@ final class OriginExchange {
     /// A step begins that may take as long as the time-out. One timer serves all: it looks again when it has come too early.
     private func expect(_ step: Step) {
         self.step = step
-        deadline = .now() + timeout
+        deadline = eventLoop.now + timeout
         if timer == nil, !isOver { startTimer(in: timeout) }
     }
 
@@ -240,7 +244,7 @@ final class OriginExchange {
         timer = nil
         guard !isOver else { return }
         guard let deadline else { return startTimer(in: timeout) }
-        let left = deadline - .now()
+        let left = deadline - eventLoop.now
         guard left <= .nanoseconds(0) else { return startTimer(in: left) }
         let reason: OriginBroken.Reason =
             switch step {

@@ -47,7 +47,7 @@ final class OriginPool {
     /// been idle, and nobody could tell whether it has seen the request.
     private func takeIdle(for exchange: OriginExchange) -> HTTP1OriginConnection? {
         guard let last = idle.last else { return nil }
-        if !exchange.request.mayBeRepeated, NIODeadline.now() - last.idleSince > .seconds(1) { return nil }
+        if !exchange.request.mayBeRepeated, eventLoop.now - last.idleSince > .seconds(1) { return nil }
         return idle.removeLast()
     }
 
@@ -145,7 +145,7 @@ final class OriginPool {
 
     private func closeOld() {
         sweep = nil
-        let oldest = NIODeadline.now() - idleTimeout
+        let oldest = eventLoop.now - idleTimeout
         let old = idle.filter { $0.idleSince < oldest }
         idle.removeAll { $0.idleSince < oldest }
         for connection in old { connection.close() }
