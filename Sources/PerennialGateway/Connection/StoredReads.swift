@@ -65,11 +65,15 @@ final class StoredReads {
     }
 
     private func wait() {
-        setWaiting(true)
-        let late = wanted.filter { $0.since + Self.patience <= eventLoop.now }
-        wanted.removeAll { $0.since + Self.patience <= eventLoop.now }
-        isScheduled = true
-        eventLoop.assumeIsolated().scheduleTask(in: Self.interval) { self.goOn() }
+        // Some have gone meanwhile.
+        let waiting = wanted.filter { $0.connection.exchange?.number == $0.exchange }
+        let late = waiting.filter { $0.since + Self.patience <= eventLoop.now }
+        wanted = waiting.filter { $0.since + Self.patience > eventLoop.now }
+        setWaiting(!wanted.isEmpty)
+        if !wanted.isEmpty {
+            isScheduled = true
+            eventLoop.assumeIsolated().scheduleTask(in: Self.interval) { self.goOn() }
+        }
         for late in late { late.connection.refuseStored(exchange: late.exchange) }
     }
 

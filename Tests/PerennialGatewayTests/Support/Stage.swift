@@ -10,7 +10,7 @@ import PerennialTesting
 @testable import PerennialGateway
 
 /// What stages have in common: caches with some responses in them, and the gateway's settings.
-struct Scenery {
+struct Scenery: Sendable {
     let configuration: GatewayConfiguration
     /// What is stored is in memory.
     let warm: ResponseCache
