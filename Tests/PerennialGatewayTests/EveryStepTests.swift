@@ -4,8 +4,8 @@ import Testing
 
 @testable import PerennialGateway
 
-/// A connection may end, stall or be half closed at any moment, from within whatever its handlers do: every operation that passes
-/// between them and the network is tried with everything that can happen at it.
+/// A connection may end, stall or be half closed at any moment, from within whatever its handlers do: every operation
+/// that passes between them and the network is tried with everything that can happen at it.
 @Suite(.serialized) struct EveryStepTests {
     /// What a client sends, what the world does, and how tasks answer.
     struct Scenario: Sendable {
@@ -14,7 +14,8 @@ import Testing
         var answers: [String: [AnswerStep]] = [:]
         /// Full answers that the client gets when nothing happens.
         var expected: Int
-        /// Whether the client gets the same bytes each time: not where it is too late for some, or where they are made by chance.
+        /// Whether the client gets the same bytes each time: not where it is too late for some, or where they are made
+        /// by chance.
         var isSame = true
         var play: @Sendable (Stage) -> Void
     }

@@ -1,6 +1,7 @@
 internal import Synchronization
 
-/// How much memory large bodies may take besides the memory tier: bodies that clients have not taken yet, and what else reserves some.
+/// How much memory large bodies may take besides the memory tier: bodies that clients have not taken yet, and what else
+/// reserves some.
 final class BodyMemory: Sendable {
     /// In bytes.
     let limit: Int

@@ -56,8 +56,8 @@ enum AnswerStep: Sendable {
     case bodyIsWanted
 }
 
-/// A client's connection in memory, with the gateway's own handlers, and with the test in the place of the network, the clock and the
-/// tasks that answer.
+/// A client's connection in memory, with the gateway's own handlers, and with the test in the place of the network, the
+/// clock and the tasks that answer.
 final class Stage {
     struct Outcome {
         var operations: Int
