@@ -124,10 +124,11 @@ public final class Gateway: Sendable {
 
     /// Stops to listen, finishes what is being answered, then stops the workers and closes everything.
     ///
-    /// With ``GatewayConfiguration/drain`` it listens for that long first, and closes each connection behind its next answer. An answer
-    /// without a length, like a stream of events, is broken off when nothing has come of it for a second.
-    /// - Parameter deadline: what takes longer, from when it stops to listen, is cut off. Of several calls the first one's counts; all
-    ///   return at the end.
+    /// With ``GatewayConfiguration/drain`` it listens for that long first, and closes each connection behind its next
+    /// answer. An answer without a length, like a stream of events, is broken off when nothing has come of it for a
+    /// second.
+    /// - Parameter deadline: what takes longer, from when it stops to listen, is cut off. Of several calls the first
+    ///   one's counts; all return at the end.
     public func shutdown(deadline: Duration = .seconds(10)) async {
         let ending = ending.withLockedValue { ending in
             if let ending { return ending }

@@ -42,14 +42,15 @@ public struct GatewayConfiguration: Sendable {
     public var maxRequestBody: Int?
     /// Connections at a time; one more is answered with a 503, or closed where TLS would have to come first. Default: 10,000.
     public var maxConnections = 10_000
-    /// Connections at a time from one client: an address of IPv4, or the first 64 bits of one of IPv6. One more is refused as one beyond
-    /// ``maxConnections`` is. 0: no limit. Default: 0.
+    /// Connections at a time from one client: an address of IPv4, or the first 64 bits of one of IPv6. One more is
+    /// refused as one beyond ``maxConnections`` is. 0: no limit. Default: 0.
     public var maxConnectionsPerClient = 0
-    /// How fast a client must send the body of a request, in bytes a second on average; for the first 10 seconds nothing is asked of it,
-    /// and time that the origin takes does not count. Slower is a 408. 0: no limit. Default: 500.
+    /// How fast a client must send the body of a request, in bytes a second on average; for the first 10 seconds
+    /// nothing is asked of it, and time that the origin takes does not count. Slower is a 408. 0: no limit. Default:
+    /// 500.
     public var minUploadRate = 500
-    /// For how long a gateway that is told to stop goes on to listen, closing each connection behind its next answer, so that who sends
-    /// it clients can learn that it stops. Default: 0.
+    /// For how long a gateway that is told to stop goes on to listen, closing each connection behind its next answer,
+    /// so that who sends it clients can learn that it stops. Default: 0.
     public var drain = Duration.zero
     /// Request line and fields together, in bytes; more is a 431. Default: 64 KiB.
     public var maxHeader = 64 << 10

@@ -46,6 +46,7 @@ struct BodyMemoryTests {
         // Those that took nothing went for the others, or were told that there is no memory.
         #expect(client.answers.count == 70)
         #expect(client.answers.values.contains { $0.reset != nil })
+        stage.advance(.milliseconds(100))
         #expect(stage.end().leftovers == [])
         await scenery.shutdown()
     }

@@ -153,18 +153,18 @@ import Testing
         return (outcome, answers)
     }
 
-    @Test func `whatever happens at any step, a connection of HTTP 2 ends with nothing left of it`() async throws {
-        let scenery = try await Scenery { $0.maxRequestBody = 1 << 20 }
+    /// - Returns: how many runs there were.
+    private static func tryAll(in scenery: Scenery) throws -> Int {
         var runs = 0
-        for scenario in Self.scenarios {
-            let (usual, answers) = try Self.run(scenario, in: scenery, at: nil, .closing)
+        for scenario in scenarios {
+            let (usual, answers) = try run(scenario, in: scenery, at: nil, .closing)
             #expect(usual.leftovers == [], "\(scenario.name), undisturbed")
             #expect(usual.metrics.requests == scenario.expected, "\(scenario.name), undisturbed")
             if scenario.isSame { #expect(answers.values.allSatisfy { $0.hasEnded || $0.reset != nil }) }
             for place in 0..<usual.operations {
                 for disturbance in Disturbance.allCases {
                     runs += 1
-                    let (outcome, got) = try Self.run(scenario, in: scenery, at: place, disturbance)
+                    let (outcome, got) = try run(scenario, in: scenery, at: place, disturbance)
                     let what: Comment = "\(scenario.name), \(disturbance) at step \(place)"
                     #expect(outcome.leftovers == [], what)
                     #expect(outcome.metrics.requests <= scenario.expected, what)
@@ -172,6 +172,12 @@ import Testing
                 }
             }
         }
+        return runs
+    }
+
+    @Test func `whatever happens at any step, a connection of HTTP 2 ends with nothing left of it`() async throws {
+        let scenery = try await Scenery { $0.maxRequestBody = 1 << 20 }
+        let runs = try await onOwnThread { try Self.tryAll(in: scenery) }
         await scenery.shutdown()
         print("\(runs) runs of HTTP/2")
         #expect(runs > 1000)

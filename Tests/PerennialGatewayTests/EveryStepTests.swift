@@ -4,8 +4,8 @@ import Testing
 
 @testable import PerennialGateway
 
-/// A connection may end, stall or be half closed at any moment, from within whatever its handlers do: every operation that passes
-/// between them and the network is tried with everything that can happen at it.
+/// A connection may end, stall or be half closed at any moment, from within whatever its handlers do: every operation
+/// that passes between them and the network is tried with everything that can happen at it.
 @Suite(.serialized) struct EveryStepTests {
     /// What a client sends, what the world does, and how tasks answer.
     struct Scenario: Sendable {
@@ -14,7 +14,8 @@ import Testing
         var answers: [String: [AnswerStep]] = [:]
         /// Full answers that the client gets when nothing happens.
         var expected: Int
-        /// Whether the client gets the same bytes each time: not where it is too late for some, or where they are made by chance.
+        /// Whether the client gets the same bytes each time: not where it is too late for some, or where they are made
+        /// by chance.
         var isSame = true
         var play: @Sendable (Stage) -> Void
     }
@@ -196,17 +197,17 @@ import Testing
         return outcome
     }
 
-    @Test func `whatever happens at any step, a connection ends with nothing left of it`() async throws {
-        let scenery = try await Scenery { $0.maxRequestBody = 1 << 20 }
+    /// - Returns: how many runs there were.
+    private static func tryAll(in scenery: Scenery) throws -> Int {
         var runs = 0
-        for scenario in Self.scenarios {
-            let usual = try Self.run(scenario, in: scenery, at: nil, .closing)
+        for scenario in scenarios {
+            let usual = try run(scenario, in: scenery, at: nil, .closing)
             #expect(usual.leftovers == [], "\(scenario.name), undisturbed")
             #expect(usual.metrics.requests == scenario.expected, "\(scenario.name), undisturbed")
             for place in 0..<usual.operations {
                 for disturbance in Disturbance.allCases {
                     runs += 1
-                    let outcome = try Self.run(scenario, in: scenery, at: place, disturbance)
+                    let outcome = try run(scenario, in: scenery, at: place, disturbance)
                     let what: Comment = "\(scenario.name), \(disturbance) at step \(place)"
                     #expect(outcome.leftovers == [], what)
                     #expect(outcome.metrics.requests <= scenario.expected, what)
@@ -221,6 +222,12 @@ import Testing
                 }
             }
         }
+        return runs
+    }
+
+    @Test func `whatever happens at any step, a connection ends with nothing left of it`() async throws {
+        let scenery = try await Scenery { $0.maxRequestBody = 1 << 20 }
+        let runs = try await onOwnThread { try Self.tryAll(in: scenery) }
         await scenery.shutdown()
         print("\(runs) runs")
         #expect(runs > 1000)

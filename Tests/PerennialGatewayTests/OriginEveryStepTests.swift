@@ -27,27 +27,40 @@ import Testing
     private static let scenarios = [
         Scenario(name: "a length", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"], answers: 2),
         Scenario(
-            name: "a length in pieces", pieces: ["HTTP/1.1 200 OK\r\nConte", "nt-Length: 5\r\n\r", "\nhe", "llo"], answers: 2),
+            name: "a length in pieces", pieces: ["HTTP/1.1 200 OK\r\nConte", "nt-Length: 5\r\n\r", "\nhe", "llo"],
+            answers: 2),
         Scenario(
             name: "chunks and trailers",
             pieces: [
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "3e8\r\n" + body + "\r\n", "3e8\r\n" + body, "\r\n1", "\r\nx\r\n0\r\nX-T: 1\r",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "3e8\r\n" + body + "\r\n", "3e8\r\n" + body,
+                "\r\n1", "\r\nx\r\n0\r\nX-T: 1\r",
                 "\n\r\n",
             ], answers: 2),
         Scenario(
             name: "hints",
-            pieces: ["HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 102 Wait\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"], answers: 2),
-        Scenario(name: "the end of the connection", pieces: ["HTTP/1.1 200 OK\r\n\r\n", body, body], closes: true, answers: 1),
+            pieces: [
+                "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 102 Wait\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+            ], answers: 2),
+        Scenario(
+            name: "the end of the connection", pieces: ["HTTP/1.1 200 OK\r\n\r\n", body, body], closes: true, answers: 1
+        ),
         Scenario(name: "a HEAD", method: .HEAD, pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"], answers: 2),
         Scenario(name: "no body", pieces: ["HTTP/1.1 204 No Content\r\n\r\n"], answers: 2),
         Scenario(
-            name: "a goodbye", pieces: ["HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"], answers: 1),
-        Scenario(name: "more than was asked for", pieces: ["HTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"], answers: 1),
-        Scenario(name: "nonsense", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"], answers: 0),
-        Scenario(name: "a body that breaks off", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", "abc"], closes: true, answers: 0),
+            name: "a goodbye", pieces: ["HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"],
+            answers: 1),
         Scenario(
-            name: "nobody wants it", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh", "e", "llo"], cancelsBehind: 1, answers: 0),
-        Scenario(name: "nobody waits", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"], cancelsBehind: 0, answers: 0),
+            name: "more than was asked for", pieces: ["HTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"], answers: 1),
+        Scenario(name: "nonsense", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"], answers: 0),
+        Scenario(
+            name: "a body that breaks off", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", "abc"],
+            closes: true, answers: 0),
+        Scenario(
+            name: "nobody wants it", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh", "e", "llo"],
+            cancelsBehind: 1, answers: 0),
+        Scenario(
+            name: "nobody waits", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"], cancelsBehind: 0, answers: 0
+        ),
         Scenario(name: "silence", pieces: [], answers: 0),
         Scenario(name: "silence within a body", pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh"], answers: 0),
     ]
@@ -98,7 +111,8 @@ import Testing
             let extras = MessageExtras(originFields: [:]) { _, _ in }
             let response = loop.makePromise(of: OriginClient.Response.self)
             let exchange = OriginExchange(
-                OriginRequest(method: scenario.method, target: "/\(round)", fields: ["X": "y"], body: nil, extras: extras),
+                OriginRequest(
+                    method: scenario.method, target: "/\(round)", fields: ["X": "y"], body: nil, extras: extras),
                 rank: .fetch, places: places, timeout: .seconds(30), on: loop, response: response)
             let outcome = Outcome()
             let seen = NIOLoopBound(outcome, eventLoop: loop)

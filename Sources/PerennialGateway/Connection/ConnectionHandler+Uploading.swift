@@ -1,4 +1,5 @@
-// Bodies of requests that come too slowly: their clients would hold a connection to the origin for as long as they like.
+// Bodies of requests that come too slowly: their clients would hold a connection to the origin for as long as they
+// like.
 
 internal import NIOCore
 internal import PerennialHTTP

@@ -111,7 +111,8 @@ extension ConnectionHandler {
             out.writeImmutableBuffer(body)
             return
         }
-        // Known before anything is written: what is written may come back here, and nothing else may get between the two.
+        // Known before anything is written: what is written may come back here, and nothing else may get between the
+        // two.
         unsent = body
         writeOut()
         sendPieces()

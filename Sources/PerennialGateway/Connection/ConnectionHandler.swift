@@ -11,9 +11,9 @@ internal import PerennialHTTP
 ///
 /// A stream of HTTP/2 is taken for a connection that is closed behind its only answer; ``HTTP2Stream`` translates.
 ///
-/// Whatever it writes, flushes, closes or reads may come back to it before that call returns: the write fails, the channel becomes
-/// inactive, and everything here is gone. So each method finishes its own state first and calls out then, or looks at the state
-/// again behind the call.
+/// Whatever it writes, flushes, closes or reads may come back to it before that call returns: the write fails, the
+/// channel becomes inactive, and everything here is gone. So each method finishes its own state first and calls out
+/// then, or looks at the state again behind the call.
 final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = ByteBuffer

@@ -1,6 +1,7 @@
 internal import NIOCore
 
-/// The large bodies that connections of one event loop hold until their clients take them: each body counts once, however many hold it.
+/// The large bodies that connections of one event loop hold until their clients take them: each body counts once,
+/// however many hold it.
 final class HeldBodies {
     /// A client that has taken nothing for so long may be cut off for others.
     private static let patience = TimeAmount.seconds(2)

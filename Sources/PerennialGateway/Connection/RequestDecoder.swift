@@ -61,11 +61,12 @@ package final class RequestDecoder: ChannelInboundHandler {
 
 /// Finds the requests in the bytes that a client sends (RFC 9112): bytes are fed, events are taken.
 ///
-/// It calls nobody, and what it knows is complete before it returns an event. So whatever an event brings about, even the end of
-/// the connection, the next call goes on from there.
+/// It calls nobody, and what it knows is complete before it returns an event. So whatever an event brings about, even
+/// the end of the connection, the next call goes on from there.
 struct RequestParser {
     enum Event {
-        /// The bytes are those of the head. With a framing of `.none` the message ends with it, and no ``end(_:)`` follows.
+        /// The bytes are those of the head. With a framing of `.none` the message ends with it, and no ``end(_:)``
+        /// follows.
         case head(RequestHead, ByteBuffer)
         case body(ByteBuffer)
         /// With the fields behind the body, if there are any.

@@ -6,8 +6,8 @@ internal import PerennialHTTP
 /// Reads from the store what the memory tier lacks, for all connections of a loop together: one look for all that came in at one time
 /// costs little more than one look for one.
 ///
-/// How large a body is shows when it has been read. So few are read together once some were large, and none while clients hold as many
-/// large bodies as there may be.
+/// How large a body is shows when it has been read. So few are read together once some were large, and none while
+/// clients hold as many large bodies as there may be.
 final class StoredReads {
     private struct Wanted {
         var key: String
@@ -65,11 +65,15 @@ final class StoredReads {
     }
 
     private func wait() {
-        setWaiting(true)
-        let late = wanted.filter { $0.since + Self.patience <= eventLoop.now }
-        wanted.removeAll { $0.since + Self.patience <= eventLoop.now }
-        isScheduled = true
-        eventLoop.assumeIsolated().scheduleTask(in: Self.interval) { self.goOn() }
+        // Some have gone meanwhile.
+        let waiting = wanted.filter { $0.connection.exchange?.number == $0.exchange }
+        let late = waiting.filter { $0.since + Self.patience <= eventLoop.now }
+        wanted = waiting.filter { $0.since + Self.patience > eventLoop.now }
+        setWaiting(!wanted.isEmpty)
+        if !wanted.isEmpty {
+            isScheduled = true
+            eventLoop.assumeIsolated().scheduleTask(in: Self.interval) { self.goOn() }
+        }
         for late in late { late.connection.refuseStored(exchange: late.exchange) }
     }
 

@@ -32,7 +32,8 @@ struct UploadRate {
         since = since ?? now
     }
 
-    /// How long the client may still take if it sends nothing more; 0 and less: it is too slow. `nil`: it isn't its turn.
+    /// How long the client may still take if it sends nothing more; 0 and less: it is too slow. `nil`: it isn't its
+    /// turn.
     func timeLeft(_ now: NIODeadline) -> TimeAmount? {
         guard let since else { return nil }
         // As many bytes as a year's worth are enough for ever.

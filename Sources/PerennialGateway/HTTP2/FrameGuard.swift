@@ -1,7 +1,8 @@
 internal import NIOCore
 
-/// Stands before the library's part of an HTTP/2 connection and sees to what that does not: heads that don't come to their end, too many
-/// frames of whatever kind, and heads that come before the client has heard of the gateway's settings (``FirstSettings``).
+/// Stands before the library's part of an HTTP/2 connection and sees to what that does not: heads that don't come to
+/// their end, too many frames of whatever kind, and heads that come before the client has heard of the gateway's
+/// settings (``FirstSettings``).
 final class FrameGuard: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -82,7 +83,8 @@ final class FrameGuard: ChannelDuplexHandler {
         headTimer = (timer, scanner.heads)
     }
 
-    /// Tells the client that it asks too much, and closes (RFC 9113 §6.8). The frame goes past the library, which has no word in this.
+    /// Tells the client that it asks too much, and closes (RFC 9113 §6.8). The frame goes past the library, which has
+    /// no word in this.
     private func sayGoodbye() {
         guard let context, !isEnded else { return }
         isEnded = true

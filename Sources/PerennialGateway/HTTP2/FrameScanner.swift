@@ -80,8 +80,9 @@ struct FrameScanner {
 
 /// Makes the gateway's settings hold from a client's first request on.
 ///
-/// The library holds a client to them from its acknowledgement on, and until then to its own idea of how large a head may be, which is
-/// small. So it gets an acknowledgement behind the client's first SETTINGS, which come before any request, and not the client's own.
+/// The library holds a client to them from its acknowledgement on, and until then to its own idea of how large a head
+/// may be, which is small. So it gets an acknowledgement behind the client's first SETTINGS, which come before any
+/// request, and not the client's own.
 struct FirstSettings {
     static let acknowledgement: [UInt8] = [0, 0, 0, 4, 1, 0, 0, 0, 0]
 
@@ -137,7 +138,8 @@ struct FirstSettings {
     }
 }
 
-/// How many frames a client may send that cost work and carry little: all but those that begin a request or bring a part of a body.
+/// How many frames a client may send that cost work and carry little: all but those that begin a request or bring a
+/// part of a body.
 struct FrameBudget {
     /// A second.
     static let rate = 2_000

@@ -37,8 +37,8 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
         let connection = HTTP2Connection(service: service, loop: loop)
         let bound = NIOLoopBound(connection, eventLoop: loop.eventLoop)
         // The library's limits hold on resets, broken streams, PING, SETTINGS and PRIORITY (200 in 30 seconds each), on CONTINUATION
-        // and empty DATA in a row, on streams at a time (100), and on unread data (65,535 bytes a connection); on all other frames, and
-        // on the time that a head may take, those of ``FrameGuard``.
+        // and empty DATA in a row, on streams at a time (100), and on unread data (65,535 bytes a connection); on all
+        // other frames, and on the time that a head may take, those of ``FrameGuard``.
         var settings = NIOHTTP2Handler.ConnectionConfiguration()
         // ``HTTP2Stream`` counts: a client that stops sending because it has its answer is not to lose that.
         settings.contentLengthValidation = .disabled

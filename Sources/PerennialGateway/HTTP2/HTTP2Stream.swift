@@ -33,8 +33,8 @@ final class HTTP2Stream: ChannelDuplexHandler {
         case ended
     }
 
-    /// For how long the rest of a request is read and dropped that has been answered before its end. Many clients lose what they
-    /// have not read of an answer when their stream is reset while they send.
+    /// For how long the rest of a request is read and dropped that has been answered before its end. Many clients lose
+    /// what they have not read of an answer when their stream is reset while they send.
     private static let lingering = TimeAmount.seconds(2)
 
     private let connection: HTTP2Connection
@@ -108,8 +108,9 @@ final class HTTP2Stream: ChannelDuplexHandler {
         context.fireChannelRead(wrapInboundOut(.end(trailers)))
     }
 
-    /// The body is not as long as the request says (RFC 9113 §8.1.1). Some clients end their streams so when they have seen the head
-    /// of an answer that makes the rest pointless: they get that answer, and nobody gets the body as a whole.
+    /// The body is not as long as the request says (RFC 9113 §8.1.1). Some clients end their streams so when they have
+    /// seen the head of an answer that makes the rest pointless: they get that answer, and nobody gets the body as a
+    /// whole.
     private func breakRequest(_ context: ChannelHandlerContext) {
         request = .ended
         guard case .none = answer else { return }
@@ -183,8 +184,8 @@ final class HTTP2Stream: ChannelDuplexHandler {
 
     private func write(_ frame: OutboundOut, _ promise: EventLoopPromise<Void>?, _ context: ChannelHandlerContext) {
         guard isEnded && request != .ended else { return context.write(wrapOutboundOut(frame), promise: promise) }
-        // The last frame of an answer that came before the end of its request. When the client has had time to see it, it is told
-        // that nobody wants the rest (RFC 9113 §8.1).
+        // The last frame of an answer that came before the end of its request. When the client has had time to see it,
+        // it is told that nobody wants the rest (RFC 9113 §8.1).
         let written = promise ?? context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenComplete { _ in
             guard self.request != .ended, context.channel.isActive else { return }

@@ -1,7 +1,8 @@
 internal import NIOCore
 internal import NIOHTTP2
 
-/// Tells the handler that closes connections which streams are open: each is opened once and closed once, in this order.
+/// Tells the handler that closes connections which streams are open: each is opened once and closed once, in this
+/// order.
 ///
 /// A stream whose first words find the connection gone is closed before the library has said that it was opened.
 struct StreamBalance: NIOHTTP2StreamDelegate {

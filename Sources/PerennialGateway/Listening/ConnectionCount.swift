@@ -42,7 +42,8 @@ final class ConnectionCount: Sendable {
     }
 }
 
-/// What counts as one client: an address of IPv4, or the first half of one of IPv6, which is what a single subscriber gets.
+/// What counts as one client: an address of IPv4, or the first half of one of IPv6, which is what a single subscriber
+/// gets.
 struct ClientAddress: Hashable, Sendable {
     private let bytes: [UInt8]
 

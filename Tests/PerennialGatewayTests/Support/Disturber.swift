@@ -22,8 +22,8 @@ enum Disturbance: CaseIterable {
     var isFatal: Bool { self == .failing || self == .resetting || self == .closing }
 }
 
-/// Stands between the network and a connection's handlers, counts what passes, and does something at one of these operations, from
-/// within it: what happens then comes back into the handlers while they are still at it.
+/// Stands between the network and a connection's handlers, counts what passes, and does something at one of these
+/// operations, from within it: what happens then comes back into the handlers while they are still at it.
 final class Disturber: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

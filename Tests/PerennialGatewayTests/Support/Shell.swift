@@ -86,3 +86,12 @@ final class Certificates: Sendable {
         guard rename(new, path(name)) == 0 else { throw CocoaError(.fileWriteUnknown) }
     }
 }
+
+/// Runs what takes long and waits for nothing on a thread of its own, so that other tests get on meanwhile.
+func onOwnThread<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+        let thread = Thread { continuation.resume(with: Swift.Result { try work() }) }
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+}

@@ -10,7 +10,7 @@ import PerennialTesting
 @testable import PerennialGateway
 
 /// What stages have in common: caches with some responses in them, and the gateway's settings.
-struct Scenery {
+struct Scenery: Sendable {
     let configuration: GatewayConfiguration
     /// What is stored is in memory.
     let warm: ResponseCache
@@ -56,8 +56,8 @@ enum AnswerStep: Sendable {
     case bodyIsWanted
 }
 
-/// A client's connection in memory, with the gateway's own handlers, and with the test in the place of the network, the clock and the
-/// tasks that answer.
+/// A client's connection in memory, with the gateway's own handlers, and with the test in the place of the network, the
+/// clock and the tasks that answer.
 final class Stage {
     struct Outcome {
         var operations: Int
