@@ -81,7 +81,7 @@ import Testing
                 }
             }
         }
-        #expect(runs > 1_000)
+        #expect(runs > 800)
     }
 
     /// What became of an exchange.
