@@ -176,9 +176,13 @@ struct OriginFetch: Sendable {
         guard case .doNotStore(let reason) = storability else { return .keep }
         // An entry that was good enough for others is not gone because of what one of them was answered, but that it is gone.
         let wasGood = context.reason == .notAccepted && !saysGone(response.status)
+        // A refresh carries nobody's credentials: where readers' count, its being refused says nothing of what they may have.
+        let ignoresRefusals =
+            rules.allowances.contains(.refused)
+            || !isForReader && !rules.allowances.isDisjoint(with: [.authorization, .cookies])
         let saysNothing =
             response.status >= 400 && !saysGone(response.status)
-            && (!isRefusal(response.status) || rules.allowances.contains(.refused))
+            && (!isRefusal(response.status) || ignoresRefusals)
         if saysNothing && hasGood && !isForReader { return .fail }
         return .keepNothing(
             reason: reason.rawValue, isAboutRequest: reason.isAboutRequest,
