@@ -267,6 +267,43 @@ import Testing
         }
     }
 
+    @Test func `nobody hands over a body with a status that has none`() async throws {
+        try await withRig(origin: { _ in .ok("") }) { rig in
+            let responses = rig.gateway.responses
+            let key = try responses.key(for: "/x")
+            await #expect(throws: NotAccepted.self) {
+                try await responses.accept(
+                    key, status: 204, fields: ["Cache-Control": "max-age=60"], body: Array("HTTP/1.1 200 OK".utf8),
+                    fence: nil, lease: nil)
+            }
+            let generation = try await responses.accept(
+                key, status: 204, fields: ["Cache-Control": "max-age=60"], body: [], fence: nil, lease: nil)
+            #expect(generation != nil)
+        }
+    }
+
+    @Test func `the bytes of a field are the same at the origin, in the store and at the client`() async throws {
+        let field =
+            Array("Content-Disposition: attachment; filename=\"caf".utf8) + [0xE9, 0xFF, 0x80] + Array(".txt\"".utf8)
+        try await withRig(origin: { request in
+            // As Swift reads a byte that is no UTF-8.
+            let isWhole = request.field("X-Name") == "caf\u{FFFD}"
+            let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 0\r\nX-Seen: \(isWhole)\r\n"
+            return .bytes(Array(head.utf8) + field + Array("\r\n\r\n".utf8), closes: false)
+        }) { rig in
+            for _ in 0..<2 {
+                let client = try await rig.client()
+                try await client.send(
+                    bytes: Array("GET / HTTP/1.1\r\nHost: x\r\nX-Name: caf".utf8) + [0xE9] + Array("\r\n\r\n".utf8))
+                let head = try await client.take { $0.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound }
+                #expect(head.firstRange(of: field) != nil)
+                #expect(String(decoding: head, as: UTF8.self).contains("X-Seen: true"))
+                await client.close()
+            }
+            #expect(rig.origin.requests.count == 1)
+        }
+    }
+
     // MARK: Connections
 
     @Test func `a connection that the origin closed while it was idle costs nobody an answer`() async throws {
