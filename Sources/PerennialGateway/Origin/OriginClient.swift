@@ -104,9 +104,12 @@ final class OriginClient: Sendable {
 
     /// Closes what carries nothing, and the rest as it becomes so.
     func close() {
-        for pool in pools.withLockedValue({ Array($0.values) }) {
-            pool.eventLoop.execute { pool.value.close() }
+        let closed = pools.withLockedValue { pools in
+            defer { pools = [:] }
+            return pools.values
         }
+        // Not when nobody has it any more, which may be when its event loops have ended.
+        for pool in closed { pool.eventLoop.execute { pool.value.close() } }
     }
 }
 
