@@ -352,9 +352,11 @@ import Testing
         #expect(told.withLockedValue { $0 } == 0)
         places.leave(.fetch)
         #expect(told.withLockedValue { $0 } == 1)
-        // Its answer turns out to be for one client: the place is free, though there are as many passes as there may be.
-        #expect(places.enter(.pass(client: "c"), retry: {}) == .entered)
-        places.move(to: .pass(client: "d"))
-        #expect(places.counts == (0, 4))
+        // Its answer turns out to be for one client: the place is free, if there is one among what passes.
+        #expect(places.move(to: .pass(client: "d")))
+        #expect(places.counts == (0, 3))
+        #expect(places.enter(.fetch, retry: {}) == .entered)
+        #expect(!places.move(to: .pass(client: "e")))
+        #expect(places.counts == (1, 3))
     }
 }

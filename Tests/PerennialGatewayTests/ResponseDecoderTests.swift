@@ -122,6 +122,13 @@ import Testing
         #expect(Self.summary(split.events) == ["head 204 []", "end 0 closed"])
     }
 
+    @Test func `a connection is not used again behind a status without a body that announces one`() {
+        for fields in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+            let odd = Self.decode("HTTP/1.1 204 No Content\r\n\(fields)\r\n\r\n")
+            #expect(Self.summary(odd.events).last == "end 0 closed")
+        }
+    }
+
     @Test(arguments: [
         ("this is no HTTP\r\n\r\n", ResponseProblem.syntax), ("HTTP/2 200 OK\r\n\r\n", .syntax),
         ("HTTP/1.1 20 OK\r\n\r\n", .syntax), ("HTTP/1.1 2000 OK\r\n\r\n", .syntax),

@@ -101,6 +101,8 @@ public enum OriginFailureScope: String, Hashable, Sendable, Codable {
     case address
     /// The origin as a whole: it could not be connected to.
     case origin
+    /// Nothing of the origin: it was not asked, since something was lacking on this side.
+    case none
 }
 
 /// A failure that says more than others: when to come back, whether trying again can help, and what it is about. Any other error that

@@ -272,6 +272,7 @@ extension GuardState.Outcome {
         let health: Health =
             switch error.scope {
             case .request: .works
+            case .none: .unknown
             case _ where error.isPermanent && error.retryAfter == nil: .unknown
             case let scope: .fails(scope)
             }

@@ -54,7 +54,10 @@ extension Responder {
         var head = StreamedHead(status: response.status, fields: response.fields, cacheStatus: status, kind: .miss)
         switch response.body {
         case .stream(let body):
-            body.becomePass(of: request.client)
+            guard await body.becomePass(of: request.client) else {
+                let full = OriginBroken(.connectionLimit)
+                return await writer.finish(with: failure(full, status, request, isOwn: true))
+            }
             await stream(head, body, to: request, writer)
         case .whole(let body):
             head.fields["Content-Length"] = String(body.readableBytes)

@@ -8,6 +8,7 @@ final class BodyMemory: Sendable {
     let limit: Int
     private let taken = Atomic(0)
     private let waiters = Atomic(0)
+    private let refused = Atomic(0)
 
     init(limit: Int) {
         self.limit = limit
@@ -24,8 +25,12 @@ final class BodyMemory: Sendable {
     func reserve(_ bytes: Int) -> Bool {
         if taken.add(bytes, ordering: .relaxed).newValue <= limit { return true }
         taken.subtract(bytes, ordering: .relaxed)
+        refused.add(1, ordering: .relaxed)
         return false
     }
+
+    /// How often there was none for somebody who does not wait.
+    var refusals: Int { refused.load(ordering: .relaxed) }
 
     /// Takes what is there already, even beyond the limit.
     func add(_ bytes: Int) { taken.add(bytes, ordering: .relaxed) }
@@ -50,9 +55,10 @@ final class BodyMemory: Sendable {
             self.memory = memory
         }
 
-        /// - Returns: whether there was memory for so many bytes.
+        /// - Returns: whether there was memory for so many bytes. There always is for a small body.
         func grow(to bytes: Int) -> Bool {
-            size.withLockedValue { size in
+            if bytes <= CachedResponse.smallBody { return true }
+            return size.withLockedValue { size in
                 let wanted = bytes * Self.copies
                 guard wanted > size else { return true }
                 guard memory.reserve(wanted - size) else { return false }

@@ -18,6 +18,8 @@ final class HeldBodies {
     private var holders: [ObjectIdentifier: Holder] = [:]
     private var bodies: [UInt: (size: Int, holders: Int)] = [:]
     private var isWatching = false
+    /// As many had been refused memory when this was last looked at.
+    private var knownRefusals = 0
 
     init(eventLoop: any EventLoop, memory: BodyMemory) {
         self.eventLoop = eventLoop
@@ -58,12 +60,17 @@ final class HeldBodies {
         }
     }
 
-    /// While others wait for memory, those go who have taken nothing for the longest.
+    /// While others want memory, those go who have taken nothing for the longest: until there is some for who waits, or half of it for
+    /// fetches, which don't wait.
     private func makeRoom() {
-        guard memory.isWanted && memory.isFull else { return }
+        let refusals = memory.refusals
+        let wasRefused = refusals != knownRefusals
+        knownRefusals = refusals
+        let isEnough = { [memory] in wasRefused ? memory.used <= memory.limit / 2 : !memory.isFull }
+        guard wasRefused || memory.isWanted, !isEnough() else { return }
         let latest = eventLoop.now - Self.patience
         let silent = holders.values.map(\.connection).filter { $0.lastProgress <= latest }
-        for connection in silent.sorted(by: { $0.lastProgress < $1.lastProgress }) where memory.isFull {
+        for connection in silent.sorted(by: { $0.lastProgress < $1.lastProgress }) where !isEnough() {
             connection.abort()
             letGo(of: connection)
         }

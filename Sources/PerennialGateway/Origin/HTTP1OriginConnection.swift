@@ -18,6 +18,8 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
     private var hasReceived = false
     /// Whether the origin's end could have been cut off by somebody between.
     private var wasCut = false
+    /// Whether the last exchange is over and another may follow, once all has been read that came with its end.
+    private var isFree = false
     /// How many exchanges it has carried.
     private var exchanges = 0
     /// Since when it waits for another exchange.
@@ -50,8 +52,12 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
         readOn()
     }
 
-    /// Closes it; what it carries breaks off.
-    func close() { context?.close(promise: nil) }
+    /// Closes it; what it carries breaks off. Behind TLS that takes a while.
+    func close() {
+        isFree = false
+        pool.hasClosed(self)
+        context?.close(promise: nil)
+    }
 
     private func head(of request: OriginRequest) -> ByteBuffer {
         var head = ByteBuffer()
@@ -137,14 +143,19 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
         self.exchange = nil
         // The rest of a request that was answered early would be taken for another one.
         let isFree = mayBeReused && exchange.requestHasEnded && context?.channel.isActive == true
-        idleSince = pool.eventLoop.now
+        self.isFree = isFree
         exchange.ended(trailers: trailers)
+        if !isFree { close() }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
         if isFree {
+            isFree = false
+            idleSince = pool.eventLoop.now
             readOn()
             pool.isIdle(self)
-        } else {
-            close()
         }
+        context.fireChannelReadComplete()
     }
 
     private func breakOff(_ problem: any Error) {
@@ -157,10 +168,11 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // The end of the connection follows.
         wasCut = true
-        context.close(promise: nil)
+        close()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        isFree = false
         pool.hasClosed(self)
         if let exchange {
             if hasReceived {

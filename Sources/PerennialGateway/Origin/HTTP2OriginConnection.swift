@@ -20,6 +20,8 @@ final class HTTP2OriginConnection: ChannelInboundHandler {
     private var streams: [ObjectIdentifier: HTTP2OriginStream] = [:]
     private var opened = 0
     private var lastReceived: NIODeadline
+    /// How many streams the origin takes at a time; before it has said so, as many as RFC 9113 §6.5.2 recommends it to take at least.
+    private var mostStreams = 100
     private var pingSentAt: NIODeadline?
     private var timer: Scheduled<Void>?
     /// The origin takes no more requests here (GOAWAY, RFC 9113 §6.8).
@@ -57,8 +59,14 @@ final class HTTP2OriginConnection: ChannelInboundHandler {
         return connection
     }
 
+    var isOpen: Bool { !isLeaving && context?.channel.isActive == true }
+
     /// Whether another exchange may begin here: the origin takes more, and shows that it is there.
-    var takesMore: Bool { !isLeaving && pingSentAt == nil && context?.channel.isActive == true }
+    var takesMore: Bool {
+        guard isOpen, streams.count < mostStreams else { return false }
+        // The way there and back is no silence yet.
+        return pingSentAt.map { pool.eventLoop.now - $0 < min(.seconds(1), patience) } ?? true
+    }
 
     var isIdle: Bool { streams.isEmpty }
 
@@ -96,6 +104,7 @@ final class HTTP2OriginConnection: ChannelInboundHandler {
 
     fileprivate func closed(_ stream: HTTP2OriginStream) {
         streams[ObjectIdentifier(stream)] = nil
+        pool.hasRoom(self)
         guard streams.isEmpty else { return }
         idleSince = pool.eventLoop.now
         if isLeaving { close() }
@@ -154,10 +163,16 @@ final class HTTP2OriginConnection: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if case .goAway = unwrapInboundIn(data).payload {
+        switch unwrapInboundIn(data).payload {
+        case .goAway:
             isLeaving = true
             pool.hasClosed(self)
             if streams.isEmpty { context.close(promise: nil) }
+        case .settings(.settings(let settings)):
+            guard let most = settings.last(where: { $0.parameter == .maxConcurrentStreams }) else { return }
+            mostStreams = most.value
+            pool.hasRoom(self)
+        default: break
         }
     }
 

@@ -16,6 +16,8 @@ final class OriginBody: @unchecked Sendable {
     private let eventLoop: any EventLoop
     private var iterator: Producer.AsyncIterator
     private var readAhead = CircularBuffer<ByteBuffer>()
+    /// The memory that what was read ahead takes.
+    private var held: BodyMemory.Hold?
 
     init(_ pieces: Producer, length: Int64?, of exchange: NIOLoopBound<OriginExchange>, on eventLoop: any EventLoop) {
         self.length = length
@@ -28,7 +30,10 @@ final class OriginBody: @unchecked Sendable {
     /// - Throws: ``OriginBroken`` when the body breaks off.
     @concurrent
     func next() async throws -> ByteBuffer? {
-        if let piece = readAhead.popFirst() { return piece }
+        if let piece = readAhead.popFirst() {
+            if readAhead.isEmpty { held = nil }
+            return piece
+        }
         do {
             let piece = try await iterator.next()
             // A cancelled read must not look like the end of the body.
@@ -68,7 +73,7 @@ final class OriginBody: @unchecked Sendable {
         var pieces = CircularBuffer<ByteBuffer>()
         var size = 0
         while let piece = try await next() {
-            pieces.append(piece)
+            pieces.add(piece)
             size += piece.readableBytes
             let excess: Excess? =
                 if size > limit {
@@ -82,6 +87,7 @@ final class OriginBody: @unchecked Sendable {
                 }
             if let excess {
                 readAhead = pieces
+                held = hold
                 return .failure(excess)
             }
         }
@@ -92,8 +98,17 @@ final class OriginBody: @unchecked Sendable {
     }
 
     /// The body goes to one client: its place among the fetches is free for others.
-    func becomePass(of client: String?) {
-        eventLoop.execute { [exchange] in exchange.value.becomePass(of: client) }
+    /// - Returns: whether it may.
+    func becomePass(of client: String?) async -> Bool {
+        (try? await eventLoop.submit { [exchange] in exchange.value.becomePass(of: client) }.get()) ?? false
+    }
+}
+
+extension CircularBuffer<ByteBuffer> {
+    /// Adds a piece, to the last one if both are small: what comes byte by byte must not take many times its size.
+    fileprivate mutating func add(_ piece: ByteBuffer) {
+        guard let last, last.readableBytes + piece.readableBytes <= 32 << 10 else { return append(piece) }
+        self[index(before: endIndex)].writeImmutableBuffer(piece)
     }
 }
 

@@ -165,10 +165,16 @@ final class OriginExchange {
     func cancel() { giveUp(CancellationError()) }
 
     /// The answer turned out to be for one client alone.
-    func becomePass(of client: String?) {
-        guard !isOver, hasPlace, rank == .fetch else { return }
-        rank = .pass(client: client)
-        places.move(to: rank)
+    /// - Returns: whether it may go to that; `false`: as many pass through as may, and the exchange is over.
+    func becomePass(of client: String?) -> Bool {
+        guard !isOver, hasPlace, rank == .fetch else { return true }
+        let pass = OriginRank.pass(client: client)
+        guard places.move(to: pass) else {
+            giveUp(OriginBroken(.connectionLimit))
+            return false
+        }
+        rank = pass
+        return true
     }
 
     private func giveUp(_ error: any Error) {
@@ -213,7 +219,8 @@ final class OriginExchange {
 
     private func send(_ piece: ByteBuffer, promise: EventLoopPromise<Void>) {
         guard let carrier else { return promise.fail(ChannelError.ioOnClosedChannel) }
-        expect(.requestTaken)
+        // Once it answers, it may leave the rest of the request.
+        if !hasHead { expect(.requestTaken) }
         promise.futureResult.assumeIsolated().whenComplete { _ in
             if self.step == .requestTaken { self.deadline = nil }
         }
@@ -224,6 +231,8 @@ final class OriginExchange {
         guard !isOver, let carrier else { return }
         requestHasEnded = true
         expect(hasHead ? .body : .head)
+        // It is not the origin that pauses.
+        if isHeld { deadline = nil }
         carrier.endRequest(trailers: request.extras?.requestTrailers ?? [:])
     }
 

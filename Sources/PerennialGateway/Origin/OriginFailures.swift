@@ -77,7 +77,7 @@ struct OriginBroken: OriginError, CustomStringConvertible {
     /// What can't be connected to can't be for any address. What is lacking here says nothing of the origin.
     var scope: OriginFailureScope {
         switch reason {
-        case .connectionLimit, .memoryLimit: .request
+        case .connectionLimit, .memoryLimit: .none
         case .dnsError, .connectionRefused, .connectionTimeout, .destinationUnroutable, .tlsProtocolError,
             .tlsCertificateError:
             .origin

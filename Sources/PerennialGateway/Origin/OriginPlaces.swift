@@ -77,10 +77,12 @@ final class OriginPlaces: Sendable {
         next?()
     }
 
-    /// The answer to a fetch turns out to be for one client alone: its place is free for others. Never refused.
-    func move(to rank: OriginRank) {
-        if case .pass(let client) = rank { state.withLockedValue { $0.enterPass(client) } }
+    /// The answer to a fetch turns out to be for one client alone: its place is free for others.
+    /// - Returns: whether there is a place for it among what passes; if not, it keeps the one it has.
+    func move(to rank: OriginRank) -> Bool {
+        guard enter(rank, retry: {}) == .entered else { return false }
         leave(.fetch)
+        return true
     }
 
     var counts: (fetches: Int, passes: Int) { state.withLockedValue { ($0.fetches, $0.passes) } }

@@ -9,7 +9,8 @@ final class OriginPool {
 
     /// Those of HTTP/1.1 that wait for an exchange; the one used last comes last.
     private var idle: [HTTP1OriginConnection] = []
-    private var multiplexed: HTTP2OriginConnection?
+    /// Those of HTTP/2. One is enough, but where the origin limits how much it carries, or where it has fallen silent.
+    private var multiplexed: [HTTP2OriginConnection] = []
     /// Exchanges that wait for a connection which is being made and may turn out to carry many.
     private var waiting = CircularBuffer<OriginExchange>()
     private var connecting = 0
@@ -35,7 +36,7 @@ final class OriginPool {
     /// - Parameter isFresh: one that has not carried anything yet.
     func start(_ exchange: OriginExchange, isFresh: Bool) {
         if exchange.isOver { return }
-        if let multiplexed, multiplexed.takesMore { return multiplexed.start(exchange) }
+        if let connection = multiplexed.first(where: \.takesMore) { return connection.start(exchange) }
         if !isFresh, let connection = takeIdle(for: exchange) { return connection.start(exchange) }
         waiting.append(exchange)
         // One connection of HTTP/2 is enough for all that wait for it.
@@ -72,12 +73,22 @@ final class OriginPool {
             while connecting < waiting.count { connect() }
         case .http2(let connection):
             speaksHTTP2 = true
-            multiplexed?.closeWhenIdle()
-            multiplexed = connection
-            while connection.takesMore, let exchange = nextWaiting() { connection.start(exchange) }
+            multiplexed.append(connection)
+            let waited = waiting.count
+            hasRoom(connection)
             startSweep()
+            if !connection.isOpen { multiplexed.removeAll { $0 === connection } }
+            guard !waiting.isEmpty, connecting == 0 else { break }
+            // One that carries nothing is no connection: who waited first has waited in vain, and the others don't wait for ever.
+            if waiting.count == waited { nextWaiting()?.fail(OriginBroken(.connectionTerminated)) }
+            if !waiting.isEmpty { connect() }
         }
         if isClosed { closeIdle() }
+    }
+
+    /// A connection of HTTP/2 can carry more.
+    func hasRoom(_ connection: HTTP2OriginConnection) {
+        while connection.takesMore, let exchange = nextWaiting() { connection.start(exchange) }
     }
 
     private func nextWaiting() -> OriginExchange? {
@@ -113,7 +124,7 @@ final class OriginPool {
 
     /// It takes no more exchanges; those that it carries may go on.
     func hasClosed(_ connection: HTTP2OriginConnection) {
-        if multiplexed === connection { multiplexed = nil }
+        multiplexed.removeAll { $0 === connection }
     }
 
     /// No more exchanges: closes what is idle, and the rest as it becomes so.
@@ -128,10 +139,9 @@ final class OriginPool {
         let connections = idle
         idle = []
         for connection in connections { connection.close() }
-        if let multiplexed, multiplexed.isIdle {
-            self.multiplexed = nil
-            multiplexed.close()
-        }
+        let shared = multiplexed
+        multiplexed = []
+        for connection in shared { connection.closeWhenIdle() }
     }
 
     // MARK: - Idle connections
@@ -149,11 +159,10 @@ final class OriginPool {
         let old = idle.filter { $0.idleSince < oldest }
         idle.removeAll { $0.idleSince < oldest }
         for connection in old { connection.close() }
-        if let multiplexed, multiplexed.isIdle, multiplexed.idleSince < oldest {
-            self.multiplexed = nil
-            multiplexed.close()
-        }
-        if !idle.isEmpty || multiplexed != nil { startSweep() }
+        let oldShared = multiplexed.filter { $0.isIdle && $0.idleSince < oldest }
+        multiplexed.removeAll { $0.isIdle && $0.idleSince < oldest }
+        for connection in oldShared { connection.closeWhenIdle() }
+        if !idle.isEmpty || !multiplexed.isEmpty { startSweep() }
     }
 }
 

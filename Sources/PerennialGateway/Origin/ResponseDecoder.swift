@@ -119,7 +119,7 @@ struct ResponseDecoder {
 
     private mutating func nextHead() throws(ResponseProblem) -> Event? {
         guard buffer.mayBeResponse else { throw .syntax }
-        guard let length = buffer.endOfHead(searchedBefore: searched) else {
+        guard let length = try buffer.endOfHead(searchedBefore: searched) else {
             if buffer.readableBytes > Self.largestHead { throw .tooLarge }
             searched = buffer.readableBytes
             return nil
@@ -143,7 +143,13 @@ struct ResponseDecoder {
 
     /// How the end of the body is found (RFC 9112 §6.3).
     private func framing(of head: ResponseHead) -> (State, keepsAlive: Bool) {
-        if isHead || !statusHasBody(head.status) { return (.ending, head.keepsAlive) }
+        if isHead { return (.ending, head.keepsAlive) }
+        if !statusHasBody(head.status) {
+            // An origin that announces one may send it all the same, and it would be read as the next response. A 304 may say how long the
+            // body is that it does not have (RFC 9110 §15.4.5).
+            let announcesBody = head.fields.contains("Transfer-Encoding") || head.fields.contains("Content-Length")
+            return (.ending, head.keepsAlive && (head.status == 304 || !announcesBody))
+        }
         if head.fields.contains("Transfer-Encoding") { return (.chunkSize, head.keepsAlive) }
         guard let length = head.fields.first("Content-Length").flatMap({ bodyLength($0) }) else {
             return (.untilClose, false)
@@ -191,12 +197,14 @@ extension ByteBuffer {
     }
 
     /// Where the lines of a head end, the last one's CR LF included and the empty line not.
-    fileprivate func endOfHead(searchedBefore: Int) -> Int? {
+    /// - Throws: ``PerennialHTTP/ResponseProblem/syntax`` for a line that ends with LF alone.
+    fileprivate func endOfHead(searchedBefore: Int) throws(ResponseProblem) -> Int? {
         let bytes = readableBytesUInt8Span
-        var index = max(2, searchedBefore - 3)
-        while index + 1 < bytes.count {
-            if bytes[index] == 0x0D, bytes[index + 1] == 0x0A, bytes[index - 1] == 0x0A, bytes[index - 2] == 0x0D {
-                return index
+        var index = max(1, searchedBefore)
+        while index < bytes.count {
+            if bytes[index] == 0x0A {
+                guard bytes[index - 1] == 0x0D else { throw .syntax }
+                if index >= 3, bytes[index - 2] == 0x0A { return index - 1 }
             }
             index += 1
         }
