@@ -98,7 +98,7 @@ import Testing
             stage.pump()
             stage.answer()
         },
-        Scenario(name: "what is refused", expected: 3) { stage, client in
+        Scenario(name: "what is refused", expected: 4) { stage, client in
             client.begin(1, "POST", "http://elsewhere/", [("content-length", "5")], isWhole: true)
             client.begin(3, "GET/", "/", isWhole: true)
             client.begin(5, "GET", "http://elsewhere/", isWhole: true)

@@ -238,15 +238,18 @@ import Testing
     }
 
     @Test func `memory for bodies is free again when they are stored, or let go`() {
-        let memory = BodyMemory(limit: 1_000)
+        let memory = BodyMemory(limit: 1_000_000)
         var first: BodyMemory.Hold? = memory.hold()
-        #expect(first?.grow(to: 100) == true && first?.grow(to: 300) == true)
-        #expect(memory.used == 600)
+        #expect(first?.grow(to: 100_000) == true && first?.grow(to: 300_000) == true)
+        #expect(memory.used == 600_000)
         let second = memory.hold()
-        #expect(!second.grow(to: 201))
-        #expect(second.grow(to: 200))
+        #expect(!second.grow(to: 200_001))
+        #expect(memory.refusals == 1)
+        #expect(second.grow(to: 200_000))
+        // For a small body there always is some.
+        #expect(memory.hold().grow(to: 1_000))
         first = nil
-        #expect(memory.used == 400)
+        #expect(memory.used == 400_000)
     }
 
     @Test func `a HEAD of a large response does not make its body be fetched`() async throws {

@@ -70,7 +70,7 @@ struct OriginCommandTests {
         let (url, admin) = (gateway.addresses[1], gateway.addresses[2])
         for _ in 0..<30 { _ = try await get("\(url)/a") }
         try await eventually { gateway.errors.contains("the origin is left alone for 5 s: ") }
-        #expect(gateway.errors.contains("last: the origin can't be reached"))
+        #expect(gateway.errors.contains("last: the origin refuses connections"))
         #expect(gateway.errors.split(separator: "\n").count { $0.contains("the origin is left alone for 5 s: ") } == 1)
         #expect(
             try await metrics(admin).contains(
