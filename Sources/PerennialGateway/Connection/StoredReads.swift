@@ -16,8 +16,10 @@ final class StoredReads {
         var since: NIODeadline
     }
 
-    /// As many keys are read together.
-    private static let most = 8
+    /// As many keys are read together at most.
+    private static let mostTogether = 8
+    /// As many keys are under way at most, while what they bring is small.
+    private static let mostUnderWay = 256
     /// Bytes that one key may bring on average for more to be read together the next time.
     private static let smallBody = 64 << 10
     private static let interval = TimeAmount.milliseconds(50)
@@ -29,7 +31,9 @@ final class StoredReads {
     private var wanted = CircularBuffer<Wanted>()
     private var isScheduled = false
     private var isWaiting = false
-    private var together = 2
+    /// As many keys may be under way: it grows while what they bring is small, and falls to one when it is large.
+    private var window = 4
+    private var underWay = 0
 
     init(eventLoop: any EventLoop, memory: BodyMemory) {
         self.eventLoop = eventLoop
@@ -54,10 +58,13 @@ final class StoredReads {
         guard !wanted.isEmpty else { return setWaiting(false) }
         guard !memory.isFull else { return wait() }
         setWaiting(false)
+        // How large a body is shows when it has been read: what lands makes room for the next.
+        let room = min(Self.mostTogether, window - underWay)
+        guard room > 0 else { return }
         // Who wants the same gets the same.
         var keys: [String] = []
         var taken: [Wanted] = []
-        while let next = wanted.first, keys.count < together || keys.contains(next.key) {
+        while let next = wanted.first, keys.count < room || keys.contains(next.key) {
             if !keys.contains(next.key) { keys.append(next.key) }
             taken.append(wanted.removeFirst())
         }
@@ -85,6 +92,7 @@ final class StoredReads {
 
     private func read(_ keys: [String], for taken: [Wanted]) {
         let cache = taken[0].connection.service.responder.cache
+        underWay += keys.count
         let waiting = NIOLoopBound((self, taken), eventLoop: eventLoop)
         cache.lookupStored(keys) { [eventLoop] answers in
             @Sendable func hand() {
@@ -99,7 +107,9 @@ final class StoredReads {
 
     private func land(_ answers: [String: Answer<CachedResponse>?], for taken: [Wanted]) {
         let size = answers.values.reduce(0) { $0 + ($1?.value?.bodySize ?? 0) }
-        together = size > answers.count * Self.smallBody ? 1 : min(Self.most, together * 2)
+        underWay -= answers.count
+        window = size > answers.count * Self.smallBody ? 1 : min(Self.mostUnderWay, window * 2)
+        schedule()
         for wanted in taken { wanted.connection.takeStored(answers[wanted.key] ?? nil, exchange: wanted.exchange) }
     }
 }
