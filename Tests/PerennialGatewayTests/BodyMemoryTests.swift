@@ -11,7 +11,7 @@ struct BodyMemoryTests {
     @Test func `bodies are read for clients that take nothing as far as there is memory, and then those clients go`()
         async throws
     {
-        let scenery = try await Scenery { $0.bodyMemory = 5 << 20 }
+        let scenery = try await Scenery { $0.bodyMemory = 10 << 20 }
         for number in 0..<30 {
             let response = StoredResponse(
                 status: 200, fields: ["Cache-Control": "max-age=60"],
@@ -54,8 +54,18 @@ struct BodyMemoryTests {
     @Test func `what is reserved is within the limit`() {
         let memory = BodyMemory(limit: 10)
         #expect(memory.reserve(6) && !memory.reserve(5) && memory.reserve(4))
-        #expect(memory.isFull)
+        #expect(!memory.isFull)
         memory.release(6)
-        #expect(memory.used == 4 && !memory.isFull)
+        #expect(memory.used == 4)
+    }
+
+    @Test func `clients may hold half of the memory`() {
+        let memory = BodyMemory(limit: 10)
+        memory.hold(4)
+        #expect(!memory.isFull && memory.reserve(6))
+        memory.hold(1)
+        #expect(memory.isFull && memory.used == 11)
+        memory.letGo(5)
+        #expect(!memory.isFull && memory.used == 6)
     }
 }

@@ -7,17 +7,18 @@ final class BodyMemory: Sendable {
     /// In bytes.
     let limit: Int
     private let taken = Atomic(0)
+    private let held = Atomic(0)
     private let waiters = Atomic(0)
-    private let refused = Atomic(0)
 
     init(limit: Int) {
         self.limit = limit
     }
 
-    /// In bytes.
-    var used: Int { taken.load(ordering: .relaxed) }
-    var isFull: Bool { used >= limit }
-    /// Whether somebody waits for some.
+    /// In bytes, of all.
+    var used: Int { taken.load(ordering: .relaxed) + held.load(ordering: .relaxed) }
+    /// Whether clients hold as much as they may: half as much as bodies on their way into the cache may take, which don't wait for them.
+    var isFull: Bool { held.load(ordering: .relaxed) >= limit / 2 }
+    /// Whether somebody waits for clients to take what they have.
     var isWanted: Bool { waiters.load(ordering: .relaxed) > 0 }
 
     /// Takes some if that leaves it within the limit.
@@ -25,17 +26,20 @@ final class BodyMemory: Sendable {
     func reserve(_ bytes: Int) -> Bool {
         if taken.add(bytes, ordering: .relaxed).newValue <= limit { return true }
         taken.subtract(bytes, ordering: .relaxed)
-        refused.add(1, ordering: .relaxed)
         return false
     }
 
-    /// How often there was none for somebody who does not wait.
-    var refusals: Int { refused.load(ordering: .relaxed) }
-
-    /// Takes what is there already, even beyond the limit.
-    func add(_ bytes: Int) { taken.add(bytes, ordering: .relaxed) }
-
     func release(_ bytes: Int) { taken.subtract(bytes, ordering: .relaxed) }
+
+    /// A client holds a body that is there already, even beyond the limit.
+    func hold(_ bytes: Int) {
+        held.add(bytes, ordering: .relaxed)
+    }
+
+    /// It has taken it.
+    func letGo(_ bytes: Int) {
+        held.subtract(bytes, ordering: .relaxed)
+    }
 
     func beginWaiting() { waiters.add(1, ordering: .relaxed) }
     func endWaiting() { waiters.subtract(1, ordering: .relaxed) }

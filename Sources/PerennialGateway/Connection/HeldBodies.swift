@@ -18,8 +18,6 @@ final class HeldBodies {
     private var holders: [ObjectIdentifier: Holder] = [:]
     private var bodies: [UInt: (size: Int, holders: Int)] = [:]
     private var isWatching = false
-    /// As many had been refused memory when this was last looked at.
-    private var knownRefusals = 0
 
     init(eventLoop: any EventLoop, memory: BodyMemory) {
         self.eventLoop = eventLoop
@@ -34,7 +32,7 @@ final class HeldBodies {
         let (place, size) = body.withVeryUnsafeBytes { (UInt(bitPattern: $0.baseAddress), $0.count) }
         holders[ObjectIdentifier(connection)] = Holder(connection: connection, place: place)
         bodies[place, default: (size, 0)].holders += 1
-        if bodies[place]?.holders == 1 { memory.add(size) }
+        if bodies[place]?.holders == 1 { memory.hold(size) }
         watch()
     }
 
@@ -46,7 +44,7 @@ final class HeldBodies {
             bodies[holder.place]?.holders -= 1
         } else {
             bodies[holder.place] = nil
-            memory.release(body.size)
+            memory.letGo(body.size)
         }
     }
 
@@ -60,17 +58,12 @@ final class HeldBodies {
         }
     }
 
-    /// While others want memory, those go who have taken nothing for the longest: until there is some for who waits, or half of it for
-    /// fetches, which don't wait.
+    /// While others wait for memory, those go who have taken nothing for the longest.
     private func makeRoom() {
-        let refusals = memory.refusals
-        let wasRefused = refusals != knownRefusals
-        knownRefusals = refusals
-        let isEnough = { [memory] in wasRefused ? memory.used <= memory.limit / 2 : !memory.isFull }
-        guard wasRefused || memory.isWanted, !isEnough() else { return }
+        guard memory.isWanted && memory.isFull else { return }
         let latest = eventLoop.now - Self.patience
         let silent = holders.values.map(\.connection).filter { $0.lastProgress <= latest }
-        for connection in silent.sorted(by: { $0.lastProgress < $1.lastProgress }) where !isEnough() {
+        for connection in silent.sorted(by: { $0.lastProgress < $1.lastProgress }) where memory.isFull {
             connection.abort()
             letGo(of: connection)
         }

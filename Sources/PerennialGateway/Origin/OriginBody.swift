@@ -73,7 +73,7 @@ final class OriginBody: @unchecked Sendable {
         var pieces = CircularBuffer<ByteBuffer>()
         var size = 0
         while let piece = try await next() {
-            pieces.add(piece)
+            pieces.add(piece, expecting: length.map { Int($0) - size } ?? size)
             size += piece.readableBytes
             let excess: Excess? =
                 if size > limit {
@@ -91,7 +91,7 @@ final class OriginBody: @unchecked Sendable {
                 return .failure(excess)
             }
         }
-        guard pieces.count != 1 else { return .success(pieces[pieces.startIndex].copied()) }
+        if pieces.count == 1 { return .success(pieces[pieces.startIndex]) }
         var bytes = ByteBufferAllocator().buffer(capacity: size)
         for piece in pieces { bytes.writeImmutableBuffer(piece) }
         return .success(bytes)
@@ -105,19 +105,18 @@ final class OriginBody: @unchecked Sendable {
 }
 
 extension CircularBuffer<ByteBuffer> {
-    /// Adds a piece, to the last one if both are small: what comes byte by byte must not take many times its size.
-    fileprivate mutating func add(_ piece: ByteBuffer) {
-        guard let last, last.readableBytes + piece.readableBytes <= 32 << 10 else { return append(piece) }
-        self[index(before: endIndex)].writeImmutableBuffer(piece)
-    }
-}
-
-extension ByteBuffer {
-    /// The same bytes in memory of their own: a slice would keep all that the socket's read brought.
-    fileprivate func copied() -> ByteBuffer {
-        var copy = ByteBufferAllocator().buffer(capacity: readableBytes)
-        copy.writeImmutableBuffer(self)
-        return copy
+    /// Adds a copy of a piece: what comes byte by byte must not take many times its size, and each piece would keep all that the socket's
+    /// read brought.
+    /// - Parameter expected: how many bytes may follow, this piece included.
+    fileprivate mutating func add(_ piece: ByteBuffer, expecting expected: Int) {
+        if let last, last.writableBytes >= piece.readableBytes {
+            self[index(before: endIndex)].writeImmutableBuffer(piece)
+        } else {
+            let size = Swift.max(piece.readableBytes, Swift.min(expected, 16 << 20))
+            var chunk = ByteBufferAllocator().buffer(capacity: size)
+            chunk.writeImmutableBuffer(piece)
+            append(chunk)
+        }
     }
 }
 
