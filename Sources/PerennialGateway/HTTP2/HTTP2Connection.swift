@@ -86,7 +86,13 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .some(ChannelEvent.inputClosed) = event as? ChannelEvent {
             inputIsClosed = true
-            if openStreams == 0 { abort() }
+            if openStreams == 0 {
+                abort()
+            } else {
+                // It can give no more windows and confirm nothing, so what does not reach it at once never will.
+                idleTimer?.cancel()
+                idleTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: Self.farewell) { self.abort() }
+            }
         }
         context.fireUserInboundEventTriggered(event)
     }
