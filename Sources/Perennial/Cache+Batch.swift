@@ -1,7 +1,7 @@
 extension Cache {
-    /// The values of several keys: what is fresh or stale at once, the stale ones refreshed behind; for all that is missing
-    /// or expired the origin is asked once, if the cache has a `batch` fetch, else once a key. A batch goes by the cache's own policy
-    /// and origin guard.
+    /// The values of several keys: what is fresh or stale at once, the stale ones refreshed behind; for all that is
+    /// missing or expired the origin is asked once, if the cache has a `batch` fetch, else once a key. A batch goes by
+    /// the cache's own policy and origin guard.
     /// - Returns: a value for each key that has one; absent keys are left out.
     /// - Throws: ``PartialFailure`` when some keys failed: it carries the values of the others. `CancellationError`.
     public func values(for keys: some Sequence<Key>) async throws -> [Key: Value] {

@@ -16,8 +16,8 @@ public import Logging
 /// let tweeter = try await tweeters["peterbe"]
 /// ```
 ///
-/// Keys are stored as their `description` and read back by `init?(_: String)`: `String`, the integers and `UUID` are ready
-/// for it; conform types of your own to `LosslessStringConvertible`.
+/// Keys are stored as their `description` and read back by `init?(_: String)`: `String`, the integers and `UUID` are
+/// ready for it; conform types of your own to `LosslessStringConvertible`.
 public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, Value: Sendable>: Sendable {
     /// Its name, which its entries and jobs carry in the backend.
     public let name: String
@@ -65,8 +65,8 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     ///   - memory: the size of the memory tier. Default: 64 MiB.
     ///   - origin: limits on asking the origin; share one between caches of one origin.
     ///   - terms: how the origin is asked for a key, where keys differ in that. Default: `policy` and `origin` for all.
-    ///   - workers: how many refreshes this process does at a time; 0: other processes do them. Default: 2. While the queue
-    ///     can't be reached, it does as many, and at least 4.
+    ///   - workers: how many refreshes this process does at a time; 0: other processes do them. Default: 2. While the
+    ///     queue can't be reached, it does as many, and at least 4.
     ///   - time: the clock.
     ///   - random: for jitter and lease tokens.
     ///   - logger: default: none.
@@ -122,8 +122,8 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     }
 
     /// The value: from memory, the store or the origin.
-    /// - Throws: ``Absent`` when the origin says that there is no such thing; what the fetch threw when there is nothing to
-    ///   serve; ``FetchTimeout``; ``OriginUnavailable``; `CancellationError`.
+    /// - Throws: ``Absent`` when the origin says that there is no such thing; what the fetch threw when there is
+    ///   nothing to serve; ``FetchTimeout``; ``OriginUnavailable``; `CancellationError`.
     @inlinable
     public func value(for key: Key) async throws -> Value {
         guard let value = try await self[key] else { throw absent(key) }
@@ -166,16 +166,17 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         return try await lookupBeyondMemory(key, fetch: nil)
     }
 
-    /// As ``lookup(_:)``, with this reader's own way to ask the origin, should this call be the one that asks. A refresh
-    /// later uses the cache's own.
+    /// As ``lookup(_:)``, with this reader's own way to ask the origin, should this call be the one that asks. A
+    /// refresh later uses the cache's own.
     @inlinable
     public func lookup(_ key: Key, answering fetch: @escaping Fetch<Key, Value>) async throws -> Answer<Value> {
         if let answer = lookupInMemory(key) { return answer }
         return try await lookupBeyondMemory(key, fetch: fetch)
     }
 
-    /// What can be answered from the memory tier at once: a fresh value; a stale one, whose refresh is then queued behind;
-    /// an expired one that is usable on error, while the origin is known to be failing. `nil`: use ``lookup(_:)``.
+    /// What can be answered from the memory tier at once: a fresh value; a stale one, whose refresh is then queued
+    /// behind; an expired one that is usable on error, while the origin is known to be failing. `nil`: use
+    /// ``lookup(_:)``.
     ///
     /// Synchronous, and a fresh hit does not allocate.
     @inlinable
@@ -254,8 +255,8 @@ public struct OriginTerms: Sendable {
     public var policy: Policy
     /// Limits on asking this key's origin.
     public var origin: OriginGuard
-    /// What several keys are one of at the origin, for example a path whose query differs: when the origin as a whole is judged,
-    /// failures of one endpoint count as one. Default: `nil`, each key by itself.
+    /// What several keys are one of at the origin, for example a path whose query differs: when the origin as a whole
+    /// is judged, failures of one endpoint count as one. Default: `nil`, each key by itself.
     public var endpoint: String?
 
     public init(policy: Policy = .standard, origin: OriginGuard, endpoint: String? = nil) {

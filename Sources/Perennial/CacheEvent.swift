@@ -1,4 +1,5 @@
-/// Something that happened in a cache. Given to the cache's observer, on the caller's thread: an observer must be quick.
+/// Something that happened in a cache. Given to the cache's observer, on the caller's thread: an observer must be
+/// quick.
 public enum CacheEvent: Sendable {
     /// A reader was served from the memory tier or the store, at once.
     case hit(key: String, State)

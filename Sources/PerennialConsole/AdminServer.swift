@@ -20,8 +20,9 @@ public import Perennial
 /// | `POST /api/origins/reopen` | `{}`, `{"origin": …}` or `{"address": …}`: asks again what is left alone; how many |
 /// | `PUT /api/entries/KEY?status=&fence=&lease=` | saves what the origin answered to another program: see ``HandedOver`` |
 ///
-/// Errors are `{"error": "…"}` with a 4xx or 5xx status. It has no accounts: listen on a loopback or private address. With a
-/// token, everything under `/api` wants `Authorization: Bearer TOKEN` (RFC 6750 §2.1); without one, nothing can be handed over.
+/// Errors are `{"error": "…"}` with a 4xx or 5xx status. It has no accounts: listen on a loopback or private address.
+/// With a token, everything under `/api` wants `Authorization: Bearer TOKEN` (RFC 6750 §2.1); without one, nothing can
+/// be handed over.
 public struct AdminServer: Sendable {
     private let administration: Administration
     private let readiness: @Sendable () async -> Readiness
@@ -38,8 +39,8 @@ public struct AdminServer: Sendable {
 
         /// - Parameters:
         ///   - statuses: by the origins' addresses.
-        ///   - reopen: asks again what is left alone: an origin by its address, an address at one, or `nil`: all; how much there was.
-        ///     It throws ``AdministrationError`` for what is no address of an origin.
+        ///   - reopen: asks again what is left alone: an origin by its address, an address at one, or `nil`: all; how
+        ///     much there was. It throws ``AdministrationError`` for what is no address of an origin.
         public init(
             statuses: @escaping @Sendable () -> [String: OriginGuard.Status],
             reopen: @escaping @Sendable (String?) throws -> Int
@@ -54,8 +55,8 @@ public struct AdminServer: Sendable {
     ///   - readiness: asked by `/readyz`, besides whether the store answers.
     ///   - metrics: added to what `/metrics` tells of the store and the queue.
     ///   - token: what the API's users must show. Default: none.
-    ///   - accept: saves what is handed over, and gives its generation, or `nil` when the entry was written meanwhile. It throws
-    ///     ``AdministrationError`` for what can't be saved.
+    ///   - accept: saves what is handed over, and gives its generation, or `nil` when the entry was written meanwhile.
+    ///     It throws ``AdministrationError`` for what can't be saved.
     ///   - origins: the gateway's; `nil`: there is no gateway here.
     public init(
         administration: Administration, names: Set<String> = [],

@@ -155,7 +155,8 @@ public struct OriginReport: Codable, Hashable, Sendable {
     /// Requests in progress, and those that wait for their turn.
     public var running: Int
     public var waiting: Int
-    /// How often it has been left alone as a whole since the gateway began, and how often one of its addresses has been.
+    /// How often it has been left alone as a whole since the gateway began, and how often one of its addresses has
+    /// been.
     public var openings: Int
     public var addressOpenings: Int
     /// How many of its addresses are left alone, and those that have been for longest.

@@ -11,7 +11,8 @@ public struct GatewayConfiguration: Sendable {
     public var host = "127.0.0.1"
     /// The port to listen on; 0 picks one. Default: 8080.
     public var port = 8080
-    /// The path of a Unix socket to listen on in place of `host` and `port`. Only this user may connect to it. Default: none.
+    /// The path of a Unix socket to listen on in place of `host` and `port`. Only this user may connect to it. Default:
+    /// none.
     public var socketPath: String?
     /// With one, the listener speaks TLS, and HTTP/2 with who wants it. Default: none.
     public var certificate: ServerCertificate?
@@ -22,10 +23,10 @@ public struct GatewayConfiguration: Sendable {
 
     /// The size of the memory tier in bytes. Default: 64 MiB.
     public var memory = 64 << 20
-    /// What large bodies may take in memory besides the memory tier, all together, in bytes: on their way from the origins into the
-    /// cache, each twice its size, and those that clients have not taken yet. What does not fit goes from the origin to its reader piece by
-    /// piece and is not stored; requests for what only the store has wait; and the clients that have taken nothing for the longest are cut
-    /// off. Default: 64 MiB.
+    /// What large bodies may take in memory besides the memory tier, all together, in bytes: on their way from the
+    /// origins into the cache, each twice its size, and those that clients have not taken yet. What does not fit goes
+    /// from the origin to its reader piece by piece and is not stored; requests for what only the store has wait; and
+    /// the clients that have taken nothing for the longest are cut off. Default: 64 MiB.
     public var bodyMemory = 64 << 20
     /// Refresh workers in this process; 0: other processes do the refreshing. Default: 2.
     public var workers = 2
@@ -36,11 +37,13 @@ public struct GatewayConfiguration: Sendable {
     /// How long a connection may be idle, or a client may neither send the rest of its request nor read its answer.
     /// Default: 75 seconds.
     public var idleTimeout = Duration.seconds(75)
-    /// How long a request's line and fields may take from their first byte to their last; longer is a 408. Default: 30 seconds.
+    /// How long a request's line and fields may take from their first byte to their last; longer is a 408. Default: 30
+    /// seconds.
     public var headTimeout = Duration.seconds(30)
     /// The largest body of a request, in bytes; more is a 413. Default: no limit.
     public var maxRequestBody: Int?
-    /// Connections at a time; one more is answered with a 503, or closed where TLS would have to come first. Default: 10,000.
+    /// Connections at a time; one more is answered with a 503, or closed where TLS would have to come first. Default:
+    /// 10,000.
     public var maxConnections = 10_000
     /// Connections at a time from one client: an address of IPv4, or the first 64 bits of one of IPv6. One more is
     /// refused as one beyond ``maxConnections`` is. 0: no limit. Default: 0.

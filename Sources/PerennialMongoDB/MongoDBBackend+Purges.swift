@@ -46,7 +46,8 @@ extension MongoDBBackend {
 }
 
 extension MongoConnection {
-    /// Deletes or marks the documents that a purge concerns. It is in force already, and doing it again changes nothing.
+    /// Deletes or marks the documents that a purge concerns. It is in force already, and doing it again changes
+    /// nothing.
     /// - Returns: how many entries it concerned.
     func carryOut(_ purge: Horizon.Purge, cache: String) throws(ConnectionError) -> Int {
         let collection = Collections.entries(of: cache)

@@ -176,8 +176,8 @@ extension MongoDBBackend: Store {
 extension MongoConnection {
     /// Changes the document of one key by compare and set, with a new number of its cache's sequence.
     /// - Parameters:
-    ///   - update: from what is known of the key, where its cache stands, and the number; `nil`: it is not to be changed. May be asked
-    ///     again, if others change the key at the same time.
+    ///   - update: from what is known of the key, where its cache stands, and the number; `nil`: it is not to be
+    ///     changed. May be asked again, if others change the key at the same time.
     ///   - endingLease: the token of a lease that ends in the same step.
     /// - Returns: the new generation; `nil`: `update` was.
     func change(

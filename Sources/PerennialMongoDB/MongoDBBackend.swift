@@ -9,22 +9,23 @@ import Synchronization
 /// let backend = try MongoDBBackend(url: "mongodb://app:secret@db.internal/cache?authSource=admin")
 /// ```
 ///
-/// The address is libmongoc's own (`mongodb://USER:PASSWORD@HOST:PORT,…/DATABASE` or `mongodb+srv://`, TLS, SCRAM and their kin
-/// included). The database is where everything lies; default: `perennial`. One more option:
+/// The address is libmongoc's own (`mongodb://USER:PASSWORD@HOST:PORT,…/DATABASE` or `mongodb+srv://`, TLS, SCRAM and
+/// their kin included). The database is where everything lies; default: `perennial`. One more option:
 /// - `timeout` (seconds, default: 1): how long connecting, and one call, may take.
 ///
 /// **What it promises.** Writes are confirmed by a majority (`w` and `journal` in the address say otherwise), so they
-/// survive the loss of the primary. Reads go to the primary, whatever the address says. Every change of a key is one change of its
-/// document, compared with what was seen; a purge of a tag or a cache is in force at once, on all machines, and its documents are tidied
-/// up before it returns. Other machines' memory tiers hear of a change through a change stream; after a lost one
-/// they revalidate all they have. A server without a replica set has no change streams: then they revalidate every two seconds, and
-/// workers look for jobs as often.
+/// survive the loss of the primary. Reads go to the primary, whatever the address says. Every change of a key is one
+/// change of its document, compared with what was seen; a purge of a tag or a cache is in force at once, on all
+/// machines, and its documents are tidied up before it returns. Other machines' memory tiers hear of a change through a
+/// change stream; after a lost one they revalidate all they have. A server without a replica set has no change streams:
+/// then they revalidate every two seconds, and workers look for jobs as often.
 ///
 /// **Looking in.** Each cache has a collection of its name: `db.people.find({"value.followers": {$gt: 1000}})`.
 ///
 /// **Needs** MongoDB 4.2 or later. A value may have 15.5 MB.
 ///
-/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that listens.
+/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that
+/// listens.
 public final class MongoDBBackend: Sendable {
     let sizeLimit: Int?
     let pressure: WritePressure
@@ -47,9 +48,9 @@ public final class MongoDBBackend: Sendable {
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:
     ///   - url: see above.
-    ///   - sizeLimit: the bytes above which the least recently used entries make room; looked at whenever this process has written a
-    ///     sixteenth of it. Default: none. An entry counts with its value, its texts and 256 bytes, a removed key that is remembered with
-    ///     128.
+    ///   - sizeLimit: the bytes above which the least recently used entries make room; looked at whenever this process
+    ///     has written a sixteenth of it. Default: none. An entry counts with its value, its texts and 256 bytes, a
+    ///     removed key that is remembered with 128.
     ///   - time: what waiting for jobs waits on, and where a cache's sequence begins.
     ///   - logger: told of what makes no sense.
     /// - Throws: ``MongoDBBackendError`` when the address makes no sense.

@@ -245,7 +245,8 @@ extension PostgresBackend: Store {
 }
 
 extension PostgresConnection {
-    /// Asks for entries and, first, where their caches stand: once a batch, since an older fence is right as well, if sharing.
+    /// Asks for entries and, first, where their caches stand: once a batch, since an older fence is right as well, if
+    /// sharing.
     func sendRead(_ keys: [EntryKey], sharingFences: Bool = true) throws(ConnectionError) {
         var caches: [String] = []
         for key in keys where !caches.contains(key.cache) {

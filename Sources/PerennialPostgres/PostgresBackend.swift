@@ -9,24 +9,27 @@ import Synchronization
 /// let backend = try PostgresBackend(url: "postgres://app:secret@db.internal/app?schema=cache")
 /// ```
 ///
-/// The address is libpq's own (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`, TLS by `sslmode` and its kin included), with three more
-/// options:
-/// - `schema` (small letters, digits and `_`; default: `perennial`): where the tables lie. They are made by the first who comes.
-/// - `tables` (`logged` or `unlogged`; default: `logged`): whether they have a write-ahead log. Without one writing is faster,
-///   standbys have nothing, and a crash of the server empties them. It counts when the tables are made.
+/// The address is libpq's own (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`, TLS by `sslmode` and its kin included),
+/// with three more options:
+/// - `schema` (small letters, digits and `_`; default: `perennial`): where the tables lie. They are made by the first
+///   who comes.
+/// - `tables` (`logged` or `unlogged`; default: `logged`): whether they have a write-ahead log. Without one writing is
+///   faster, standbys have nothing, and a crash of the server empties them. It counts when the tables are made.
 /// - `timeout` (seconds, default: 1): how long connecting, and one call, may take.
 ///
-/// **What it promises.** With logged tables, what was confirmed survives a crash of the server, as `synchronous_commit` says. Every
-/// change is one transaction, so of all machines one wins; what many tasks of a process do at the same time shares a
-/// transaction. Other machines' memory tiers hear of a change by `LISTEN`/`NOTIFY` when it is committed; after a lost connection they
-/// revalidate all they have. A purge is one transaction, however much it removes; savers wait for it.
+/// **What it promises.** With logged tables, what was confirmed survives a crash of the server, as `synchronous_commit`
+/// says. Every change is one transaction, so of all machines one wins; what many tasks of a process do at the same time
+/// shares a transaction. Other machines' memory tiers hear of a change by `LISTEN`/`NOTIFY` when it is committed; after
+/// a lost connection they revalidate all they have. A purge is one transaction, however much it removes; savers wait
+/// for it.
 ///
-/// **Poolers.** Prepared statements, settings and `LISTEN` belong to the connection, so it does not work behind a pooler in
-/// transaction mode, and says so when it meets one. Each process has six connections.
+/// **Poolers.** Prepared statements, settings and `LISTEN` belong to the connection, so it does not work behind a
+/// pooler in transaction mode, and says so when it meets one. Each process has six connections.
 ///
 /// **Looking in.** The view `entries` shows what is there: `SELECT * FROM perennial.entries`.
 ///
-/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that listens.
+/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that
+/// listens.
 public final class PostgresBackend: Sendable {
     let sizeLimit: Int?
     let pressure: WritePressure
@@ -47,9 +50,9 @@ public final class PostgresBackend: Sendable {
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:
     ///   - url: see above.
-    ///   - sizeLimit: the bytes above which the least recently used entries make room; looked at whenever this process has written a
-    ///     sixteenth of it. Default: none. An entry counts with its value, its texts and 256 bytes, a removed key that is remembered with
-    ///     its texts and 64.
+    ///   - sizeLimit: the bytes above which the least recently used entries make room; looked at whenever this process
+    ///     has written a sixteenth of it. Default: none. An entry counts with its value, its texts and 256 bytes, a
+    ///     removed key that is remembered with its texts and 64.
     ///   - time: what waiting for jobs waits on.
     ///   - logger: told of what makes no sense.
     /// - Throws: ``PostgresBackendError`` when the address makes no sense.

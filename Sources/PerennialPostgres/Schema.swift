@@ -4,14 +4,14 @@ import PerennialConnections
 ///
 /// A released step is never changed; a new version is a new step at the end. The table `version` has their number.
 ///
-/// **Order.** A save must not overwrite what was written after the work behind it began (the fence). Generations come from
-/// a sequence, so one that is taken early may be committed late; a fence made of "the newest generation" would then let older work
-/// pass. So a fence is made of what the reader saw: the entry's own generation, and for the cache the last purge and the newest
-/// generation that was forgotten. Each later write gets more than that:
+/// **Order.** A save must not overwrite what was written after the work behind it began (the fence). Generations come
+/// from a sequence, so one that is taken early may be committed late; a fence made of "the newest generation" would
+/// then let older work pass. So a fence is made of what the reader saw: the entry's own generation, and for the cache
+/// the last purge and the newest generation that was forgotten. Each later write gets more than that:
 /// - writes of one key lock its row, and take at least one more than the generation they find there;
-/// - purges of tags and caches, and the janitor, hold the cache's advisory lock alone, and saves share it; each takes its
-///   generation after it has the lock. So all that was committed before a purge has a smaller generation than it, and all that follows a
-///   larger one.
+/// - purges of tags and caches, and the janitor, hold the cache's advisory lock alone, and saves share it; each takes
+///   its generation after it has the lock. So all that was committed before a purge has a smaller generation than it,
+///   and all that follows a larger one.
 enum Schema {
     static var version: Int { steps.count }
 
@@ -57,8 +57,8 @@ enum Schema {
         return found
     }
 
-    /// Version 2: what is remembered of removed keys is counted and bounded, and a value that can't fit takes the one before it
-    /// away.
+    /// Version 2: what is remembered of removed keys is counted and bounded, and a value that can't fit takes the one
+    /// before it away.
     private static let boundedMemory = """
         INSERT INTO version (number) VALUES (2);
 

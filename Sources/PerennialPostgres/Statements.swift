@@ -77,8 +77,8 @@ enum Statements {
     static let enqueue = Statement(
         name: "enqueue", sql: "SELECT enqueue($1, $2, $3::bigint, $4, $5::bigint, $6::bigint)")
 
-    /// Cache by cache, in the order in which jobs are due, from the first on: for several caches at once the planner would read all that
-    /// waits of them, and sort it, for each few jobs that are taken.
+    /// Cache by cache, in the order in which jobs are due, from the first on: for several caches at once the planner
+    /// would read all that waits of them, and sort it, for each few jobs that are taken.
     static let dequeue = Statement(
         name: "dequeue",
         sql: """

@@ -78,7 +78,8 @@ extension RedisBackend: Store {
             for key in keys { arguments.add(key.key) }
             let reply = try await call(Scripts.lease, cache, arguments).elements ?? []
             guard reply.count == 1 + keys.count * 2, let fence = reply[0].integer else { throw nonsense("a lease") }
-            // The values that were too many for the script. What is written meanwhile makes the fence older than it could be.
+            // The values that were too many for the script. What is written meanwhile makes the fence older than it
+            // could be.
             let left = keys.indices.filter { reply[$0 * 2 + 2] == .nothing }
             let others = try await readRecords(left.map { keys[$0] }, on: reads)
             let apart = Dictionary(uniqueKeysWithValues: zip(left, others))

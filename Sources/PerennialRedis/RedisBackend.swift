@@ -11,25 +11,28 @@ import Synchronization
 /// ```
 ///
 /// The address is `redis://USER:PASSWORD@HOST:PORT/DATABASE`. Options behind `?`:
-/// - `prefix` (text, default: `perennial`): what all keys and channels begin with. Caches of different prefixes don't know of
-///   each other.
+/// - `prefix` (text, default: `perennial`): what all keys and channels begin with. Caches of different prefixes don't
+///   know of each other.
 /// - `timeout` (seconds, default: 1): how long connecting, and one call, may take.
 ///
-/// **What it promises.** What Redis keeps: with `appendonly yes` and `appendfsync always` everything that was confirmed, with
-/// `everysec` all but the last second, without a file nothing beyond its end. Every change is one script, so of all machines one
-/// wins. Other machines' memory tiers hear of a change by Redis's pub/sub, usually within a millisecond; after a lost connection they
-/// revalidate all they have. A purge of more than 1,000 entries goes in steps: nothing that began before the first can save, and
-/// readers may still find what a later step removes until the call returns.
+/// **What it promises.** What Redis keeps: with `appendonly yes` and `appendfsync always` everything that was
+/// confirmed, with `everysec` all but the last second, without a file nothing beyond its end. Every change is one
+/// script, so of all machines one wins. Other machines' memory tiers hear of a change by Redis's pub/sub, usually
+/// within a millisecond; after a lost connection they revalidate all they have. A purge of more than 1,000 entries goes
+/// in steps: nothing that began before the first can save, and readers may still find what a later step removes until
+/// the call returns.
 ///
-/// **Memory.** Entries and large values expire by themselves, an hour after they are of no more use; leases are ended by the janitor.
-/// With `maxmemory-policy volatile-*` a full server removes entries, and nothing else. With `noeviction` it refuses new
-/// entries, confirmations, leases and jobs; reading, purging, the janitor and finishing jobs go through. `allkeys-*` may remove jobs
-/// and what is known of purges: give Perennial a server or a policy of its own.
+/// **Memory.** Entries and large values expire by themselves, an hour after they are of no more use; leases are ended
+/// by the janitor. With `maxmemory-policy volatile-*` a full server removes entries, and nothing else. With
+/// `noeviction` it refuses new entries, confirmations, leases and jobs; reading, purging, the janitor and finishing
+/// jobs go through. `allkeys-*` may remove jobs and what is known of purges: give Perennial a server or a policy of its
+/// own.
 ///
-/// **Clusters.** A cache's keys lie in one slot. A cluster of one node, or one behind a proxy, works; `MOVED` is refused with an
-/// error that says so. A replica that has become primary is found by connecting again.
+/// **Clusters.** A cache's keys lie in one slot. A cluster of one node, or one behind a proxy, works; `MOVED` is
+/// refused with an error that says so. A replica that has become primary is found by connecting again.
 ///
-/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that listens.
+/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that
+/// listens.
 public final class RedisBackend: Sendable {
     /// Values above this many bytes don't go through scripts.
     static let largeValue = 1 << 20
@@ -54,9 +57,9 @@ public final class RedisBackend: Sendable {
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:
     ///   - url: see above.
-    ///   - sizeLimit: the bytes above which the least recently used entries make room, over all caches of the prefix; looked at
-    ///     whenever this process has written a sixteenth of it. Default: none. An entry counts with its value, its texts and 256
-    ///     bytes, what is remembered of a removed key with 48.
+    ///   - sizeLimit: the bytes above which the least recently used entries make room, over all caches of the prefix;
+    ///     looked at whenever this process has written a sixteenth of it. Default: none. An entry counts with its
+    ///     value, its texts and 256 bytes, what is remembered of a removed key with 48.
     ///   - time: what waiting for jobs waits on.
     ///   - logger: told of what makes no sense, and of the connection that listens.
     /// - Throws: ``RedisBackendError`` when the address makes no sense.

@@ -1,8 +1,8 @@
 /// The scripts of stores and queues. Each is about one cache, whose keys all have the same hash tag, so that a cluster
 /// has them in one slot.
 ///
-/// `KEYS[1]` is the cache's ledger; `ARGV[1]` the beginning of all its keys, `ARGV[2]` the prefix of the channels, `ARGV[3]` the
-/// cache's name.
+/// `KEYS[1]` is the cache's ledger; `ARGV[1]` the beginning of all its keys, `ARGV[2]` the prefix of the channels,
+/// `ARGV[3]` the cache's name.
 ///
 /// | key | what it is |
 /// |---|---|
@@ -19,7 +19,8 @@
 /// | `…:j` | hash: the refresh jobs by key |
 /// | `…:q`, `…:i`, `…:dl` | jobs that are queued or running by when they are due; all by id; dead letters by time |
 ///
-/// A server that has reached its `maxmemory` looks at the first write of a script: is it one that needs memory, the script ends there.
+/// A server that has reached its `maxmemory` looks at the first write of a script: is it one that needs memory, the
+/// script ends there.
 enum Scripts {
     static let all = [
         save, lease, extendLease, releaseLease, claim, purgeKey, purgeTag, purgeCache, touch, maintain, evict, sweep,
@@ -47,7 +48,8 @@ enum Scripts {
 
         """
 
-    /// What makes room, or finishes what was begun, goes through on a full server, too: its first write needs no memory.
+    /// What makes room, or finishes what was begun, goes through on a full server, too: its first write needs no
+    /// memory.
     private static let unrefused = """
         call('DEL', B .. ':none')
 
@@ -191,9 +193,9 @@ enum Scripts {
 
         """
 
-    /// ARGV: key, fence or '', lease token or '', whether a confirmation, o, m, s or '', v, name of a large value or '', when
-    /// dead, milliseconds to live, when used, cost (-1: it can't fit, and is removed as soon as it is saved), tags…
-    /// Returns the generation; nothing when superseded.
+    /// ARGV: key, fence or '', lease token or '', whether a confirmation, o, m, s or '', v, name of a large value or
+    /// '', when dead, milliseconds to live, when used, cost (-1: it can't fit, and is removed as soon as it is saved),
+    /// tags… Returns the generation; nothing when superseded.
     static let save = RedisScript(
         "save",
         common + knowing + announcing + deleting + releasing + """
@@ -305,8 +307,9 @@ enum Scripts {
 
     // MARK: Leases
 
-    /// ARGV: token, until, now, how many bytes of values at most, keys… Returns the fence, then for each key until when somebody else
-    /// holds it or '', and its record, or nothing when that would be too much: then it is to be read by itself.
+    /// ARGV: token, until, now, how many bytes of values at most, keys… Returns the fence, then for each key until when
+    /// somebody else holds it or '', and its record, or nothing when that would be too much: then it is to be read by
+    /// itself.
     static let lease = RedisScript(
         "lease",
         common + reading + leasing + """
@@ -390,9 +393,9 @@ enum Scripts {
             return isDone and 1 or 0
             """)
 
-    /// A step of a purge by tag. ARGV: expire or remove, now, tag, the generation of the first step or '', where the step before
-    /// ended or '', how many keys at most.
-    /// Returns the generation of the first step, how many were purged, and where this step ended or nothing at the end.
+    /// A step of a purge by tag. ARGV: expire or remove, now, tag, the generation of the first step or '', where the
+    /// step before ended or '', how many keys at most. Returns the generation of the first step, how many were purged,
+    /// and where this step ended or nothing at the end.
     static let purgeTag = RedisScript(
         "purgeTag",
         purging + unrefused + """
@@ -467,8 +470,8 @@ enum Scripts {
             end
             """)
 
-    /// ARGV: now, how many of a kind go at most, dead letters until then, leases until then, how many marks there may be.
-    /// Returns how many dead entries went, and 1 when there may be more to do.
+    /// ARGV: now, how many of a kind go at most, dead letters until then, leases until then, how many marks there may
+    /// be. Returns how many dead entries went, and 1 when there may be more to do.
     static let maintain = RedisScript(
         "maintain",
         common + knowing + deleting + unrefused + """
@@ -637,8 +640,8 @@ enum Scripts {
             return {'claimed', til}
             """)
 
-    /// ARGV: how many, worker, until, now. Returns for each job: key, id, generation, token, queued at, failures, whether
-    /// redelivered, receipt, since when it was due; for each that made no sense, and was dropped: its key.
+    /// ARGV: how many, worker, until, now. Returns for each job: key, id, generation, token, queued at, failures,
+    /// whether redelivered, receipt, since when it was due; for each that made no sense, and was dropped: its key.
     static let dequeue = RedisScript(
         "dequeue",
         queueing + unrefused + """
@@ -686,8 +689,8 @@ enum Scripts {
             return found
             """)
 
-    /// What workers say of their deliveries. ARGV: what, at, error, then key, id and receipt of each.
-    /// What: extend, complete, retry, giveBack, bury. Returns which deliveries were the current ones, as 1 or 0; 2 is one whose job
+    /// What workers say of their deliveries. ARGV: what, at, error, then key, id and receipt of each. What: extend,
+    /// complete, retry, giveBack, bury. Returns which deliveries were the current ones, as 1 or 0; 2 is one whose job
     /// made no sense, and was dropped.
     static let settle = RedisScript(
         "settle",
@@ -734,8 +737,8 @@ enum Scripts {
             return results
             """)
 
-    /// ARGV: now, id or '' for all, how many at most. Returns how many were queued again, 1 when there may be more, and the keys of
-    /// those that made no sense and were dropped.
+    /// ARGV: now, id or '' for all, how many at most. Returns how many were queued again, 1 when there may be more, and
+    /// the keys of those that made no sense and were dropped.
     static let replay = RedisScript(
         "replay",
         queueing + unrefused + """
@@ -765,8 +768,9 @@ enum Scripts {
             return found
             """)
 
-    /// ARGV: behind which id, in which state or '', how many are looked at. Returns the last id that was looked at or nothing at the
-    /// end, then for each job: key, id, state, failures, queued at, at, error, worker; for each that makes no sense: its key.
+    /// ARGV: behind which id, in which state or '', how many are looked at. Returns the last id that was looked at or
+    /// nothing at the end, then for each job: key, id, state, failures, queued at, at, error, worker; for each that
+    /// makes no sense: its key.
     static let jobs = RedisScript(
         "jobs",
         queueing + """

@@ -34,7 +34,8 @@ final class DatabaseFile: Sendable {
     /// Whether a damaged file is moved aside; else using it is an error.
     private let startsAnewWhenDamaged: Bool
     private let status = Mutex(Status())
-    /// ``epoch`` and ``isReadOnly`` in one number: they are asked for before each read, and the status may be held while files are moved.
+    /// ``epoch`` and ``isReadOnly`` in one number: they are asked for before each read, and the status may be held
+    /// while files are moved.
     private let mark = Atomic(0)
 
     init(
@@ -93,8 +94,8 @@ final class DatabaseFile: Sendable {
         return queue
     }
 
-    /// Where several processes turn a new file's log on at once, SQLite calls all but one of them busy without asking the
-    /// busy handler, which it fears to be a deadlock: they try again.
+    /// Where several processes turn a new file's log on at once, SQLite calls all but one of them busy without asking
+    /// the busy handler, which it fears to be a deadlock: they try again.
     private static func enterWAL(_ db: Database) throws {
         for tries in 0... {
             do {

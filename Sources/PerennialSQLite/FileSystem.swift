@@ -35,7 +35,8 @@ enum FileSystem {
         return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
-    /// The path that symbolic links under this name lead to, whether or not there is a file; SQLite puts its side files there.
+    /// The path that symbolic links under this name lead to, whether or not there is a file; SQLite puts its side files
+    /// there.
     static func target(of path: String) -> String {
         var path = path
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -50,8 +51,9 @@ enum FileSystem {
         return path
     }
 
-    /// Creates an empty file that only its owner can read and write, and its folder, likewise, unless they are there; where
-    /// the path is a symbolic link to nothing, the file that it leads to. SQLite gives its side files the same permissions.
+    /// Creates an empty file that only its owner can read and write, and its folder, likewise, unless they are there;
+    /// where the path is a symbolic link to nothing, the file that it leads to. SQLite gives its side files the same
+    /// permissions.
     /// - Throws: ``SQLiteBackendError`` when that is impossible.
     static func createPrivately(_ path: String) throws {
         if Identity(path: path) != nil { return }

@@ -6,9 +6,8 @@ import Synchronization
 
 /// One connection with a thread of its own, which does all the work that has piled up in one transaction.
 ///
-/// So a hundred tasks that save at once cost one commit, and the cooperative pool never waits for the disk.
-/// Each piece of work succeeds or fails by itself: when one fails, the transaction is rolled back and each is done again
-/// alone.
+/// So a hundred tasks that save at once cost one commit, and the cooperative pool never waits for the disk. Each piece
+/// of work succeeds or fails by itself: when one fails, the transaction is rolled back and each is done again alone.
 ///
 /// `@unchecked`: `connection` and what belongs to it are touched on `queue` only.
 final class Lane: @unchecked Sendable {

@@ -11,15 +11,16 @@ import Synchronization
 /// ```
 ///
 /// **What it promises.** What was saved survives the end of this process, however it ends. After a crash of the whole
-/// machine the file is undamaged, but may lack the last moments before it (`synchronous=NORMAL` with a write-ahead log).
+/// machine the file is undamaged, but may lack the last moments before it (`synchronous=NORMAL` with a write-ahead
+/// log).
 ///
-/// **Damage.** A file that is not a sound database is moved to `NAME.damaged-TIME`, with one line in the log, and the cache
-/// starts empty. While the disk is full or the file can't be written to, writing throws and reading goes on;
-/// it heals by itself.
+/// **Damage.** A file that is not a sound database is moved to `NAME.damaged-TIME`, with one line in the log, and the
+/// cache starts empty. While the disk is full or the file can't be written to, writing throws and reading goes on; it
+/// heals by itself.
 ///
 /// **Threads.** Work runs on three threads of its own, one a connection: writing, reading, and looking through. Only
-/// ``readNow(_:)`` reads on its caller's thread, on connections that are for that alone, and only while the file is in the
-/// system's memory, so that nobody waits for a disk.
+/// ``readNow(_:)`` reads on its caller's thread, on connections that are for that alone, and only while the file is in
+/// the system's memory, so that nobody waits for a disk.
 public final class SQLiteBackend: Sendable {
     private let file: DatabaseFile
     private let writer: Lane
@@ -40,15 +41,16 @@ public final class SQLiteBackend: Sendable {
     /// Opens the file; creates it, readable and writable only by its owner, and its folder, if they are missing.
     /// - Parameters:
     ///   - path: the file's path.
-    ///   - sizeLimit: the bytes above which the least recently used entries make room, whenever something is written; default:
-    ///     none. An entry counts with its value, its texts and 256 bytes, a removed key with 48. The file takes up to a
-    ///     tenth and 4 MB more; the log beside it an eighth of the limit, at least 4 MB and at most 64 MB, and twice that for
-    ///     moments.
-    ///   - startsAnewWhenDamaged: whether a damaged file is moved aside, with an error in the log, and an empty one takes its
-    ///     place; else using it is an error. Default: `true`.
+    ///   - sizeLimit: the bytes above which the least recently used entries make room, whenever something is written;
+    ///     default: none. An entry counts with its value, its texts and 256 bytes, a removed key with 48. The file
+    ///     takes up to a tenth and 4 MB more; the log beside it an eighth of the limit, at least 4 MB and at most 64
+    ///     MB, and twice that for moments.
+    ///   - startsAnewWhenDamaged: whether a damaged file is moved aside, with an error in the log, and an empty one
+    ///     takes its place; else using it is an error. Default: `true`.
     ///   - time: what waiting for jobs waits on.
     ///   - logger: told when the file's health changes.
-    /// - Throws: ``SQLiteBackendError`` when the file is another program's, newer than this program, or can't be opened.
+    /// - Throws: ``SQLiteBackendError`` when the file is another program's, newer than this program, or can't be
+    ///   opened.
     public convenience init(
         path: String, sizeLimit: Int? = nil, startsAnewWhenDamaged: Bool = true, time: any TimeSource = SystemTime(),
         logger: Logger = Logger(label: "perennial.sqlite")

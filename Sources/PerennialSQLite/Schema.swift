@@ -48,8 +48,8 @@ enum Schema {
         return found
     }
 
-    /// - entry: metadata only, so that listing, confirming and the janitor never touch the values.
-    ///   A row with `removed_at` is a tombstone: no entry, but the generation of its removal. Since version 3 there are none.
+    /// - entry: metadata only, so that listing, confirming and the janitor never touch the values. A row with
+    ///   `removed_at` is a tombstone: no entry, but the generation of its removal. Since version 3 there are none.
     /// - ledger: one row of counters, so that nothing is ever counted by reading everything.
     private static func createVersion1(_ db: Database) throws {
         try db.execute(

@@ -15,8 +15,8 @@ extension Transaction {
         return report
     }
 
-    /// Makes room for what this transaction has added, and forgets what is too much to be remembered. Does no more than is
-    /// needed for that: what was over the limit before is for the janitor.
+    /// Makes room for what this transaction has added, and forgets what is too much to be remembered. Does no more than
+    /// is needed for that: what was over the limit before is for the janitor.
     /// - Parameter before: the counters as they were at the start of the transaction.
     func keepWithinLimits(since before: Ledger) throws {
         try forget()

@@ -101,7 +101,8 @@ import Testing
         network.close()
     }
 
-    // Not MongoDB: the program in its place may forget what it confirmed when it is killed, and then counts generations anew.
+    // Not MongoDB: the program in its place may forget what it confirmed when it is killed, and then counts generations
+    // anew.
     @Test(arguments: [SharedEngine.redis, .postgres])
     func `what changes while a machine can't listen is made good when it can`(engine: SharedEngine) async throws {
         let server = try await engine.start(engine == .redis ? ["--appendonly", "yes", "--appendfsync", "always"] : [])

@@ -4,8 +4,8 @@ internal import NIOHTTP1
 internal import PerennialGateway
 internal import PerennialHTTP
 
-/// Gives connections' bytes to the parser and the checks that the gateway has, and compares what they take with what a strict reader
-/// makes of the same bytes.
+/// Gives connections' bytes to the parser and the checks that the gateway has, and compares what they take with what a
+/// strict reader makes of the same bytes.
 public struct RequestFuzzer {
     private var grammar: RequestGrammar
     private let origin: OriginURL

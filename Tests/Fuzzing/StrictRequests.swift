@@ -1,5 +1,5 @@
-/// A reader of requests that takes RFC 9112 at its word, and nothing else: what the gateway takes for a request must be the same
-/// request here. It shares no code with the gateway.
+/// A reader of requests that takes RFC 9112 at its word, and nothing else: what the gateway takes for a request must be
+/// the same request here. It shares no code with the gateway.
 ///
 /// Only this liberty is allowed, which leaves one meaning: empty lines before a request (§2.2).
 struct StrictRequests {

@@ -6,8 +6,8 @@ import Testing
 
 @testable import PerennialGateway
 
-/// A connection to an origin may end, stall or be half closed at any moment, from within whatever its handler does: every operation
-/// that passes between it and the network is tried with everything that can happen at it.
+/// A connection to an origin may end, stall or be half closed at any moment, from within whatever its handler does:
+/// every operation that passes between it and the network is tried with everything that can happen at it.
 @Suite(.serialized) struct OriginEveryStepTests {
     struct Scenario: Sendable {
         var name: String

@@ -6,8 +6,8 @@ import Testing
 
 @testable import PerennialGateway
 
-/// One reader must not be able to choose what the cache shows to another: web cache poisoning, deception, and denial of service by
-/// stored errors.
+/// One reader must not be able to choose what the cache shows to another: web cache poisoning, deception, and denial of
+/// service by stored errors.
 @Suite struct PoisoningTests {
     /// An origin that puts what it is told into its answers, as careless ones do.
     static let careless: TestOrigin.Handler = { request in

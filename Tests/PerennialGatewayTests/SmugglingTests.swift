@@ -203,7 +203,8 @@ import Testing
                 let client = try await rig.client()
                 try await client.send("\(method) /\(number) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 let response = try? await client.response()
-                // A POST's answer goes through as it comes, so all that can be done about a body that breaks off is to break off.
+                // A POST's answer goes through as it comes, so all that can be done about a body that breaks off is to
+                // break off.
                 let isCutShort = method == "POST" && head.contains("Content-Length: 50")
                 #expect(response?.status == (isCutShort ? nil : 502), "\(head.debugDescription)")
                 await client.close()

@@ -2,8 +2,8 @@ import Perennial
 import PerennialHTTP
 import Testing
 
-/// Random responses, made up as plain facts, are judged twice: by the rules, which read the fields written from these facts in
-/// one of many ways, and by an oracle that follows the text of RFC 9111 and never reads a field.
+/// Random responses, made up as plain facts, are judged twice: by the rules, which read the fields written from these
+/// facts in one of many ways, and by an oracle that follows the text of RFC 9111 and never reads a field.
 struct OracleTests {
     @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func `The rules judge as the text of the RFC does`(seed: UInt64) {

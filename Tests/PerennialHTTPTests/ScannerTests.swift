@@ -280,8 +280,8 @@ import Testing
             #expect(Double(steps[1]) > 3.5 * Double(steps[0]))
         }
 
-        /// From its bytes to the question whether it can be answered from the cache: at most two million steps for the 64 KiB that a
-        /// head may have.
+        /// From its bytes to the question whether it can be answered from the cache: at most two million steps for the
+        /// 64 KiB that a head may have.
         @Test(arguments: [
             "Connection: close, ", "Cache-Control: ", "Cache-Control: no-cache=", "Accept: ", "Accept-Encoding: ",
             "Expect: ",

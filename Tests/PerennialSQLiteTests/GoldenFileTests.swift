@@ -9,8 +9,8 @@ import Testing
 /// Files that earlier versions wrote are read completely. A golden file is never changed: for a new version of the
 /// schema, add one.
 ///
-/// They are made by this test target itself:
-/// `PERENNIAL_GOLDEN=version3.sqlite swift test --filter GoldenFileTests` writes the current version's file into `Golden`.
+/// They are made by this test target itself: `PERENNIAL_GOLDEN=version3.sqlite swift test --filter GoldenFileTests`
+/// writes the current version's file into `Golden`.
 @Suite struct GoldenFileTests {
     static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Golden").path

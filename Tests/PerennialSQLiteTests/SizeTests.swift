@@ -9,7 +9,8 @@ import Testing
 /// The file keeps to its limit, its log included, while it is written as fast as it can be.
 @Suite struct SizeTests {
     private static let limit = 10_000_000
-    /// A tenth and 4 MB for the file; an eighth, at least 4 MB, and half of it more for the log; a transaction's worth of both.
+    /// A tenth and 4 MB for the file; an eighth, at least 4 MB, and half of it more for the log; a transaction's worth
+    /// of both.
     private static let bound = limit + limit / 10 + 4_000_000 + (4 << 20) * 3 / 2 + (8 << 20)
 
     @Test(arguments: [900, 2_300, 60_000, 700_000])

@@ -1,7 +1,8 @@
 public import Foundation
 import Synchronization
 
-/// A server for tests: on a spare port of the loopback, in a temporary folder. It ends with the test process, however that ends.
+/// A server for tests: on a spare port of the loopback, in a temporary folder. It ends with the test process, however
+/// that ends.
 ///
 /// What it does blocks its thread, and belongs on one that nobody else needs: see ``aside(_:)``.
 public final class ServerProcess: Sendable {
@@ -97,8 +98,8 @@ public final class ServerProcess: Sendable {
     }
 }
 
-/// Stops a process from running, and returns when all its threads stand still: the signal takes a moment, in which a request can
-/// still be answered.
+/// Stops a process from running, and returns when all its threads stand still: the signal takes a moment, in which a
+/// request can still be answered.
 func freeze(_ pid: Int32) {
     Foundation.kill(pid, SIGSTOP)
     while isMoving(pid) { usleep(1_000) }

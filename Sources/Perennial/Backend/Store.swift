@@ -4,9 +4,9 @@
 /// Times come from the caller: a store never reads a clock to decide something. Any method may throw when the store
 /// can't be reached; the engine then goes on without it.
 ///
-/// A store with a size limit looks at it whenever it is written to, and removes the least recently used entries. What it
-/// remembers of purges and removals counts, and is bounded, too: when there were too many, it refuses to save what work
-/// of long ago brings.
+/// A store with a size limit looks at it whenever it is written to, and removes the least recently used entries. What
+/// it remembers of purges and removals counts, and is bounded, too: when there were too many, it refuses to save what
+/// work of long ago brings.
 ///
 /// `PerennialTesting` has the conformance suite that a store must pass.
 public protocol Store: Sendable {
@@ -14,18 +14,20 @@ public protocol Store: Sendable {
     /// - Returns: one record a key, in the order of `keys`.
     func read(_ keys: [EntryKey]) async throws -> [StoreRecord]
 
-    /// As ``read(_:)``, but now and on the calling thread, which may be an event loop's: for a store whose entries are so near
-    /// that a task would cost more than reading them.
+    /// As ``read(_:)``, but now and on the calling thread, which may be an event loop's: for a store whose entries are
+    /// so near that a task would cost more than reading them.
     /// - Returns: `nil`: not now, for whatever reason; use ``read(_:)``. Default: always `nil`.
     func readNow(_ keys: [EntryKey]) -> [StoreRecord]?
 
     /// Saves an entry, its bytes included.
     ///
-    /// The store sets `generation` and `size`. A lease named by `releasing` ends in the same step. An entry that is larger than
-    /// seven eighths of the store's limit counts as saved and removed at once: nothing else makes room for it.
+    /// The store sets `generation` and `size`. A lease named by `releasing` ends in the same step. An entry that is
+    /// larger than seven eighths of the store's limit counts as saved and removed at once: nothing else makes room for
+    /// it.
     /// - Parameters:
-    ///   - fence: from the ``StoreRecord`` that the work began with. If the key was written (saved, set, expired, removed)
-    ///     or one of the entry's tags was expired or removed since, nothing is saved and the lease still ends. `nil` saves always.
+    ///   - fence: from the ``StoreRecord`` that the work began with. If the key was written (saved, set, expired,
+    ///     removed) or one of the entry's tags was expired or removed since, nothing is saved and the lease still ends.
+    ///     `nil` saves always.
     ///   - releasing: the token of the lease that the work was done under.
     func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome
 
@@ -53,8 +55,8 @@ public protocol Store: Sendable {
     /// - Returns: how many entries were marked.
     func expire(_ selection: Selection, now: Timestamp) async throws -> Int
 
-    /// Deletes entries (hard purge) and ends the leases on their keys. Work that began before will not save over this, also
-    /// for a key that had no entry.
+    /// Deletes entries (hard purge) and ends the leases on their keys. Work that began before will not save over this,
+    /// also for a key that had no entry.
     /// - Returns: how many entries were deleted.
     func remove(_ selection: Selection, now: Timestamp) async throws -> Int
 

@@ -1,6 +1,6 @@
-/// Lets a process that writes to a store on a server look at the store's limit as often as it has written a good part of it:
-/// the janitor, which comes every 30 seconds, would be late. While one writer makes room, others that have written as much
-/// again wait for it.
+/// Lets a process that writes to a store on a server look at the store's limit as often as it has written a good part
+/// of it: the janitor, which comes every 30 seconds, would be late. While one writer makes room, others that have
+/// written as much again wait for it.
 package final class WritePressure: Sendable {
     private struct State {
         /// Bytes written since the limit was looked at.
@@ -23,7 +23,8 @@ package final class WritePressure: Sendable {
     }
 
     /// Notes what was written, and makes room when it is time.
-    /// - Parameter makeRoom: removes what is too much. Its errors are the janitor's business: what was written is written.
+    /// - Parameter makeRoom: removes what is too much. Its errors are the janitor's business: what was written is
+    ///   written.
     package func wrote(bytes: Int, makeRoom: () async throws -> Void) async {
         if step == .max { return }
         let next = state.withLock { state -> Step in

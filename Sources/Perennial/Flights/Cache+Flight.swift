@@ -106,8 +106,8 @@ extension Cache {
             case .held(let until, _):
                 if let satisfied { return .landed(satisfied) }
                 if case .refresh = purpose { return .landed(.turnedBack(.leaseHeld(until: until))) }
-                // Held for an entry that others still take: it may be for a job that nobody works on yet, and this reader does
-                // not wait for that. The fence decides whose answer is kept.
+                // Held for an entry that others still take: it may be for a job that nobody works on yet, and this
+                // reader does not wait for that. The fence decides whose answer is kept.
                 if let known, known.freshness.state(at: now) != .expired {
                     return .ready(Ticket(token: token, known: known, fence: outcome.record.fence))
                 }
@@ -222,8 +222,8 @@ extension Cache {
         return .entry(known, source: .store, found: found, note: .originFailed(error))
     }
 
-    /// Readers who joined a refresh, or the fetch of one who did not accept what is there, don't wait for it while that may be
-    /// served.
+    /// Readers who joined a refresh, or the fetch of one who did not accept what is there, don't wait for it while that
+    /// may be served.
     private func serveJoined(
         _ flight: Flight<Value>, _ known: Entry<Value>?, _ purpose: FlightPurpose<Key, Value>, at now: Timestamp
     ) {
@@ -252,7 +252,8 @@ extension Cache {
     }
 
     /// Saves what the origin answered.
-    /// - Throws: what the codec throws; ``OriginFailure`` for "not modified" where there is nothing that could be unmodified.
+    /// - Throws: what the codec throws; ``OriginFailure`` for "not modified" where there is nothing that could be
+    ///   unmodified.
     func keep(
         _ fetched: Fetched<Value>, _ key: Key, _ entryKey: EntryKey, _ flight: Flight<Value>, _ ticket: Ticket
     ) async throws -> Flight<Value>.Landing {
@@ -283,7 +284,8 @@ extension Cache {
             }
             value = known.value
             metadata = self.metadata(key, fetched, confirming: known)
-            // What only this process has is saved whole: the store has no bytes, or older ones, that could be confirmed.
+            // What only this process has is saved whole: the store has no bytes, or older ones, that could be
+            // confirmed.
             isConfirmation = known.generation != .zero
             if !isConfirmation, let value { bytes = try codec.encode(value) }
         }

@@ -42,8 +42,9 @@ extension Cache: Refreshable {
         }
     }
 
-    /// The queue can't be reached: this process does the refresh at once, as a first and last attempt. Only so many at a time: a
-    /// store that is merely slow must not make every process ask the origin for everything. A read a second later takes up the others.
+    /// The queue can't be reached: this process does the refresh at once, as a first and last attempt. Only so many at
+    /// a time: a store that is merely slow must not make every process ask the origin for everything. A read a second
+    /// later takes up the others.
     private func refreshHere(_ key: Key, _ entry: Entry<Value>, _ job: RefreshJob) async {
         guard refreshesHere.enter() else { return entry.setClaimed(until: time.now + .seconds(1)) }
         defer { refreshesHere.leave() }
@@ -75,7 +76,8 @@ extension Cache: Refreshable {
         case .turnedBack(.leaseHeld(let until)):
             return .notNow(until: min(until, time.now + .seconds(1)))
         case .entry(let entry, .store, _, note: nil) where entry.freshness.state(at: time.now) != .fresh:
-            // A reader's flight found it stale, or it was expired by hand during the refresh: there is still something to do.
+            // A reader's flight found it stale, or it was expired by hand during the refresh: there is still something
+            // to do.
             entry.setClaimed(until: time.now + .seconds(1))
             return .notNow(until: time.now + .seconds(1))
         case .notStored, .turnedBack(.removed), .entry(_, _, _, note: nil):
@@ -143,8 +145,8 @@ extension Cache: Refreshable {
         }
     }
 
-    /// A reader's fetch failed and it got the old value: a refresh is queued for later, and until then readers get the old
-    /// value at once.
+    /// A reader's fetch failed and it got the old value: a refresh is queued for later, and until then readers get the
+    /// old value at once.
     func retryLater(_ key: Key, _ known: Entry<Value>?, _ error: any Error) async {
         let now = time.now
         // An entry that has not expired is refreshed when a reader finds it stale, and not before.

@@ -56,8 +56,8 @@ struct Circuit: Hashable, Sendable {
     }
 }
 
-/// A time in which something holds. A clock that was set back behind its beginning ends it, so that nothing holds for as long as
-/// the clock was wrong.
+/// A time in which something holds. A clock that was set back behind its beginning ends it, so that nothing holds for
+/// as long as the clock was wrong.
 struct Interval: Hashable, Sendable {
     let since: Timestamp
     let end: Timestamp

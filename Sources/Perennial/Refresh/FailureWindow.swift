@@ -1,5 +1,5 @@
-/// How many requests of the last moments there were, and how many of them failed: a sliding window in ten parts, of which the
-/// oldest goes when a new one begins.
+/// How many requests of the last moments there were, and how many of them failed: a sliding window in ten parts, of
+/// which the oldest goes when a new one begins.
 struct FailureWindow: Sendable {
     struct Counts: Hashable, Sendable {
         var asked = 0
@@ -35,8 +35,8 @@ struct FailureWindow: Sendable {
         total.ofOrigin += counts.ofOrigin
     }
 
-    /// Leaves out what is older than the window. A clock that was set back by more than the window's length empties it; by less, what
-    /// happens counts as happening in the newest part.
+    /// Leaves out what is older than the window. A clock that was set back by more than the window's length empties it;
+    /// by less, what happens counts as happening in the newest part.
     mutating func advance(to now: Timestamp) {
         let part = now.milliseconds / partLength
         let steps = part.subtractingSaturated(newest)

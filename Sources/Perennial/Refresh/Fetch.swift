@@ -69,16 +69,16 @@ public struct Fetched<Value: Sendable>: Sendable {
 
     /// What came may be neither kept nor shared: it is for the reader whose call asked.
     ///
-    /// With a value, readers who joined this fetch ask again, each by itself. Without one (the closure has passed what came
-    /// on in another way) they get an answer with ``Answer/isShared`` `false`.
-    /// - Parameter keepsPrevious: whether an entry that is there stays as it is, for other readers: what came says nothing of
-    ///   it. Default: `false`, it is removed.
+    /// With a value, readers who joined this fetch ask again, each by itself. Without one (the closure has passed what
+    /// came on in another way) they get an answer with ``Answer/isShared`` `false`.
+    /// - Parameter keepsPrevious: whether an entry that is there stays as it is, for other readers: what came says
+    ///   nothing of it. Default: `false`, it is removed.
     public static func notStored(_ value: Value? = nil, keepsPrevious: Bool = false) -> Fetched {
         Fetched(kind: .notStored(value, keepsPrevious: keepsPrevious))
     }
 
-    /// The same, with an object that is kept alive until the store has taken the value or refused it: for example a reservation
-    /// of the memory that the value takes meanwhile.
+    /// The same, with an object that is kept alive until the store has taken the value or refused it: for example a
+    /// reservation of the memory that the value takes meanwhile.
     package func retaining(_ object: any Sendable) -> Fetched {
         var fetched = self
         fetched.retained = object
@@ -105,8 +105,8 @@ public enum OriginFailureScope: String, Hashable, Sendable, Codable {
     case none
 }
 
-/// A failure that says more than others: when to come back, whether trying again can help, and what it is about. Any other error that
-/// a fetch throws counts as one that may pass, and is about the address.
+/// A failure that says more than others: when to come back, whether trying again can help, and what it is about. Any
+/// other error that a fetch throws counts as one that may pass, and is about the address.
 public struct OriginFailure: Error, Sendable, CustomStringConvertible {
     public var description: String
     /// The origin asked to be left alone for this long (RFC 9110 §10.2.3).
@@ -130,8 +130,8 @@ public struct OriginFailure: Error, Sendable, CustomStringConvertible {
 
 /// An error type of one's own may say what ``OriginFailure`` says.
 public protocol OriginError: Error {
-    /// The origin asked to be left alone for this long (RFC 9110 §10.2.3). What is left alone: what `scope` names, and the whole
-    /// origin when several endpoints say so.
+    /// The origin asked to be left alone for this long (RFC 9110 §10.2.3). What is left alone: what `scope` names, and
+    /// the whole origin when several endpoints say so.
     var retryAfter: Duration? { get }
     /// Trying again will not help.
     var isPermanent: Bool { get }

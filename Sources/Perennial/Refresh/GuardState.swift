@@ -1,7 +1,7 @@
 /// What the origin guard decides by: a value without clock, locks or tasks.
 ///
-/// Failures are put down to the smallest scope that explains them. An address whose requests fail has a circuit of its own; the whole
-/// origin's opens when several endpoints fail, or when the failures say that they are about the origin.
+/// Failures are put down to the smallest scope that explains them. An address whose requests fail has a circuit of its
+/// own; the whole origin's opens when several endpoints fail, or when the failures say that they are about the origin.
 struct GuardState: Sendable {
     /// What a request is for.
     struct Subject: Hashable, Sendable {
@@ -254,8 +254,8 @@ struct GuardState: Sendable {
         changes.append(change)
     }
 
-    /// The request that tried the origin has failed. An address that fails says nothing of the others: they are tried, too, before
-    /// the origin is left alone again, and meanwhile that address is left alone.
+    /// The request that tried the origin has failed. An address that fails says nothing of the others: they are tried,
+    /// too, before the origin is left alone again, and meanwhile that address is left alone.
     private mutating func probeFailed(
         _ subject: Subject?, isOfOrigin: Bool, _ reason: String, _ breaker: OriginGuard.Breaker, at now: Timestamp,
         _ changes: inout [OriginGuard.Change]

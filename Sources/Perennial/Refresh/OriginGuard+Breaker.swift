@@ -1,16 +1,18 @@
 extension OriginGuard {
-    /// A circuit breaker. What counts as a failure is an error that a fetch throws, a time-out included, unless it says otherwise
-    /// (``OriginError/scope``).
+    /// A circuit breaker. What counts as a failure is an error that a fetch throws, a time-out included, unless it says
+    /// otherwise (``OriginError/scope``).
     ///
-    /// Failures are judged as a share of the requests in a sliding window, and put down to the smallest scope that explains them:
-    /// - An address (a cache's key) is left alone when at least `addressMinimum` requests for it have ended in the window since its
-    ///   first failure and at least `share` of them failed.
-    /// - The origin is left alone when at least `minimum` requests to it have ended in the window, at least `share` of them failed, and
-    ///   the failures are of `endpoints` different endpoints, or say as often that they are about the origin: it can't be connected to.
+    /// Failures are judged as a share of the requests in a sliding window, and put down to the smallest scope that
+    /// explains them:
+    /// - An address (a cache's key) is left alone when at least `addressMinimum` requests for it have ended in the
+    ///   window since its first failure and at least `share` of them failed.
+    /// - The origin is left alone when at least `minimum` requests to it have ended in the window, at least `share` of
+    ///   them failed, and the failures are of `endpoints` different endpoints, or say as often that they are about the
+    ///   origin: it can't be connected to.
     ///
-    /// Then nothing is asked for `pause`. After it one request at a time tries. When it succeeds, all is as before; when it fails, the
-    /// pause doubles up to `maximum`. While the whole origin is tried, the failure of one address is put down to that address, and others
-    /// are tried until as many endpoints have failed.
+    /// Then nothing is asked for `pause`. After it one request at a time tries. When it succeeds, all is as before;
+    /// when it fails, the pause doubles up to `maximum`. While the whole origin is tried, the failure of one address is
+    /// put down to that address, and others are tried until as many endpoints have failed.
     public struct Breaker: Hashable, Sendable {
         /// From more than 0 to 1. Default: 0.5.
         public let share: Double

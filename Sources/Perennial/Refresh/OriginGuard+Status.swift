@@ -56,7 +56,8 @@ extension OriginGuard {
             case opened(until: Timestamp, for: Duration)
             /// It was tried in vain, and is left alone for longer.
             case stayedOpen(until: Timestamp, for: Duration)
-            /// It is left alone, since it asked for a pause (`Retry-After`). When that is over it is asked again, without another word.
+            /// It is left alone, since it asked for a pause (`Retry-After`). When that is over it is asked again,
+            /// without another word.
             case paused(until: Timestamp, for: Duration)
             /// It is asked again.
             case closed

@@ -1,7 +1,8 @@
 internal import Synchronization
 
 /// Stands between the engine and one origin: limits how many requests run at once and how many begin a second, obeys
-/// `Retry-After`, and leaves alone what fails: an address, or the whole origin (``Breaker``). Several caches may share one.
+/// `Retry-After`, and leaves alone what fails: an address, or the whole origin (``Breaker``). Several caches may share
+/// one.
 ///
 /// Readers go before refreshes where there is a queue.
 public final class OriginGuard: Sendable {
@@ -96,8 +97,8 @@ public final class OriginGuard: Sendable {
         }
     }
 
-    /// Asks the origin and all its addresses again at once: closes circuits and ends pauses. A refresh that was put off meanwhile
-    /// comes when it is due.
+    /// Asks the origin and all its addresses again at once: closes circuits and ends pauses. A refresh that was put off
+    /// meanwhile comes when it is due.
     /// - Returns: how much was left alone: the origin, and each address.
     @discardableResult
     public func reopen() -> Int {

@@ -6,8 +6,8 @@ internal import PerennialHTTP
 
 /// Answers the requests that the memory tier alone could not, each in a task of its own.
 ///
-/// A HEAD for which nothing is stored fetches as a GET does, and the response is stored: the next HEAD, and the GET that
-/// mostly follows, find it.
+/// A HEAD for which nothing is stored fetches as a GET does, and the response is stored: the next HEAD, and the GET
+/// that mostly follows, find it.
 struct Responder: Sendable {
     let responses: ResponseCache
     let logger: Logger
@@ -35,10 +35,11 @@ struct Responder: Sendable {
         }
     }
 
-    /// The answer to OPTIONS and TRACE requests that may go no further: about the gateway itself (RFC 9112 §3.2.4), or with a
-    /// `Max-Forwards` that is used up (RFC 9110 §7.6.2). Others get their `Max-Forwards` counted down.
+    /// The answer to OPTIONS and TRACE requests that may go no further: about the gateway itself (RFC 9112 §3.2.4), or
+    /// with a `Max-Forwards` that is used up (RFC 9110 §7.6.2). Others get their `Max-Forwards` counted down.
     ///
-    /// A TRACE is not reflected: what a client may not see of its own request (a cookie) could be read from that (§9.3.8).
+    /// A TRACE is not reflected: what a client may not see of its own request (a cookie) could be read from that
+    /// (§9.3.8).
     private func ownAnswer(to request: inout ClientRequest) -> Reply? {
         guard request.method == .OPTIONS || request.method == .TRACE else { return nil }
         func own(_ status: Int, _ text: String) -> Reply {
@@ -153,8 +154,8 @@ struct Responder: Sendable {
     }
 
     /// The answer when there is nothing to serve.
-    /// - Parameter isOwn: whether this request brought the origin's answer. What one request brought on itself is not for others:
-    ///   there may be cookies in it.
+    /// - Parameter isOwn: whether this request brought the origin's answer. What one request brought on itself is not
+    ///   for others: there may be cookies in it.
     func failure(_ error: any Error, _ status: CacheStatus, _ request: ClientRequest, isOwn: Bool) -> Reply {
         func own(_ code: Int, _ text: String, detail: String, retryAfter: Duration? = nil) -> Reply {
             .own(

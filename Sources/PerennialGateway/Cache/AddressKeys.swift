@@ -18,8 +18,8 @@ struct AddressKeys: Sendable {
 
     /// The key for a request's target: its absolute address at the origin, in normal form.
     ///
-    /// Of an absolute target that is below the origin's own address this is the key. Of another, which names this gateway as clients
-    /// know it, the path counts as if it had come alone (RFC 9112 §3.2.2).
+    /// Of an absolute target that is below the origin's own address this is the key. Of another, which names this
+    /// gateway as clients know it, the path counts as if it had come alone (RFC 9112 §3.2.2).
     ///
     /// Most targets are in normal form already; those cost one look at each byte.
     func key(forTarget target: String) throws(AddressError) -> String {

@@ -1,8 +1,9 @@
 internal import NIOConcurrencyHelpers
 internal import Synchronization
 
-/// How much memory large bodies may take besides the memory tier, all together: on their way from the origins into the cache, and
-/// those that clients have not taken yet. So neither fetches that everybody has left nor clients that take nothing can take all there is.
+/// How much memory large bodies may take besides the memory tier, all together: on their way from the origins into the
+/// cache, and those that clients have not taken yet. So neither fetches that everybody has left nor clients that take
+/// nothing can take all there is.
 final class BodyMemory: Sendable {
     /// In bytes.
     let limit: Int
@@ -16,7 +17,8 @@ final class BodyMemory: Sendable {
 
     /// In bytes, of all.
     var used: Int { taken.load(ordering: .relaxed) + held.load(ordering: .relaxed) }
-    /// Whether clients hold as much as they may: half as much as bodies on their way into the cache may take, which don't wait for them.
+    /// Whether clients hold as much as they may: half as much as bodies on their way into the cache may take, which
+    /// don't wait for them.
     var isFull: Bool { held.load(ordering: .relaxed) >= limit / 2 }
     /// Whether somebody waits for clients to take what they have.
     var isWanted: Bool { waiters.load(ordering: .relaxed) > 0 }

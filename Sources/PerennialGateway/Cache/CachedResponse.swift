@@ -4,12 +4,14 @@ public import PerennialHTTP
 
 /// A stored response with its bytes prepared: the value of the gateway's cache.
 ///
-/// An answer from the cache is its head, the fields that change with time, an empty line, and its body. What a response shares with
-/// others is in their ``ResponseForm``; what it has of its own lies in one piece of memory, but for a large body.
+/// An answer from the cache is its head, the fields that change with time, an empty line, and its body. What a response
+/// shares with others is in their ``ResponseForm``; what it has of its own lies in one piece of memory, but for a large
+/// body.
 ///
 /// `@unchecked`: never changed once it is made.
 public struct CachedResponse: @unchecked Sendable {
-    /// Bodies up to this size are kept beside the rest, so that an answer is one write; larger ones are written as they are.
+    /// Bodies up to this size are kept beside the rest, so that an answer is one write; larger ones are written as they
+    /// are.
     static let smallBody = 16 << 10
 
     private struct Header {

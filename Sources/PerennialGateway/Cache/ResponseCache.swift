@@ -6,8 +6,8 @@ public import PerennialHTTP
 
 /// The gateway's cache of its origins' responses: an engine's cache named `http`, whose fetch speaks HTTP.
 ///
-/// A gateway answers from it. A worker process has one without a gateway: its refresh workers do what gateways on the same
-/// backend have queued.
+/// A gateway answers from it. A worker process has one without a gateway: its refresh workers do what gateways on the
+/// same backend have queued.
 public final class ResponseCache: Sendable {
     /// Entries and jobs carry this name in the backend.
     public static let name = "http"
@@ -23,8 +23,8 @@ public final class ResponseCache: Sendable {
     /// - Parameters:
     ///   - group: the event loops for connections to the origins. Default: the process's own.
     ///   - observer: is told what the cache does; must be quick.
-    /// - Throws: ``RoutingError`` and ``Perennial/PolicyError`` when settings contradict each other; ``CertificateError`` when an
-    ///   origin's certificates can't be used.
+    /// - Throws: ``RoutingError`` and ``Perennial/PolicyError`` when settings contradict each other;
+    ///   ``CertificateError`` when an origin's certificates can't be used.
     public init(
         configuration: GatewayConfiguration,
         backend: any Backend = InMemoryBackend(),
@@ -72,8 +72,8 @@ public final class ResponseCache: Sendable {
     }
 
     /// Asks again at once what is left alone because it failed or asked for a pause.
-    /// - Parameter target: the URL of an origin: that with all its addresses; an address at one, as for ``key(for:)``: its responses,
-    ///   as long as the origin as a whole is asked. Default: all origins.
+    /// - Parameter target: the URL of an origin: that with all its addresses; an address at one, as for ``key(for:)``:
+    ///   its responses, as long as the origin as a whole is asked. Default: all origins.
     /// - Returns: how much was left alone: origins, and each of their addresses.
     /// - Throws: ``PerennialHTTP/AddressError`` for what is no address at an origin.
     @discardableResult
@@ -87,7 +87,8 @@ public final class ResponseCache: Sendable {
         return origins.reduce(0) { $0 + $1.limits.reopen { primaryKey(of: $0) == key } }
     }
 
-    /// Other routes from now on, for refreshes and what is asked of ``cache``. A gateway has to know, too: ``Gateway/reload(_:)``.
+    /// Other routes from now on, for refreshes and what is asked of ``cache``. A gateway has to know, too:
+    /// ``Gateway/reload(_:)``.
     /// - Throws: as ``init(configuration:backend:group:time:logger:observer:)``; then nothing has changed.
     public func reload(_ routes: [Route]) throws {
         try routing.change { before in
@@ -130,8 +131,8 @@ public final class ResponseCache: Sendable {
         return try await cache.remove(key) ? variants + 1 : variants
     }
 
-    /// Removes what the answer to an unsafe request makes out of date: it has to be asked for again, so marking it stale would
-    /// not do (RFC 9111 §4.4).
+    /// Removes what the answer to an unsafe request makes out of date: it has to be asked for again, so marking it
+    /// stale would not do (RFC 9111 §4.4).
     /// - Throws: the store's first error, when all has been tried.
     func remove(_ invalidation: Invalidation) async throws {
         var failure: (any Error)?
@@ -148,7 +149,8 @@ public final class ResponseCache: Sendable {
     /// Saves what somebody else asked the origin for, as if a refresh had brought it.
     /// - Parameters:
     ///   - key: as a job names it: from ``key(for:)``, with a variant behind it or not.
-    ///   - fence: the generation of the entry that was found stale: if it was written since, nothing is saved. `nil`: saves always.
+    ///   - fence: the generation of the entry that was found stale: if it was written since, nothing is saved. `nil`:
+    ///     saves always.
     ///   - lease: the lease that the work was done under, which ends.
     /// - Returns: the new generation; `nil` when the entry was written since.
     /// - Throws: ``NotAccepted`` when the answer may not be saved; the store's error.
@@ -173,8 +175,8 @@ public final class ResponseCache: Sendable {
     }
 }
 
-/// What addresses with different queries, and their variants, have in common: one that fails with any of them says nothing of the
-/// rest of the origin.
+/// What addresses with different queries, and their variants, have in common: one that fails with any of them says
+/// nothing of the rest of the origin.
 private func endpoint(ofKey key: String) -> String {
     let address = primaryKey(of: key)
     return address.utf8.firstIndex(of: UInt8(ascii: "?")).map { String(address[..<$0]) } ?? address

@@ -14,13 +14,14 @@ internal import Synchronization
 /// What responses have in common whose status and names of fields are the same: most of their values, too. Each keeps
 /// beside it only the values that are its own, such as `Date` and `ETag`.
 ///
-/// A form is made of one response, whose values are the form's. It has the head of an answer prepared, in which a response's own
-/// values take the place of the form's.
+/// A form is made of one response, whose values are the form's. It has the head of an answer prepared, in which a
+/// response's own values take the place of the form's.
 ///
-/// `@unchecked`: never changed once it is made. Memory of its own instead of arrays, so that a hit counts no references: all
-/// hits of all threads would count the same ones.
+/// `@unchecked`: never changed once it is made. Memory of its own instead of arrays, so that a hit counts no
+/// references: all hits of all threads would count the same ones.
 final class ResponseForm: @unchecked Sendable {
-    /// Where a value lies: in the description, with the number that says how long it is, and in the head, if it is there.
+    /// Where a value lies: in the description, with the number that says how long it is, and in the head, if it is
+    /// there.
     private struct Place {
         var inDescription: Range<Int32>
         var textStart: Int32
@@ -115,8 +116,8 @@ final class ResponseForm: @unchecked Sendable {
 
     // MARK: Putting a response into the form
 
-    /// The values of a response that are not the form's: for each the number of its field, how many bytes it begins and ends with
-    /// that the form's value has there, too, in one byte each, how many come between in two bytes, and these.
+    /// The values of a response that are not the form's: for each the number of its field, how many bytes it begins and
+    /// ends with that the form's value has there, too, in one byte each, how many come between in two bytes, and these.
     /// - Parameter source: a description with the form's status and names: see ``ResponseForms``.
     /// - Returns: `nil`: the response can't be put into this form.
     func ownValues(of source: Span<UInt8>, _ layout: DescriptionLayout, bodySize: Int) -> [UInt8]? {
@@ -289,8 +290,8 @@ enum ResponseForms {
 
     /// The form for a response, what the response has of its own, and whether the form was made for it.
     ///
-    /// What was rare may have become usual: once responses have kept 64 times a form's size beside it, the next one makes a new
-    /// form of itself. So a bad form costs little, and forms themselves next to nothing.
+    /// What was rare may have become usual: once responses have kept 64 times a form's size beside it, the next one
+    /// makes a new form of itself. So a bad form costs little, and forms themselves next to nothing.
     static func form(
         for source: ArraySlice<UInt8>, bodySize: Int
     ) throws(DamagedResponse) -> (form: ResponseForm, own: [UInt8], isNew: Bool) {

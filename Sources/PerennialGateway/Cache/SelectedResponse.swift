@@ -2,8 +2,8 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import PerennialHTTP
 
-/// What one request gets of a stored response: all of it, a part, or the news that it has it already. Both ways to answer from
-/// the cache, on the event loop and in a task, write this.
+/// What one request gets of a stored response: all of it, a part, or the news that it has it already. Both ways to
+/// answer from the cache, on the event loop and in a task, write this.
 struct SelectedResponse {
     var status: Int
     /// Status line and field lines, without the fields that change with time.
@@ -13,8 +13,8 @@ struct SelectedResponse {
 }
 
 extension CachedResponse {
-    /// What a request with these fields gets, in the order of RFC 9110 §13.2.2: first whether the client has it already, then
-    /// which part of it is wanted.
+    /// What a request with these fields gets, in the order of RFC 9110 §13.2.2: first whether the client has it
+    /// already, then which part of it is wanted.
     func selected(by request: HeaderFields, method: HTTPMethod) -> SelectedResponse {
         if clientHasCurrent(requestFields: request, storedFields: fields, status: status) {
             return SelectedResponse(status: 304, head: notModifiedHead(), body: ByteBuffer())

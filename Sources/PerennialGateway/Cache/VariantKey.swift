@@ -1,9 +1,9 @@
 internal import Perennial
 internal import PerennialHTTP
 
-// Responses that vary. The first response of an address is stored at the address itself, the primary key. A request which that
-// response was not made for is stored at a variant key: the primary key, a space, and the request's selecting fields.
-// Addresses have no spaces, so the two can't be confused.
+// Responses that vary. The first response of an address is stored at the address itself, the primary key. A request
+// which that response was not made for is stored at a variant key: the primary key, a space, and the request's
+// selecting fields. Addresses have no spaces, so the two can't be confused.
 
 /// The key for `request` at an address whose stored response varies by `names`.
 /// - Returns: `nil` when a selecting field carries credentials, which don't belong in keys.
@@ -16,8 +16,8 @@ func variantKey(primary: String, varyNames names: [String], request: HeaderField
 extension Responder {
     /// The key of the variant that a request is about, when the response at its address was made for other requests.
     ///
-    /// That response's state doesn't matter: the variant may be fresh when it has expired. If it made the request ask for the
-    /// address again, an older response could later come back from the variant's key.
+    /// That response's state doesn't matter: the variant may be fresh when it has expired. If it made the request ask
+    /// for the address again, an older response could later come back from the variant's key.
     func variantBesideStored(_ request: ClientRequest) -> String? {
         guard let stored = cache.peek(request.key)?.value, !stored.isSelected(by: request.fields) else { return nil }
         return variantKey(primary: request.key, varyNames: stored.vary, request: request.fields)

@@ -35,7 +35,8 @@ extension ConnectionHandler {
     ) -> Bool {
         let cache = service.responder.cache
         var key = key
-        // Looks without effect first: a response made for others must neither count as a hit nor be refreshed for this one.
+        // Looks without effect first: a response made for others must neither count as a hit nor be refreshed for this
+        // one.
         guard let first = cache.peek(key)?.value else { return false }
         let request = !first.hasVary ? [:] : fields ?? HeaderFields(head.headers)
         if !first.isSelected(by: request) {

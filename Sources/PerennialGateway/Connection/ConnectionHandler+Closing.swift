@@ -53,8 +53,8 @@ extension ConnectionHandler {
         if left <= .nanoseconds(0) { abort() } else { startIdleTimer(in: left) }
     }
 
-    /// A part of a request's head has come: from its first byte on it may take so long and no longer, or who sends a byte now and then
-    /// could hold as many connections as there are.
+    /// A part of a request's head has come: from its first byte on it may take so long and no longer, or who sends a
+    /// byte now and then could hold as many connections as there are.
     func headIsPartial() {
         guard headTimer == nil, !isClosing else { return }
         headTimer = loop.eventLoop.assumeIsolated().scheduleTask(in: service.headTimeout) {
@@ -78,8 +78,8 @@ extension ConnectionHandler {
 
     /// Closes when everything has been written.
     ///
-    /// Closing a socket with unread bytes in it would throw away what the client has not read yet, so the sending side is closed
-    /// first, and the rest of what the client sends is read and dropped for a while (RFC 9112 §9.6).
+    /// Closing a socket with unread bytes in it would throw away what the client has not read yet, so the sending side
+    /// is closed first, and the rest of what the client sends is read and dropped for a while (RFC 9112 §9.6).
     func closeWhenWritten() {
         guard !isClosing, let context else { return }
         if isSendingPieces || unsent.readableBytes > 0 {

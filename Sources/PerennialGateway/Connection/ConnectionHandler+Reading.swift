@@ -32,8 +32,8 @@ extension ConnectionHandler {
         if waiting.isEmpty && canTake { take(inbound) } else if !isClosing { waiting.append(inbound) }
     }
 
-    /// Whether the next thing that came can be looked at: nothing is being answered, or it belongs to that; and the client
-    /// takes what it gets.
+    /// Whether the next thing that came can be looked at: nothing is being answered, or it belongs to that; and the
+    /// client takes what it gets.
     private var canTake: Bool {
         if isClosing || isSendingPieces || unsent.readableBytes > 0 { return false }
         if let exchange { return !exchange.requestHasEnded }

@@ -119,7 +119,8 @@ extension ConnectionHandler {
         if unsent.readableBytes > 0 { loop.heldBodies.hold(unsent, for: self) }
     }
 
-    /// Gives pieces of what is unsent to the channel as long as the client takes them: behind TLS and in HTTP/2 each is copied.
+    /// Gives pieces of what is unsent to the channel as long as the client takes them: behind TLS and in HTTP/2 each is
+    /// copied.
     func sendPieces() {
         guard unsent.readableBytes > 0, !isSendingPieces else { return }
         isSendingPieces = true

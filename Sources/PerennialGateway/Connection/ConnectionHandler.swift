@@ -6,8 +6,8 @@ internal import PerennialHTTP
 /// One client's connection: takes requests in their order, one at a time, and answers each before it looks at the next.
 ///
 /// What the memory tier has is answered here, on the event loop that read the request. Everything else goes to a task
-/// (``Responder``), which writes back through ``ResponseWriter``. While a task is at it, nothing more is read than was read
-/// already, so a client that sends faster than it is answered is slowed down by its own socket.
+/// (``Responder``), which writes back through ``ResponseWriter``. While a task is at it, nothing more is read than was
+/// read already, so a client that sends faster than it is answered is slowed down by its own socket.
 ///
 /// A stream of HTTP/2 is taken for a connection that is closed behind its only answer; ``HTTP2Stream`` translates.
 ///
@@ -151,8 +151,8 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         enqueue(.malformed(error))
     }
 
-    /// The body of the request that is being answered can't be read to its end: neither the origin nor the cache gets it as a whole,
-    /// and the client hears so unless it has been answered already.
+    /// The body of the request that is being answered can't be read to its end: neither the origin nor the cache gets
+    /// it as a whole, and the client hears so unless it has been answered already.
     func breakOff(_ error: RequestSyntaxError, detail: String = "bad-request") {
         guard let broken = exchange, !broken.answerHasBegun, !isClosing else { return abort() }
         endUpload()

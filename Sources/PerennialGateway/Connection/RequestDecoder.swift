@@ -4,8 +4,8 @@ package import PerennialHTTP
 
 /// Hands what a ``RequestParser`` finds in a client's bytes to the ``ConnectionHandler`` behind it.
 ///
-/// A request with nothing remarkable in it is offered to the connection as it lies in the buffer: what the memory tier has is
-/// answered without a copy of its head. After the first bytes that are no request nothing is read any more.
+/// A request with nothing remarkable in it is offered to the connection as it lies in the buffer: what the memory tier
+/// has is answered without a copy of its head. After the first bytes that are no request nothing is read any more.
 package final class RequestDecoder: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias InboundOut = HTTPServerRequestPart
@@ -199,8 +199,8 @@ struct RequestParser {
         return .event(.head(head, bytes))
     }
 
-    /// Whether a head, or a field behind a body, that came in parts is worth another look. Looking at each byte of a long one again for
-    /// each byte that comes would be too much work.
+    /// Whether a head, or a field behind a body, that came in parts is worth another look. Looking at each byte of a
+    /// long one again for each byte that comes would be too much work.
     private var mayBeWhole: Bool {
         guard lookedAt > 1024, buffer.readableBytes < limits.size else { return true }
         return buffer.readableBytesView.dropFirst(lookedAt - 3).contains(UInt8(ascii: "\n"))

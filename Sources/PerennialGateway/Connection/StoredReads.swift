@@ -3,8 +3,8 @@ internal import NIOHTTP1
 internal import Perennial
 internal import PerennialHTTP
 
-/// Reads from the store what the memory tier lacks, for all connections of a loop together: one look for all that came in at one time
-/// costs little more than one look for one.
+/// Reads from the store what the memory tier lacks, for all connections of a loop together: one look for all that came
+/// in at one time costs little more than one look for one.
 ///
 /// How large a body is shows when it has been read. So few are read together once some were large, and none while
 /// clients hold as many large bodies as there may be.

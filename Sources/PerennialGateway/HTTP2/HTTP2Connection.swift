@@ -2,9 +2,11 @@ internal import NIOCore
 internal import NIOHTTP2
 internal import PerennialHTTP
 
-/// One client's HTTP/2 connection: knows how many streams are open, and ends it when it was idle for too long or the gateway stops.
+/// One client's HTTP/2 connection: knows how many streams are open, and ends it when it was idle for too long or the
+/// gateway stops.
 ///
-/// Each stream is to ``ConnectionHandler`` a connection with a single request; what is special about HTTP/2 is in ``HTTP2Stream``.
+/// Each stream is to ``ConnectionHandler`` a connection with a single request; what is special about HTTP/2 is in
+/// ``HTTP2Stream``.
 final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
     typealias InboundIn = HTTP2Frame
 
@@ -36,9 +38,9 @@ final class HTTP2Connection: ChannelInboundHandler, ClientConnection {
             configuration: .init(maxIdleTime: nil, maxAge: nil, maxGraceTime: nil, keepalive: nil))
         let connection = HTTP2Connection(service: service, loop: loop)
         let bound = NIOLoopBound(connection, eventLoop: loop.eventLoop)
-        // The library's limits hold on resets, broken streams, PING, SETTINGS and PRIORITY (200 in 30 seconds each), on CONTINUATION
-        // and empty DATA in a row, on streams at a time (100), and on unread data (65,535 bytes a connection); on all
-        // other frames, and on the time that a head may take, those of ``FrameGuard``.
+        // The library's limits hold on resets, broken streams, PING, SETTINGS and PRIORITY (200 in 30 seconds each), on
+        // CONTINUATION and empty DATA in a row, on streams at a time (100), and on unread data (65,535 bytes a
+        // connection); on all other frames, and on the time that a head may take, those of ``FrameGuard``.
         var settings = NIOHTTP2Handler.ConnectionConfiguration()
         // ``HTTP2Stream`` counts: a client that stops sending because it has its answer is not to lose that.
         settings.contentLengthValidation = .disabled

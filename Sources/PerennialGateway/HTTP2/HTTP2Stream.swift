@@ -4,11 +4,12 @@ internal import NIOHTTP1
 internal import NIOHTTP2
 internal import PerennialHTTP
 
-/// Translates between a stream's frames and what ``ConnectionHandler`` reads and writes, so that a request gets the same answer
-/// whatever it came by.
+/// Translates between a stream's frames and what ``ConnectionHandler`` reads and writes, so that a request gets the
+/// same answer whatever it came by.
 ///
-/// To that handler a stream is a connection that is closed behind its only answer. It writes the head of an answer as the lines of
-/// HTTP/1.1, which are prepared, and the body as it is; here the lines become a HEADERS frame and the body DATA frames.
+/// To that handler a stream is a connection that is closed behind its only answer. It writes the head of an answer as
+/// the lines of HTTP/1.1, which are prepared, and the body as it is; here the lines become a HEADERS frame and the body
+/// DATA frames.
 final class HTTP2Stream: ChannelDuplexHandler {
     typealias InboundIn = HTTP2Frame.FramePayload
     typealias InboundOut = HTTPServerRequestPart

@@ -5,8 +5,9 @@ internal import PerennialHTTP
 extension HTTPRequestHead {
     /// A request of HTTP/2, as it would be in HTTP/1.1 (RFC 9113 §8.3.1).
     ///
-    /// That pseudo-fields are there once and first, and that no field belongs to one connection or breaks a line, has been checked
-    /// by the library, which has values as text: bytes that are no UTF-8 have become U+FFFD. What is refused in HTTP/1.1 is refused here, for the origin may be sent it in that form.
+    /// That pseudo-fields are there once and first, and that no field belongs to one connection or breaks a line, has
+    /// been checked by the library, which has values as text: bytes that are no UTF-8 have become U+FFFD. What is
+    /// refused in HTTP/1.1 is refused here, for the origin may be sent it in that form.
     /// - Parameter isWhole: there is no body.
     /// - Throws: what makes it no request.
     init(_ block: HPACKHeaders, isWhole: Bool, limits: HeadLimits) throws(RequestSyntaxError) {

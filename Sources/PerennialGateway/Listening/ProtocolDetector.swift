@@ -13,8 +13,8 @@ protocol ClientConnection: AnyObject {
 
 /// The beginning of a connection: finds out what the client speaks, sets up the handlers for that, and goes.
 ///
-/// Behind TLS the handshake says it. Without, the first bytes do: HTTP/2 begins with a fixed line that no request of HTTP/1.1
-/// has (RFC 9113 §3.4).
+/// Behind TLS the handshake says it. Without, the first bytes do: HTTP/2 begins with a fixed line that no request of
+/// HTTP/1.1 has (RFC 9113 §3.4).
 final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, ClientConnection {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -81,7 +81,8 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
         abort()
     }
 
-    /// Says that there are too many, once the client has said something: what lay unread would take the answer away with it.
+    /// Says that there are too many, once the client has said something: what lay unread would take the answer away
+    /// with it.
     private func refuse(_ context: ChannelHandlerContext) {
         isDone = true
         let reply = Reply.own(

@@ -43,8 +43,8 @@ public final class ServerCertificate: Sendable {
 
     /// Reads the files again if they have changed since. New connections get what is in them.
     /// - Returns: whether there was anything new.
-    /// - Throws: ``CertificateError`` when the new files are not fit to be used; the old ones are then used further, and the files
-    ///   are read again when they have changed once more.
+    /// - Throws: ``CertificateError`` when the new files are not fit to be used; the old ones are then used further,
+    ///   and the files are read again when they have changed once more.
     func reloadIfChanged() throws(CertificateError) -> Bool {
         let stamps = [FileStamp(certificateFile), FileStamp(keyFile)]
         let hasChanged = state.withLockedValue { state in

@@ -20,9 +20,9 @@ func passedFields(
     return kept
 }
 
-/// The fields of a fetch whose response may be shown to others: as ``passedFields(of:originFields:)``, and without conditions and
-/// ranges (the whole response is wanted, whatever this client has), cache directives (they are about this client's wishes),
-/// credentials that were not lifted, and what says where this client came from.
+/// The fields of a fetch whose response may be shown to others: as ``passedFields(of:originFields:)``, and without
+/// conditions and ranges (the whole response is wanted, whatever this client has), cache directives (they are about
+/// this client's wishes), credentials that were not lifted, and what says where this client came from.
 func sharedFields(of request: HeaderFields, allowances: Allowances, originFields: HeaderFields) -> HeaderFields {
     var fields = request.removing { field in
         switch RequestFieldClass(field.name) {

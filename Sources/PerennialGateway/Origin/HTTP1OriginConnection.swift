@@ -192,8 +192,8 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
         context.fireChannelInactive()
     }
 
-    /// The connection ended without a byte of the answer: most likely the origin closed it while it was idle, if it had been used
-    /// before (RFC 9112 §9.3.1).
+    /// The connection ended without a byte of the answer: most likely the origin closed it while it was idle, if it had
+    /// been used before (RFC 9112 §9.3.1).
     private func staleConnection() -> OriginBroken {
         var broken = OriginBroken(.connectionTerminated)
         broken.isStaleConnection = exchanges > 1

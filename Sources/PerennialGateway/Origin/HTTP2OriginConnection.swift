@@ -6,8 +6,8 @@ internal import PerennialHTTP
 
 /// A connection to an origin that speaks HTTP/2: carries many exchanges at a time, each in a stream of its own.
 ///
-/// A connection that somebody between has forgotten looks alive and is silent. So while exchanges are under way and nothing comes, the
-/// origin is asked for a sign of life (PING, RFC 9113 §6.7); without one the connection is given up.
+/// A connection that somebody between has forgotten looks alive and is silent. So while exchanges are under way and
+/// nothing comes, the origin is asked for a sign of life (PING, RFC 9113 §6.7); without one the connection is given up.
 final class HTTP2OriginConnection: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
     typealias OutboundOut = HTTP2Frame
@@ -20,7 +20,8 @@ final class HTTP2OriginConnection: ChannelInboundHandler {
     private var streams: [ObjectIdentifier: HTTP2OriginStream] = [:]
     private var opened = 0
     private var lastReceived: NIODeadline
-    /// How many streams the origin takes at a time; before it has said so, as many as RFC 9113 §6.5.2 recommends it to take at least.
+    /// How many streams the origin takes at a time; before it has said so, as many as RFC 9113 §6.5.2 recommends it to
+    /// take at least.
     private var mostStreams = 100
     private var pingSentAt: NIODeadline?
     private var timer: Scheduled<Void>?

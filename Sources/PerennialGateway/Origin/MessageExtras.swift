@@ -1,7 +1,8 @@
 internal import NIOConcurrencyHelpers
 internal import PerennialHTTP
 
-/// What comes with a request and its answer beside heads and bodies: interim answers (RFC 9110 §15.2) and trailers (§6.5).
+/// What comes with a request and its answer beside heads and bodies: interim answers (RFC 9110 §15.2) and trailers
+/// (§6.5).
 final class MessageExtras: Sendable {
     private struct State {
         var requestTrailers: HeaderFields = [:]
@@ -18,8 +19,8 @@ final class MessageExtras: Sendable {
 
     /// - Parameters:
     ///   - originFields: what the origin is sent in place of the client's fields of those names.
-    ///   - onInterim: is told of each interim answer that is for the client: not of 100, which the client has had from the
-    ///     gateway.
+    ///   - onInterim: is told of each interim answer that is for the client: not of 100, which the client has had from
+    ///     the gateway.
     init(originFields: HeaderFields, onInterim: @escaping @Sendable (Int, HeaderFields) -> Void) {
         ownNames = Set(originFields.map { foldedName($0.name) })
         self.onInterim = onInterim

@@ -105,8 +105,8 @@ final class OriginBody: @unchecked Sendable {
 }
 
 extension CircularBuffer<ByteBuffer> {
-    /// Adds a copy of a piece: what comes byte by byte must not take many times its size, and each piece would keep all that the socket's
-    /// read brought.
+    /// Adds a copy of a piece: what comes byte by byte must not take many times its size, and each piece would keep all
+    /// that the socket's read brought.
     /// - Parameter expected: how many bytes may follow, this piece included.
     fileprivate mutating func add(_ piece: ByteBuffer, expecting expected: Int) {
         if let last, last.writableBytes >= piece.readableBytes {

@@ -4,8 +4,8 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import PerennialHTTP
 
-/// Sends requests to an origin. Bytes go through as they are: redirects aren't followed, nothing is decompressed, no address is read
-/// again.
+/// Sends requests to an origin. Bytes go through as they are: redirects aren't followed, nothing is decompressed, no
+/// address is read again.
 ///
 /// Each event loop has connections of its own. They close when nobody has the client any more.
 final class OriginClient: Sendable {
@@ -43,7 +43,8 @@ final class OriginClient: Sendable {
     /// Asks and waits for the head of the response.
     /// - Parameters:
     ///   - eventLoop: the one to do it on; `nil`: any.
-    /// - Throws: ``OriginBroken``; ``RequestBroken`` when the client left; `CancellationError` when the task is cancelled.
+    /// - Throws: ``OriginBroken``; ``RequestBroken`` when the client left; `CancellationError` when the task is
+    ///   cancelled.
     func send(
         _ request: OriginRequest, rank: OriginRank, on eventLoop: (any EventLoop)? = nil
     ) async throws -> Response {
@@ -59,8 +60,8 @@ final class OriginClient: Sendable {
         }
     }
 
-    /// A connection that was kept open may be closed by the origin just as a request goes out on it (RFC 9112 §9.3.1). Then a
-    /// request that may be repeated is sent again, once.
+    /// A connection that was kept open may be closed by the origin just as a request goes out on it (RFC 9112 §9.3.1).
+    /// Then a request that may be repeated is sent again, once.
     private func sendOnceMore(
         _ request: OriginRequest, _ rank: OriginRank, _ eventLoop: any EventLoop
     ) async throws -> Response {

@@ -4,8 +4,8 @@ internal import NIOSSL
 internal import NIOTLS
 internal import PerennialHTTP
 
-/// Makes connections to an origin: looks its name up anew for each, tries its addresses side by side (RFC 8305), and agrees on TLS and
-/// on what is spoken.
+/// Makes connections to an origin: looks its name up anew for each, tries its addresses side by side (RFC 8305), and
+/// agrees on TLS and on what is spoken.
 struct OriginConnector: Sendable {
     let origin: OriginURL
     /// How long a connection may take, TLS included.

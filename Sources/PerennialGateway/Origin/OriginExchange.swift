@@ -18,7 +18,8 @@ protocol OriginCarrier: AnyObject {
 
 /// One request on its way to an origin and its answer on the way back; lives on one event loop.
 ///
-/// It knows who waits, how much may still be read, and how long each step may take. How messages look on the wire is the carrier's.
+/// It knows who waits, how much may still be read, and how long each step may take. How messages look on the wire is
+/// the carrier's.
 final class OriginExchange {
     /// What it waits for, and so what it means when that takes too long.
     private enum Step {
@@ -49,7 +50,8 @@ final class OriginExchange {
     private var timer: Scheduled<Void>?
 
     /// - Parameters:
-    ///   - timeout: for each step: a place and a connection, a piece of the request, the answer's head, a pause in its body.
+    ///   - timeout: for each step: a place and a connection, a piece of the request, the answer's head, a pause in its
+    ///     body.
     ///   - response: gets the answer's head.
     init(
         _ request: OriginRequest, rank: OriginRank, places: OriginPlaces, timeout: TimeAmount,
@@ -238,7 +240,8 @@ final class OriginExchange {
 
     // MARK: - Time
 
-    /// A step begins that may take as long as the time-out. One timer serves all: it looks again when it has come too early.
+    /// A step begins that may take as long as the time-out. One timer serves all: it looks again when it has come too
+    /// early.
     private func expect(_ step: Step) {
         self.step = step
         deadline = eventLoop.now + timeout

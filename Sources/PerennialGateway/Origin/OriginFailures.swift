@@ -13,7 +13,8 @@ internal import PerennialHTTP
     internal import Darwin
 #endif
 
-/// The origin answered that it can't answer now. With nothing else to serve, this answer goes to the client whose request brought it.
+/// The origin answered that it can't answer now. With nothing else to serve, this answer goes to the client whose
+/// request brought it.
 struct OriginRefusal: OriginError, CustomStringConvertible {
     /// The origin's answer; its body is empty when it was larger than anyone needs in an error.
     let response: StoredResponse
@@ -63,7 +64,8 @@ struct OriginBroken: OriginError, CustomStringConvertible {
     let reason: Reason
     /// What exactly was seen, for the log: never for clients.
     let seen: String?
-    /// Whether the request can be sent again: it went out on a connection that had been used before, and nothing came back.
+    /// Whether the request can be sent again: it went out on a connection that had been used before, and nothing came
+    /// back.
     var isStaleConnection = false
 
     init(_ reason: Reason, seen: String? = nil) {

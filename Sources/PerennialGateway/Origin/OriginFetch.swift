@@ -174,9 +174,11 @@ struct OriginFetch: Sendable {
             return .keepNothing(reason: "stream", isAboutRequest: false, keepsPrevious: false)
         }
         guard case .doNotStore(let reason) = storability else { return .keep }
-        // An entry that was good enough for others is not gone because of what one of them was answered, but that it is gone.
+        // An entry that was good enough for others is not gone because of what one of them was answered, but that it is
+        // gone.
         let wasGood = context.reason == .notAccepted && !saysGone(response.status)
-        // A refresh carries nobody's credentials: where readers' count, its being refused says nothing of what they may have.
+        // A refresh carries nobody's credentials: where readers' count, its being refused says nothing of what they may
+        // have.
         let ignoresRefusals =
             rules.allowances.contains(.refused)
             || !isForReader && !rules.allowances.isDisjoint(with: [.authorization, .cookies])
@@ -235,10 +237,12 @@ struct OriginFetch: Sendable {
         return OriginRefusal(StoredResponse(status: response.status, fields: fields, body: bytes), now: now)
     }
 
-    /// How long a reader waits for the end of a body of unknown length before it gets what has come, and the rest as it comes.
+    /// How long a reader waits for the end of a body of unknown length before it gets what has come, and the rest as it
+    /// comes.
     private var patience: TimeAmount { TimeAmount(origin.timeout) }
 
-    /// - Parameter isAboutRequest: what this request brought on itself says nothing of others', which wait for one another as before.
+    /// - Parameter isAboutRequest: what this request brought on itself says nothing of others', which wait for one
+    ///   another as before.
     private func notStored(
         _ response: UnsharedResponse, key: String, reader: Reader?, isAboutRequest: Bool, keepsPrevious: Bool
     ) -> Fetched<CachedResponse> {
@@ -247,8 +251,8 @@ struct OriginFetch: Sendable {
         return .notStored(keepsPrevious: keepsPrevious)
     }
 
-    /// What the origin tags a response with. Variants carry their address as a tag, too, so that all of them can be expired or
-    /// removed with it.
+    /// What the origin tags a response with. Variants carry their address as a tag, too, so that all of them can be
+    /// expired or removed with it.
     /// - Parameter fields: as they are stored.
     private func tags(ofKey key: String, _ fields: HeaderFields) -> [String] {
         let primary = primaryKey(of: key)

@@ -2,8 +2,8 @@ internal import NIOConcurrencyHelpers
 
 /// How many requests may be on their way to one origin at a time, on all event loops together.
 ///
-/// Fetches and refreshes have places of their own, so that what passes through, which a client may hold for as long as it likes,
-/// never keeps the cache from asking; and one client has but a part of the places for what passes.
+/// Fetches and refreshes have places of their own, so that what passes through, which a client may hold for as long as
+/// it likes, never keeps the cache from asking; and one client has but a part of the places for what passes.
 final class OriginPlaces: Sendable {
     struct Limits: Hashable, Sendable {
         /// Fetches and refreshes; further ones wait for their turn.

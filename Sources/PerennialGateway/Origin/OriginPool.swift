@@ -44,8 +44,8 @@ final class OriginPool {
         if !isEnough { connect() }
     }
 
-    /// A request that may not be sent twice goes out on a connection that is surely alive: the origin may be closing one that has
-    /// been idle, and nobody could tell whether it has seen the request.
+    /// A request that may not be sent twice goes out on a connection that is surely alive: the origin may be closing
+    /// one that has been idle, and nobody could tell whether it has seen the request.
     private func takeIdle(for exchange: OriginExchange) -> HTTP1OriginConnection? {
         guard let last = idle.last else { return nil }
         if !exchange.request.mayBeRepeated, eventLoop.now - last.idleSince > .seconds(1) { return nil }
@@ -79,7 +79,8 @@ final class OriginPool {
             startSweep()
             if !connection.isOpen { multiplexed.removeAll { $0 === connection } }
             guard !waiting.isEmpty, connecting == 0 else { break }
-            // One that carries nothing is no connection: who waited first has waited in vain, and the others don't wait for ever.
+            // One that carries nothing is no connection: who waited first has waited in vain, and the others don't wait
+            // for ever.
             if waiting.count == waited { nextWaiting()?.fail(OriginBroken(.connectionTerminated)) }
             if !waiting.isEmpty { connect() }
         }

@@ -2,7 +2,8 @@ internal import Logging
 internal import NIOConcurrencyHelpers
 internal import PerennialHTTP
 
-/// What is to be said of an origin that can't be asked: each reason once in the log, until the origin has answered again.
+/// What is to be said of an origin that can't be asked: each reason once in the log, until the origin has answered
+/// again.
 final class OriginReport: Sendable {
     private struct State {
         /// How often each reason was met since the origin last answered.

@@ -18,7 +18,8 @@ struct OriginRequest: Sendable {
         body == nil && [.GET, .HEAD, .OPTIONS, .TRACE, .PUT, .DELETE].contains(method)
     }
 
-    /// The value of `Content-Length`; `nil`: the body comes in chunks, or there is none and none is expected (RFC 9110 §8.6).
+    /// The value of `Content-Length`; `nil`: the body comes in chunks, or there is none and none is expected (RFC 9110
+    /// §8.6).
     var announcedLength: Int64? {
         if let body { return body.length }
         return [.GET, .HEAD, .OPTIONS, .TRACE, .DELETE].contains(method) ? nil : 0

@@ -1,8 +1,8 @@
 internal import NIOCore
 internal import PerennialHTTP
 
-/// Makes responses of the bytes that an origin sends (RFC 9112): a value that is given bytes and asked for what they mean. It calls
-/// nobody, so nothing can come back into it.
+/// Makes responses of the bytes that an origin sends (RFC 9112): a value that is given bytes and asked for what they
+/// mean. It calls nobody, so nothing can come back into it.
 struct ResponseDecoder {
     enum Event: Equatable {
         /// An interim response (RFC 9110 §15.2): another head follows.
@@ -104,7 +104,8 @@ struct ResponseDecoder {
 
     /// The connection has ended.
     /// - Parameter isClean: whether the origin has said so; behind TLS somebody between could have cut it.
-    /// - Returns: the end of a response that ends with its connection; `nil`: there was none that was missing something.
+    /// - Returns: the end of a response that ends with its connection; `nil`: there was none that was missing
+    ///   something.
     /// - Throws: ``PerennialHTTP/ResponseProblem`` when the response is not whole.
     mutating func finish(isClean: Bool) throws(ResponseProblem) -> Event? {
         switch state {
@@ -145,8 +146,8 @@ struct ResponseDecoder {
     private func framing(of head: ResponseHead) -> (State, keepsAlive: Bool) {
         if isHead { return (.ending, head.keepsAlive) }
         if !statusHasBody(head.status) {
-            // An origin that announces one may send it all the same, and it would be read as the next response. A 304 may say how long the
-            // body is that it does not have (RFC 9110 §15.4.5).
+            // An origin that announces one may send it all the same, and it would be read as the next response. A 304
+            // may say how long the body is that it does not have (RFC 9110 §15.4.5).
             let announcesBody = head.fields.contains("Transfer-Encoding") || head.fields.contains("Content-Length")
             return (.ending, head.keepsAlive && (head.status == 304 || !announcesBody))
         }

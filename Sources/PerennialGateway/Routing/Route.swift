@@ -4,15 +4,16 @@ public import PerennialHTTP
 /// A server behind the gateway, and how it is asked.
 public struct Origin: Hashable, Sendable {
     public var url: OriginURL
-    /// Fields sent with every request to it, in place of the client's fields of those names. This is where credentials for the
-    /// origin belong: they are neither stored nor logged. Default: none.
+    /// Fields sent with every request to it, in place of the client's fields of those names. This is where credentials
+    /// for the origin belong: they are neither stored nor logged. Default: none.
     public var fields: HeaderFields = [:]
-    /// Who may have signed the certificate of an `https` origin, and nobody else. Default: those whom the system trusts.
+    /// Who may have signed the certificate of an `https` origin, and nobody else. Default: those whom the system
+    /// trusts.
     public var authorities: TrustedAuthorities?
     /// What shows the origin who asks (TLS client authentication). Default: nothing.
     public var certificate: ClientCertificate?
-    /// How long each step may take: a connection, the request's next piece, the head of the answer, a pause in its body. A body that
-    /// flows may take longer in all. Default: 30 seconds.
+    /// How long each step may take: a connection, the request's next piece, the head of the answer, a pause in its
+    /// body. A body that flows may take longer in all. Default: 30 seconds.
     public var timeout = Duration.seconds(30)
     /// How long a fetch or refresh may take in all, its body included. Default: `nil`, four times `timeout`.
     public var fetchTimeout: Duration?
@@ -37,12 +38,13 @@ public struct Origin: Hashable, Sendable {
 public struct ResponseRules: Hashable, Sendable {
     /// Who says how long responses are fresh. Default: the origin.
     public var freshness = FreshnessMode.origin()
-    /// Whether a request's `Cache-Control` is obeyed. Default: it is where the origin says how long responses are fresh, and not
-    /// where the operator does.
+    /// Whether a request's `Cache-Control` is obeyed. Default: it is where the origin says how long responses are
+    /// fresh, and not where the operator does.
     public var clientDirectives: ClientDirectives?
     /// Protections of a shared cache that are lifted. Default: none.
     public var allowances: Allowances = []
-    /// How long a reader of an expired response that is usable on error waits for the origin. Default: until the origin's time-out.
+    /// How long a reader of an expired response that is usable on error waits for the origin. Default: until the
+    /// origin's time-out.
     public var softTimeout: Duration?
     /// The largest body that is stored, in bytes; larger ones stream through. Default: 16 MiB.
     public var maxBody = 16 << 20
@@ -118,11 +120,12 @@ public struct RoutingError: Error, Hashable, CustomStringConvertible {
     public let description: String
 }
 
-/// Sees that a request's route can be told from its key: a refresh, which has nothing but the key, must ask as its route says.
+/// Sees that a request's route can be told from its key: a refresh, which has nothing but the key, must ask as its
+/// route says.
 ///
 /// Each request goes to the first route that is for it.
-/// - Throws: ``RoutingError`` for none at all, for two of one name, for one that gets no requests, and for two with different
-///   rules for the same addresses.
+/// - Throws: ``RoutingError`` for none at all, for two of one name, for one that gets no requests, and for two with
+///   different rules for the same addresses.
 public func check(_ routes: [Route]) throws(RoutingError) {
     if routes.isEmpty { throw RoutingError(description: "there is no route; name an origin") }
     for (index, later) in routes.enumerated() {

@@ -7,8 +7,8 @@ extension OriginURL {
     ///   - target: the request's target: a path with perhaps a query (origin-form, RFC 9112 §3.2.1) or an absolute
     ///     address at this origin (§3.2.2).
     ///   - limit: in bytes. Default: 8,192.
-    /// - Throws: ``AddressError`` when it is something else, too long, has a fragment (RFC 9112 §3.2 knows none), or has a space,
-    ///   a control or a non-ASCII character.
+    /// - Throws: ``AddressError`` when it is something else, too long, has a fragment (RFC 9112 §3.2 knows none), or
+    ///   has a space, a control or a non-ASCII character.
     public func key(forTarget target: String, limit: Int = 8192) throws(AddressError) -> String {
         let wanted = try RequestTarget(target, limit: limit)
         if wanted.authority == nil { return description + wanted.path }

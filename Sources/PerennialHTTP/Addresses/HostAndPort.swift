@@ -1,8 +1,8 @@
 // `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2, §3.2.3), looked over as bytes. Nothing is copied.
 
 extension Span<UInt8> {
-    /// Whether a value of `Host` is one: empty, or a name, an IPv4 address or an IPv6 address in brackets, behind which a port of up
-    /// to 65535 may stand. A colon with no port behind it is allowed.
+    /// Whether a value of `Host` is one: empty, or a name, an IPv4 address or an IPv6 address in brackets, behind which
+    /// a port of up to 65535 may stand. A colon with no port behind it is allowed.
     func isHostAndPort(_ range: Range<Int>) -> Bool {
         if range.isEmpty { return true }
         var index = range.lowerBound
@@ -42,8 +42,8 @@ extension Span<UInt8> {
         return true
     }
 
-    /// Eight groups of up to four hexadecimal digits, of which `::` stands for one or more that are zero; the last two may be written
-    /// as an IPv4 address.
+    /// Eight groups of up to four hexadecimal digits, of which `::` stands for one or more that are zero; the last two
+    /// may be written as an IPv4 address.
     func isIPv6(_ range: Range<Int>) -> Bool {
         let (colon, end) = (UInt8(ascii: ":"), range.upperBound)
         var index = range.lowerBound

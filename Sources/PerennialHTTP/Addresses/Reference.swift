@@ -32,7 +32,8 @@ extension OriginURL {
     }
 }
 
-/// Whether a reference begins with a scheme: what stands before its first colon, if no slash or question mark does (RFC 3986 §4.2).
+/// Whether a reference begins with a scheme: what stands before its first colon, if no slash or question mark does (RFC
+/// 3986 §4.2).
 private func hasScheme(_ reference: Substring) -> Bool {
     reference.bytes.first { ":/?".utf8.contains($0) } == UInt8(ascii: ":")
 }

@@ -1,8 +1,8 @@
 internal import Perennial
 
 /// How long a response is fresh by its origin's own fields (RFC 9111 §4.2.1), as a shared cache reads them: the first
-/// of `s-maxage`, `max-age`, `Expires` − `Date` (not beside a targeted field, RFC 9213 §2.2), and, where the response says
-/// nothing of the kind, 10 % of the time since `Last-Modified`, at most a day (§4.2.2).
+/// of `s-maxage`, `max-age`, `Expires` − `Date` (not beside a targeted field, RFC 9213 §2.2), and, where the response
+/// says nothing of the kind, 10 % of the time since `Last-Modified`, at most a day (§4.2.2).
 ///
 /// An `Expires` that is no date counts as stale (§5.3).
 func freshnessLifetime(of response: OriginResponse) -> (duration: Duration, basis: ResponseFreshness.Basis) {

@@ -8,8 +8,9 @@ func listMembers(_ value: String) -> [Substring] {
     let bytes = value.bytes
     var start = bytes.startIndex
     var index = start
-    // If one quote never closes, no later one does. The search from the first came past each of them because a backslash escapes
-    // it, and went on from there just as a search for its own end would. So only one search is in vain.
+    // If one quote never closes, no later one does. The search from the first came past each of them because a
+    // backslash escapes it, and went on from there just as a search for its own end would. So only one search is in
+    // vain.
     var mayClose = true
     func take(_ member: Substring) {
         let member = member.trimmed

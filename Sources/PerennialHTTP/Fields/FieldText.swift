@@ -70,8 +70,8 @@ extension String {
         return bytes
     }
 
-    /// A text of the same characters where every value has to be UTF-8, as HTTP/2's library has it: bytes that are none are taken for
-    /// Latin-1, which they mostly are.
+    /// A text of the same characters where every value has to be UTF-8, as HTTP/2's library has it: bytes that are none
+    /// are taken for Latin-1, which they mostly are.
     package init(fieldBytesAsCharacters bytes: some Collection<UInt8>) {
         if let text = String(validating: bytes, as: UTF8.self) {
             self = text

@@ -5,8 +5,8 @@ public struct HeaderFields: Hashable, Sendable {
     /// One field line.
     public struct Field: Hashable, Sendable {
         public var name: String
-        /// The bytes of the value as text: UTF-8 as it is; each byte that is none as a scalar from U+10FF80 to U+10FFFF, which is
-        /// U+10FF00 and the byte.
+        /// The bytes of the value as text: UTF-8 as it is; each byte that is none as a scalar from U+10FF80 to
+        /// U+10FFFF, which is U+10FF00 and the byte.
         public var value: String
 
         public init(name: String, value: String) {

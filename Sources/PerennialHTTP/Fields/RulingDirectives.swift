@@ -1,7 +1,7 @@
 /// The directives that rule a response in this cache (RFC 9213 §2.2).
 ///
-/// A response may carry directives for some caches only, in fields of their own. The first of these that is there, can be
-/// parsed and isn't empty rules alone; `Cache-Control` and `Expires` then count for nothing:
+/// A response may carry directives for some caches only, in fields of their own. The first of these that is there, can
+/// be parsed and isn't empty rules alone; `Cache-Control` and `Expires` then count for nothing:
 /// 1. `Perennial-Cache-Control`, for this cache;
 /// 2. `CDN-Cache-Control`, for all caches that stand before an origin on its behalf.
 ///
@@ -33,8 +33,9 @@ private let targetList = [ownTargetedField, "CDN-Cache-Control"]
 extension CacheControl {
     /// Parses a targeted field: a structured dictionary, whose keys are in lower case (RFC 9213 §2.1).
     ///
-    /// `nil` for what must be ignored as a whole: an empty value, one that can't be parsed, and one in which a directive known
-    /// here has a value of a type it can't have, such as `max-age="60"` or `no-store=5`. A negative number of seconds is zero.
+    /// `nil` for what must be ignored as a whole: an empty value, one that can't be parsed, and one in which a
+    /// directive known here has a value of a type it can't have, such as `max-age="60"` or `no-store=5`. A negative
+    /// number of seconds is zero.
     init?(targeted value: String) {
         guard let members = structuredDictionary(value), !members.isEmpty else { return nil }
         self.init()

@@ -92,7 +92,8 @@ package struct ChunkSize: Hashable, Sendable {
         return ChunkSize(size: size, length: index + 2)
     }
 
-    /// `*( ";" chunk-ext-name [ "=" chunk-ext-val ] )` (RFC 9112 §7.1.1), without the white space that nobody should send.
+    /// `*( ";" chunk-ext-name [ "=" chunk-ext-val ] )` (RFC 9112 §7.1.1), without the white space that nobody should
+    /// send.
     private static func skipExtensions(
         _ bytes: Span<UInt8>, from start: Int, to end: Int
     ) throws(RequestSyntaxError) -> Int {

@@ -30,15 +30,16 @@ public enum RequestFieldClass: Hashable, Sendable, CaseIterable {
     case cacheDirective
     /// `Cookie`.
     case cookie
-    /// `Authorization`, and other names under which secrets are sent: those that are known, and those that end in a word such as
-    /// `key`, `token`, `secret` or `session`. Part of no key, job, stored entry or trailer.
+    /// `Authorization`, and other names under which secrets are sent: those that are known, and those that end in a
+    /// word such as `key`, `token`, `secret` or `session`. Part of no key, job, stored entry or trailer.
     case credential
     /// `Proxy-Authorization`: a credential for one connection alone.
     case proxyCredential
     /// Says that the method is another than the request's own. A GET which has one may be something else to the origin.
     case methodOverride
-    /// Says what only a server before this one could know: who the client is, which host, scheme or address was really asked for.
-    /// Origins act on such fields, caches don't tell requests apart by them, and nobody vouches for them here: not sent on.
+    /// Says what only a server before this one could know: who the client is, which host, scheme or address was really
+    /// asked for. Origins act on such fields, caches don't tell requests apart by them, and nobody vouches for them
+    /// here: not sent on.
     case claim
     /// `Referer` and `From`: where this client comes from.
     case referrer
@@ -56,8 +57,8 @@ public enum RequestFieldClass: Hashable, Sendable, CaseIterable {
     /// Whether a field must not be part of a key, a job, a stored entry or a trailer.
     public var isSecret: Bool { self == .credential || self == .proxyCredential || self == .cookie }
 
-    /// Whether a GET that has such a field needs a closer look before it is answered from the cache. What the gateway leaves out
-    /// when it asks can't matter to the answer.
+    /// Whether a GET that has such a field needs a closer look before it is answered from the cache. What the gateway
+    /// leaves out when it asks can't matter to the answer.
     package var isRemarkable: Bool {
         switch self {
         case .ordinary, .host, .disguisedFraming, .connection, .hopByHop, .proxyCredential, .claim, .referrer: false

@@ -1,7 +1,8 @@
 /// The head of an HTTP/1 request as it lies among received bytes: where its parts are (RFC 9112 §2 to §6).
 ///
-/// A gateway and the server behind it must never see two different requests in the same bytes. So this is stricter than a
-/// recipient has to be: no folded lines, no bare CR or LF, no length said twice, nothing between a name and its colon.
+/// A gateway and the server behind it must never see two different requests in the same bytes. So this is stricter than
+/// a recipient has to be: no folded lines, no bare CR or LF, no length said twice, nothing between a name and its
+/// colon.
 package struct RequestHead: Hashable, Sendable {
     /// How the end of the body is found (RFC 9112 §6.3).
     package enum Framing: Hashable, Sendable {

@@ -4,7 +4,8 @@ public enum ResponseProblem: String, Error, Hashable, Sendable {
     case status
     /// Two ways to find the end, or one that is no number (RFC 9112 §6.3).
     case length
-    /// A transfer coding other than "chunked" alone, or any in HTTP/1.0 (§6.1): where it ends and what it holds can't be told.
+    /// A transfer coding other than "chunked" alone, or any in HTTP/1.0 (§6.1): where it ends and what it holds can't
+    /// be told.
     case coding
     /// The bytes are no response (RFC 9112 §2 to §7).
     case syntax

@@ -20,9 +20,10 @@ package struct ResponseHead: Hashable, Sendable {
 
     /// Reads a head that is there in full.
     ///
-    /// A folded line is joined with a space to the one before, white space between a name and its colon is left out, and the reason
-    /// phrase may be missing, with or without the space before it: an intermediary forwards such a response in its usual form
-    /// (RFC 9112 §4, §5.1, §5.2). Anything else that is not as the RFC has it makes the response unusable.
+    /// A folded line is joined with a space to the one before, white space between a name and its colon is left out,
+    /// and the reason phrase may be missing, with or without the space before it: an intermediary forwards such a
+    /// response in its usual form (RFC 9112 §4, §5.1, §5.2). Anything else that is not as the RFC has it makes the
+    /// response unusable.
     ///
     /// - Parameter bytes: status line and field lines, each with its CR LF, without the empty line behind them.
     /// - Throws: ``ResponseProblem/syntax`` for what is no head.

@@ -1,5 +1,6 @@
-/// What may be passed on of the fields behind a body (RFC 9110 §6.5.1): not what says how a message is framed, routed, kept or
-/// understood, or who sent it. Read behind the body, it would come too late, or get past those who looked before it.
+/// What may be passed on of the fields behind a body (RFC 9110 §6.5.1): not what says how a message is framed, routed,
+/// kept or understood, or who sent it. Read behind the body, it would come too late, or get past those who looked
+/// before it.
 public func passableTrailers(_ fields: HeaderFields) -> HeaderFields {
     let allowed = fields.filter { field in
         let name = field.name.lowercasedASCII

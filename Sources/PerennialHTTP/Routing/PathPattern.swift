@@ -1,7 +1,8 @@
 /// Which paths a route is for, told by their first segments.
 ///
 /// `/users` is for `/users` and all that lies below it, but not for `/users2`. In a segment, `*` stands for any text
-/// (`/users/*/photos`, `/v*`); a segment `**`, of which there may be one, stands for any number of segments (`/**/photos`).
+/// (`/users/*/photos`, `/v*`); a segment `**`, of which there may be one, stands for any number of segments
+/// (`/**/photos`).
 public struct PathPattern: Hashable, Sendable, CustomStringConvertible {
     private enum Segment: Hashable, Sendable {
         case one(Wildcard)

@@ -1,7 +1,7 @@
 /// Which parameters of a query count, and in what order.
 ///
-/// What does not count is not sent on: were it in what the origin sees and not in the key, one client's parameter could change
-/// what the others get.
+/// What does not count is not sent on: were it in what the origin sees and not in the key, one client's parameter could
+/// change what the others get.
 public struct QueryRules: Hashable, Sendable {
     /// Only these; `nil`: all.
     public var kept: [Wildcard]?

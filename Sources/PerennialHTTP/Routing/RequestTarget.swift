@@ -1,5 +1,5 @@
-/// What a request asks for, in the normal form of RFC 3986 §6.2.2: a path with perhaps a query (origin-form, RFC 9112 §3.2.1) or
-/// an absolute address (§3.2.2).
+/// What a request asks for, in the normal form of RFC 3986 §6.2.2: a path with perhaps a query (origin-form, RFC 9112
+/// §3.2.1) or an absolute address (§3.2.2).
 public struct RequestTarget: Sendable {
     /// Of an absolute address.
     let scheme: String?
@@ -11,8 +11,8 @@ public struct RequestTarget: Sendable {
     public var host: String? { authority?.host }
 
     /// - Parameter limit: in bytes. Default: 8,192.
-    /// - Throws: ``AddressError`` when it is something else, too long, has a fragment (RFC 9112 §3.2 knows none), or has a space,
-    ///   a control or a non-ASCII character.
+    /// - Throws: ``AddressError`` when it is something else, too long, has a fragment (RFC 9112 §3.2 knows none), or
+    ///   has a space, a control or a non-ASCII character.
     public init(_ target: String, limit: Int = 8192) throws(AddressError) {
         guard target.utf8.count <= limit else {
             throw AddressError(.tooLong, "the address has \(target.utf8.count) bytes; at most \(limit) are accepted")
@@ -38,8 +38,8 @@ public struct RequestTarget: Sendable {
     }
 }
 
-/// Whether a path surely is in normal form already, as nearly all are: it has nothing encoded, and no segment that begins with
-/// a dot.
+/// Whether a path surely is in normal form already, as nearly all are: it has nothing encoded, and no segment that
+/// begins with a dot.
 private func isNormal(_ path: String) -> Bool {
     var before: UInt8 = 0
     for byte in path.bytes {

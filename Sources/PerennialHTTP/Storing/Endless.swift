@@ -1,5 +1,6 @@
-/// Whether a response is one that comes piece by piece for as long as somebody listens: an event stream, lines of JSON, frames of a
-/// camera, or what its origin wants passed on without delay. Such a response is neither waited for nor stored.
+/// Whether a response is one that comes piece by piece for as long as somebody listens: an event stream, lines of JSON,
+/// frames of a camera, or what its origin wants passed on without delay. Such a response is neither waited for nor
+/// stored.
 ///
 /// - Parameter fields: a response's. With a `Content-Length` its end is in sight.
 public func isEndless(_ fields: HeaderFields) -> Bool {

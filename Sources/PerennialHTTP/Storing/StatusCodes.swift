@@ -20,8 +20,8 @@ func isUnderstood(_ status: Int) -> Bool {
     }
 }
 
-/// Whether the status says that what was asked for is gone, which is news of it and no failure: what is stored is out of date
-/// (RFC 9111 §4.3.3; RFC 5861 §4 names no such status).
+/// Whether the status says that what was asked for is gone, which is news of it and no failure: what is stored is out
+/// of date (RFC 9111 §4.3.3; RFC 5861 §4 names no such status).
 public func saysGone(_ status: Int) -> Bool {
     status == 404 || status == 410
 }
@@ -31,9 +31,9 @@ public func isRefusal(_ status: Int) -> Bool {
     status == 401 || status == 403 || status == 407
 }
 
-/// Whether the status says that the request as it was sent was wrong or could not be met, which is about its fields, its body or the
-/// connection it came on, not about the address: such an answer kept for others would let anyone with a header too many shut an
-/// address for all.
+/// Whether the status says that the request as it was sent was wrong or could not be met, which is about its fields,
+/// its body or the connection it came on, not about the address: such an answer kept for others would let anyone with a
+/// header too many shut an address for all.
 func isAboutTheMessage(_ status: Int) -> Bool {
     switch status {
     case 400, 406, 413, 415, 416, 417, 421, 426, 428, 431: true

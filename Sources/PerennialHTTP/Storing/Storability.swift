@@ -3,8 +3,8 @@ internal import Perennial
 /// Whether a response may be stored.
 public enum Storability: Hashable, Sendable {
     case store
-    /// A failure with explicit freshness, where the origin rules: fit to be stored where nothing is, and to be replaced by anything that
-    /// is no failure; never in the place of something better.
+    /// A failure with explicit freshness, where the origin rules: fit to be stored where nothing is, and to be replaced
+    /// by anything that is no failure; never in the place of something better.
     case storeIfNothingBetter
     case doNotStore(Reason)
 
@@ -41,8 +41,8 @@ public enum Storability: Hashable, Sendable {
         /// Never fresh, never to be served stale, and no validator to ask with.
         case useless
 
-        /// Whether it is the request that the reason lies in. Other requests for the address may well get an answer that can be
-        /// stored.
+        /// Whether it is the request that the reason lies in. Other requests for the address may well get an answer
+        /// that can be stored.
         public var isAboutRequest: Bool {
             switch self {
             case .method, .refused, .badRequest, .requestNoStore, .authorization, .cookies, .varyCredentials: true

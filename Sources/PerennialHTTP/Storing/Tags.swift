@@ -5,11 +5,13 @@ private let longestTag = 256
 
 /// The names that a response's entry is expired or removed by, together with others.
 ///
-/// - `Surrogate-Key` (separated by spaces) and `Cache-Tag` (separated by commas): as they are written, letter case included.
-/// - `Cache-Groups` (RFC 9875 §2; ignored as a whole when it is no list of strings): as ``groupTag(_:origin:)`` makes them.
+/// - `Surrogate-Key` (separated by spaces) and `Cache-Tag` (separated by commas): as they are written, letter case
+///   included.
+/// - `Cache-Groups` (RFC 9875 §2; ignored as a whole when it is no list of strings): as ``groupTag(_:origin:)`` makes
+///   them.
 ///
-/// Left out is what is empty, longer than 256 bytes, not printable ASCII, or an address (it has `://` in it: variants carry
-/// their address as a tag, and no origin may put other entries among them), and everything behind the first 128.
+/// Left out is what is empty, longer than 256 bytes, not printable ASCII, or an address (it has `://` in it: variants
+/// carry their address as a tag, and no origin may put other entries among them), and everything behind the first 128.
 ///
 /// - Parameter fields: a response's, as they are stored.
 /// - Returns: in the order of the fields, without repeats.
@@ -23,8 +25,8 @@ public func responseTags(of fields: HeaderFields, origin: OriginURL) -> [String]
     return Array(tags.filter { seen.insert($0).inserted }.prefix(mostTags))
 }
 
-/// The tag of a group (RFC 9875): `https://api.example.com#news`. Groups of the same name at another origin, and tags of other
-/// fields, are others (§2.1); an address as a tag never has a `#`.
+/// The tag of a group (RFC 9875): `https://api.example.com#news`. Groups of the same name at another origin, and tags
+/// of other fields, are others (§2.1); an address as a tag never has a `#`.
 public func groupTag(_ group: String, origin: OriginURL) -> String {
     "\(origin.scheme)://\(origin.authority)#\(group)"
 }

@@ -3,8 +3,8 @@ import Perennial
 import PerennialGateway
 import PerennialHTTP
 
-/// What the command line says about how to ask and keep; each a text or `nil`. It holds for the route to `--origin`, and for the
-/// file's routes and origins where they don't say otherwise.
+/// What the command line says about how to ask and keep; each a text or `nil`. It holds for the route to `--origin`,
+/// and for the file's routes and origins where they don't say otherwise.
 struct GivenRules: Sendable {
     var origin: String?
     var originCA: String?

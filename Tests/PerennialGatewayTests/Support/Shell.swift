@@ -19,8 +19,8 @@ enum Shell {
     @discardableResult
     static func run(_ command: [String]) async throws -> String {
         let quoted = command.map { "'" + $0.replacing("'", with: "'\\''") + "'" }.joined(separator: " ")
-        // Not Foundation's Process, which watches its children with select: that knows no more than 1,024 open files, and all
-        // tests together have more.
+        // Not Foundation's Process, which watches its children with select: that knows no more than 1,024 open files,
+        // and all tests together have more.
         let (status, output) = await withCheckedContinuation {
             (continuation: CheckedContinuation<(Int32, String), Never>) in
             DispatchQueue.global().async {

@@ -243,8 +243,10 @@ final class DrivenGuard {
 
 /// A guard that is driven by words:
 /// - `+5`: five seconds later; `-5`: the clock is set back by so many.
-/// - `a+`: a is asked, and works; `a-`: fails; `a!`: could not be connected to; `a?`: answers that it can't; `a~`: says nothing.
-/// - `a30`, or `a/1:30` for a name that ends with a digit: asks for a pause of so many seconds; `a!30`: for the whole origin.
+/// - `a+`: a is asked, and works; `a-`: fails; `a!`: could not be connected to; `a?`: answers that it can't; `a~`: says
+///   nothing.
+/// - `a30`, or `a/1:30` for a name that ends with a digit: asks for a pause of so many seconds; `a!30`: for the whole
+///   origin.
 /// - `a.`: is refused, until later than now.
 /// - `(a` begins what `)a+` and so on ends, the first that began.
 /// - `*`: in place of an address: several at once. `p/1`, `p/2`: two addresses of an endpoint.
