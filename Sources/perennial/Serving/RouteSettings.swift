@@ -96,7 +96,7 @@ struct GivenRules: Sendable {
         }
         origin.certificate = try clientCertificate(
             settings.find(Known.originCert, originCert, in: section),
-            settings.find(Known.originKey, originKey, in: section))
+            key: settings.find(Known.originKey, originKey, in: section))
         if let found = try settings.find(Known.timeout, timeout, in: section) {
             guard found.value > .zero else {
                 throw Failure(found.place.code, "\(found.name): it must be more than zero, like 30s")
