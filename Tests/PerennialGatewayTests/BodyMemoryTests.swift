@@ -61,11 +61,11 @@ struct BodyMemoryTests {
 
     @Test func `clients may hold half of the memory`() {
         let memory = BodyMemory(limit: 10)
-        memory.hold(4)
+        memory.clientHolds(4)
         #expect(!memory.isFull && memory.reserve(6))
-        memory.hold(1)
+        memory.clientHolds(1)
         #expect(memory.isFull && memory.used == 11)
-        memory.letGo(5)
+        memory.clientTook(5)
         #expect(!memory.isFull && memory.used == 6)
     }
 }

@@ -340,25 +340,28 @@ import Testing
     // MARK: Places
 
     @Test func `what passes leaves the places of fetches alone, and one client leaves some to others`() {
+        func client(_ number: Int) -> ClientAddress? {
+            ClientAddress(try? SocketAddress(ipAddress: "10.0.0.\(number)", port: number))
+        }
         let places = OriginPlaces(.init(fetches: 2, passes: 3, passesOfClient: 2))
-        #expect(places.enter(.pass(client: "a"), retry: {}) == .entered)
-        #expect(places.enter(.pass(client: "a"), retry: {}) == .entered)
-        #expect(places.enter(.pass(client: "a"), retry: {}) == .refused)
-        #expect(places.enter(.pass(client: "b"), retry: {}) == .entered)
-        #expect(places.enter(.pass(client: "c"), retry: {}) == .refused)
+        #expect(places.enter(.pass(client: client(1)), retry: {}) == .entered)
+        #expect(places.enter(.pass(client: client(1)), retry: {}) == .entered)
+        #expect(places.enter(.pass(client: client(1)), retry: {}) == .refused)
+        #expect(places.enter(.pass(client: client(2)), retry: {}) == .entered)
+        #expect(places.enter(.pass(client: client(3)), retry: {}) == .refused)
         #expect(places.enter(.fetch, retry: {}) == .entered)
         #expect(places.enter(.fetch, retry: {}) == .entered)
         let told = NIOLockedValueBox(0)
         #expect(places.enter(.fetch, retry: { told.withLockedValue { $0 += 1 } }) == .waits)
-        places.leave(.pass(client: "a"))
+        places.leave(.pass(client: client(1)))
         #expect(told.withLockedValue { $0 } == 0)
         places.leave(.fetch)
         #expect(told.withLockedValue { $0 } == 1)
         // Its answer turns out to be for one client: the place is free, if there is one among what passes.
-        #expect(places.move(to: .pass(client: "d")))
+        #expect(places.move(to: .pass(client: client(4))))
         #expect(places.counts == (0, 3))
         #expect(places.enter(.fetch, retry: {}) == .entered)
-        #expect(!places.move(to: .pass(client: "e")))
+        #expect(!places.move(to: .pass(client: client(5))))
         #expect(places.counts == (1, 3))
     }
 }

@@ -18,8 +18,8 @@ struct ClientRequest: Sendable {
     var body: RequestBody?
     /// What comes with it and its answer beside heads and bodies.
     var extras: MessageExtras
-    /// The client's address; `nil`: unknown.
-    var client: String?
+    /// Where it came from.
+    var address: SocketAddress?
     /// The one that the client's connection lives on.
     var eventLoop: any EventLoop
     /// HTTP/1.0 and older: knows no chunks. So is HTTP/2, which needs none.
@@ -28,6 +28,7 @@ struct ClientRequest: Sendable {
     var version: String
 
     var isHead: Bool { method == .HEAD }
+    var client: ClientAddress? { ClientAddress(address) }
 }
 
 /// How a request is handled, as far as its own head says.

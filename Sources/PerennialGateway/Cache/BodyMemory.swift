@@ -34,12 +34,12 @@ final class BodyMemory: Sendable {
     func release(_ bytes: Int) { taken.subtract(bytes, ordering: .relaxed) }
 
     /// A client holds a body that is there already, even beyond the limit.
-    func hold(_ bytes: Int) {
+    func clientHolds(_ bytes: Int) {
         held.add(bytes, ordering: .relaxed)
     }
 
     /// It has taken it.
-    func letGo(_ bytes: Int) {
+    func clientTook(_ bytes: Int) {
         held.subtract(bytes, ordering: .relaxed)
     }
 

@@ -96,7 +96,7 @@ extension ConnectionHandler {
         exchange?.extras = extras
         let request = ClientRequest(
             route: route, method: head.method, key: key, fields: fields, body: body, extras: extras,
-            client: context?.channel.remoteAddress?.ipAddress, eventLoop: loop.eventLoop,
+            address: context?.channel.remoteAddress, eventLoop: loop.eventLoop,
             isOldVersion: head.isOldVersion || isStream,
             version: isStream ? "2" : head.isOldVersion ? "1.0" : "1.1")
         let writer = ResponseWriter(eventLoop: loop.eventLoop, connection: bound)

@@ -32,7 +32,7 @@ final class HeldBodies {
         let (place, size) = body.withVeryUnsafeBytes { (UInt(bitPattern: $0.baseAddress), $0.count) }
         holders[ObjectIdentifier(connection)] = Holder(connection: connection, place: place)
         bodies[place, default: (size, 0)].holders += 1
-        if bodies[place]?.holders == 1 { memory.hold(size) }
+        if bodies[place]?.holders == 1 { memory.clientHolds(size) }
         watch()
     }
 
@@ -44,7 +44,7 @@ final class HeldBodies {
             bodies[holder.place]?.holders -= 1
         } else {
             bodies[holder.place] = nil
-            memory.letGo(body.size)
+            memory.clientTook(body.size)
         }
     }
 

@@ -99,7 +99,7 @@ final class OriginBody: @unchecked Sendable {
 
     /// The body goes to one client: its place among the fetches is free for others.
     /// - Returns: whether it may.
-    func becomePass(of client: String?) async -> Bool {
+    func becomePass(of client: ClientAddress?) async -> Bool {
         (try? await eventLoop.submit { [exchange] in exchange.value.becomePass(of: client) }.get()) ?? false
     }
 }

@@ -17,7 +17,7 @@ final class OriginClient: Sendable {
     }
 
     let origin: OriginURL
-    let report: OriginReport
+    let report: OriginFailureLog
     private let connector: OriginConnector
     private let places = OriginPlaces()
     private let timeout: TimeAmount
@@ -35,7 +35,7 @@ final class OriginClient: Sendable {
         connector = try OriginConnector(origin)
         timeout = TimeAmount(origin.timeout)
         self.idleTimeout = TimeAmount(idleTimeout)
-        report = OriginReport(origin.url, logger: logger)
+        report = OriginFailureLog(origin.url, logger: logger)
     }
 
     deinit { close() }

@@ -168,7 +168,7 @@ final class OriginExchange {
 
     /// The answer turned out to be for one client alone.
     /// - Returns: whether it may go to that; `false`: as many pass through as may, and the exchange is over.
-    func becomePass(of client: String?) -> Bool {
+    func becomePass(of client: ClientAddress?) -> Bool {
         guard !isOver, hasPlace, rank == .fetch else { return true }
         let pass = OriginRank.pass(client: client)
         guard places.move(to: pass) else {

@@ -17,7 +17,7 @@ final class OriginPlaces: Sendable {
     fileprivate struct State {
         var fetches = 0
         var passes = 0
-        var passesByClient: [String: Int] = [:]
+        var passesByClient: [ClientAddress: Int] = [:]
         /// Fetches that wait for a place; some may have given up.
         var waiting: [@Sendable () -> Void] = []
         var firstWaiting = 0
@@ -89,12 +89,12 @@ final class OriginPlaces: Sendable {
 }
 
 extension OriginPlaces.State {
-    fileprivate mutating func enterPass(_ client: String?) {
+    fileprivate mutating func enterPass(_ client: ClientAddress?) {
         passes += 1
         if let client { passesByClient[client, default: 0] += 1 }
     }
 
-    fileprivate mutating func leavePass(_ client: String?) {
+    fileprivate mutating func leavePass(_ client: ClientAddress?) {
         passes -= 1
         guard let client, let mine = passesByClient[client] else { return }
         passesByClient[client] = mine > 1 ? mine - 1 : nil

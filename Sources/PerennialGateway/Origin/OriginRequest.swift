@@ -31,6 +31,6 @@ enum OriginRank: Hashable, Sendable {
     /// Its answer is for the cache.
     case fetch
     /// Its answer goes through to one client.
-    /// - Parameter client: the client's address; `nil`: unknown.
-    case pass(client: String?)
+    /// - Parameter client: `nil`: it has no address.
+    case pass(client: ClientAddress?)
 }

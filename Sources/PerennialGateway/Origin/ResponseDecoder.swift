@@ -44,7 +44,7 @@ struct ResponseDecoder {
     private var trailers: HeaderFields = [:]
 
     /// Whether there are bytes that belong to no response.
-    var hasRest: Bool { buffer.readableBytes > 0 }
+    private var hasRest: Bool { buffer.readableBytes > 0 }
 
     /// A request has been sent.
     /// - Parameter isHead: the response has no body, whatever its fields say.

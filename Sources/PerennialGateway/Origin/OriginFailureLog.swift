@@ -4,7 +4,7 @@ internal import PerennialHTTP
 
 /// What is to be said of an origin that can't be asked: each reason once in the log, until the origin has answered
 /// again.
-final class OriginReport: Sendable {
+final class OriginFailureLog: Sendable {
     private struct State {
         /// How often each reason was met since the origin last answered.
         var counts: [OriginBroken.Reason: Int] = [:]
