@@ -42,7 +42,7 @@ import Testing
 
     @Test func `a connection that has fallen silent is given up, and a new one is made`() async throws {
         try await withHTTP2Origin(
-            timeout: .seconds(2),
+            timeout: .seconds(8),
             { request in
                 if request.connection == 1, request.number == 2 { return [.silence] }
                 return [.head(200, [("cache-control", "no-store")]), .body("from \(request.connection)")]

@@ -373,7 +373,7 @@ struct HTTP2Tests {
     {
         let size = 12 << 20
         try await withRig(
-            { $0.idleTimeout = .seconds(5) },
+            { $0.idleTimeout = .seconds(15) },
             origin: { _ in .ok(String(repeating: "x", count: size), ["Cache-Control": "max-age=60"]) }
         ) { rig in
             _ = try await rig.get("/")
