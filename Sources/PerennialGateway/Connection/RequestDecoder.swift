@@ -75,14 +75,7 @@ struct RequestParser {
 
     private enum State {
         case head
-        /// Within a body of known length.
-        case body(left: Int64)
-        case chunkSize
-        case chunk(left: Int64)
-        /// The line end behind a chunk.
-        case chunkEnd
-        case trailers(count: Int, size: Int)
-        case messageEnd
+        case body(BodyDecoder)
         case ended
     }
 
@@ -90,9 +83,7 @@ struct RequestParser {
     private var state = State.head
     /// What has come and is not taken.
     private var buffer = ByteBuffer()
-    /// The fields behind the body that is being taken.
-    private var trailerFields: HTTPHeaders?
-    /// How much of the buffer was looked at in vain.
+    /// How much of a head was looked at in vain.
     private var lookedAt = 0
 
     init(limits: HeadLimits) {
@@ -127,112 +118,49 @@ struct RequestParser {
     /// - Throws: what makes the bytes no request. Nothing is taken any more then.
     mutating func next() throws(RequestSyntaxError) -> Event? {
         do throws(RequestSyntaxError) {
-            while true {
-                switch try step() {
-                case .event(let event): return event
-                case .goOn: break
-                case .wait:
-                    // The storage is the channel's: it can be read into again.
-                    if buffer.readableBytes == 0 { buffer = ByteBuffer() }
-                    return nil
+            switch state {
+            case .head:
+                if let event = try takeHead() { return event }
+            case .body(var body):
+                // One that is held here as well would be copied when it changes.
+                state = .ended
+                let event = try body.next(&buffer)
+                state = .body(body)
+                switch event {
+                case .piece(let piece): return .body(piece)
+                case .end(let trailers):
+                    state = .head
+                    return .end(trailers.isEmpty ? nil : HTTPHeaders(trailers.map { ($0.name, $0.value) }))
+                case nil: break
                 }
+            case .ended: return nil
             }
+            // The storage is the channel's: it can be read into again.
+            if buffer.readableBytes == 0 { buffer = ByteBuffer() }
+            return nil
         } catch {
             end()
             throw error
         }
     }
 
-    private enum Step {
-        case event(Event)
-        case goOn
-        case wait
-    }
-
-    private mutating func step() throws(RequestSyntaxError) -> Step {
-        switch state {
-        case .head: return try takeHead()
-        case .body(let left):
-            guard let piece = takePiece(atMost: left) else { return .wait }
-            let rest = left - Int64(piece.readableBytes)
-            state = rest == 0 ? .messageEnd : .body(left: rest)
-            return .event(.body(piece))
-        case .chunkSize:
-            guard let chunk = try buffer.chunkSize() else { return .wait }
-            buffer.moveReaderIndex(forwardBy: chunk.length)
-            state = chunk.size == 0 ? .trailers(count: 0, size: 0) : .chunk(left: chunk.size)
-            return .goOn
-        case .chunk(let left):
-            guard let piece = takePiece(atMost: left) else { return .wait }
-            let rest = left - Int64(piece.readableBytes)
-            state = rest == 0 ? .chunkEnd : .chunk(left: rest)
-            return .event(.body(piece))
-        case .chunkEnd:
-            guard let lineEnd = buffer.getBytes(at: buffer.readerIndex, length: 2) else { return .wait }
-            guard lineEnd == [UInt8(ascii: "\r"), UInt8(ascii: "\n")] else {
-                throw RequestSyntaxError(400, "A chunk of the request's body is longer than its size says.")
-            }
-            buffer.moveReaderIndex(forwardBy: 2)
-            state = .chunkSize
-            return .goOn
-        case .trailers(let count, let size): return try takeTrailer(count: count, size: size)
-        case .messageEnd:
-            state = .head
-            return .event(.end(trailerFields.take()))
-        case .ended: return .wait
-        }
-    }
-
-    private mutating func takeHead() throws(RequestSyntaxError) -> Step {
+    private mutating func takeHead() throws(RequestSyntaxError) -> Event? {
         buffer.moveReaderIndex(forwardBy: buffer.emptyLines)
-        guard buffer.readableBytes > 0, mayBeWhole, !buffer.isHalfLineEnd else { return .wait }
+        guard buffer.readableBytes > 0, mayBeWhole, !buffer.isHalfLineEnd else { return nil }
         guard let head = try buffer.head(limits), let bytes = buffer.readSlice(length: head.end) else {
             lookedAt = buffer.readableBytes
-            return .wait
+            return nil
         }
         lookedAt = 0
-        switch head.framing {
-        case .none: break
-        case .length(let length): state = .body(left: length)
-        case .chunked: state = .chunkSize
-        }
-        return .event(.head(head, bytes))
+        if head.framing != .none { state = .body(BodyDecoder(head.framing, limits: limits, refusesMisplaced: true)) }
+        return .head(head, bytes)
     }
 
-    /// Whether a head, or a field behind a body, that came in parts is worth another look. Looking at each byte of a
-    /// long one again for each byte that comes would be too much work.
+    /// Whether a head that came in parts is worth another look. Looking at each byte of a long one again for each byte
+    /// that comes would be too much work.
     private var mayBeWhole: Bool {
         guard lookedAt > 1024, buffer.readableBytes < limits.size else { return true }
         return buffer.readableBytesView.dropFirst(lookedAt - 3).contains(UInt8(ascii: "\n"))
-    }
-
-    private mutating func takeTrailer(count: Int, size: Int) throws(RequestSyntaxError) -> Step {
-        guard mayBeWhole else { return .wait }
-        lookedAt = 0
-        switch try buffer.fieldLine(at: 0, limit: limits.size) {
-        case .line(let line) where buffer.isMisplacedTrailer(line):
-            throw RequestSyntaxError(400, "A field behind the request's body belongs before it.")
-        case .more where buffer.readableBytes < limits.size:
-            lookedAt = buffer.readableBytes
-            return .wait
-        case .line(let line) where count < limits.fields && size + line.end <= limits.size:
-            trailerFields = trailerFields ?? [:]
-            trailerFields?.add(name: buffer.text(line.name), value: buffer.fieldText(line.value))
-            buffer.moveReaderIndex(forwardBy: line.end)
-            state = .trailers(count: count + 1, size: size + line.end)
-            return .goOn
-        case .line, .more:
-            throw RequestSyntaxError(431, "There are more fields behind the request's body than this gateway takes.")
-        case .end:
-            buffer.moveReaderIndex(forwardBy: 2)
-            state = .messageEnd
-            return .goOn
-        }
-    }
-
-    private mutating func takePiece(atMost left: Int64) -> ByteBuffer? {
-        let size = Int(min(left, Int64(buffer.readableBytes)))
-        return size > 0 ? buffer.readSlice(length: size) : nil
     }
 }
 
@@ -240,14 +168,6 @@ extension ByteBuffer {
     fileprivate func head(_ limits: HeadLimits) throws(RequestSyntaxError) -> RequestHead? {
         try RequestHead.scan(readableBytesUInt8Span, limits: limits)
     }
-
-    fileprivate func fieldLine(at index: Int, limit: Int) throws(RequestSyntaxError) -> FieldLine.Found {
-        try FieldLine.scan(readableBytesUInt8Span, at: index, limit: limit)
-    }
-
-    fileprivate func chunkSize() throws(RequestSyntaxError) -> ChunkSize? { try ChunkSize.scan(readableBytesUInt8Span) }
-
-    fileprivate func isMisplacedTrailer(_ line: FieldLine) -> Bool { line.isMisplacedTrailer(readableBytesUInt8Span) }
 
     /// Whether there is nothing but the beginning of what may be another empty line.
     fileprivate var isHalfLineEnd: Bool {
@@ -268,15 +188,5 @@ extension ByteBuffer {
         return HTTPRequestHead(
             version: head.isOldVersion ? .http1_0 : .http1_1, method: HTTPMethod(rawValue: text(head.method)),
             uri: text(head.target), headers: headers)
-    }
-
-    /// The value of a field, whatever its bytes are.
-    fileprivate func fieldText(_ range: Range<Int>) -> String {
-        guard let view = viewBytes(at: readerIndex + range.lowerBound, length: range.count) else { return "" }
-        return String(fieldBytes: view)
-    }
-
-    fileprivate func text(_ range: Range<Int>) -> String {
-        getString(at: readerIndex + range.lowerBound, length: range.count) ?? ""
     }
 }

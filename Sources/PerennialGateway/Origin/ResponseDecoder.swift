@@ -17,16 +17,9 @@ struct ResponseDecoder {
         /// No response is expected.
         case idle
         case head
-        /// Within a body of known length, in bytes.
-        case body(left: Int64)
+        case body(BodyDecoder)
         /// Within a body that ends with the connection.
         case untilClose
-        case chunkSize
-        case chunk(left: Int64)
-        /// The line end behind a chunk.
-        case chunkEnd
-        case trailers(size: Int)
-        case ending
     }
 
     /// The largest head, and the most that may follow a body, in bytes.
@@ -41,7 +34,6 @@ struct ResponseDecoder {
     private var interims = 0
     private var isHead = false
     private var keepsAlive = false
-    private var trailers: HeaderFields = [:]
 
     /// Whether there are bytes that belong to no response.
     private var hasRest: Bool { buffer.readableBytes > 0 }
@@ -67,37 +59,27 @@ struct ResponseDecoder {
     /// The next event; `nil`: more bytes are needed.
     /// - Throws: ``PerennialHTTP/ResponseProblem``; nothing more can be read then.
     mutating func next() throws(ResponseProblem) -> Event? {
-        while true {
-            switch state {
-            case .idle: return nil
-            case .head: return try nextHead()
-            case .ending:
-                state = .idle
-                let fields = trailers
-                trailers = [:]
-                return .end(trailers: fields, mayBeReused: keepsAlive && !hasRest)
-            case .body(let left):
-                guard let piece = take(atMost: left) else { return nil }
-                let rest = left - Int64(piece.readableBytes)
-                state = rest == 0 ? .ending : .body(left: rest)
-                return .body(piece)
-            case .untilClose: return take(atMost: .max).map { .body($0) }
-            case .chunkSize:
-                guard let chunk = try buffer.chunkSize() else { return nil }
-                buffer.moveReaderIndex(forwardBy: chunk.length)
-                state = chunk.size == 0 ? .trailers(size: 0) : .chunk(left: chunk.size)
-            case .chunk(let left):
-                guard let piece = take(atMost: left) else { return nil }
-                let rest = left - Int64(piece.readableBytes)
-                state = rest == 0 ? .chunkEnd : .chunk(left: rest)
-                return .body(piece)
-            case .chunkEnd:
-                guard let lineEnd = buffer.getInteger(at: buffer.readerIndex, as: UInt16.self) else { return nil }
-                guard lineEnd == 0x0D0A else { throw .coding }
-                buffer.moveReaderIndex(forwardBy: 2)
-                state = .chunkSize
-            case .trailers(let size):
-                guard try nextTrailer(size: size) else { return nil }
+        switch state {
+        case .idle: return nil
+        case .head: return try nextHead()
+        case .untilClose:
+            let size = buffer.readableBytes
+            return size > 0 ? buffer.readSlice(length: size).map { .body($0) } : nil
+        case .body(var body):
+            // One that is held here as well would be copied when it changes.
+            state = .idle
+            do throws(RequestSyntaxError) {
+                let event = try body.next(&buffer)
+                state = .body(body)
+                switch event {
+                case .piece(let piece): return .body(piece)
+                case .end(let trailers):
+                    state = .idle
+                    return .end(trailers: trailers, mayBeReused: keepsAlive && !hasRest)
+                case nil: return nil
+                }
+            } catch {
+                throw error.status == 431 ? .tooLarge : body.isInTrailers ? .syntax : .coding
             }
         }
     }
@@ -113,8 +95,7 @@ struct ResponseDecoder {
         case .untilClose where isClean:
             state = .idle
             return .end(trailers: [:], mayBeReused: false)
-        case .ending: return try next()
-        default: throw .length
+        case .head, .untilClose, .body: throw .length
         }
     }
 
@@ -144,50 +125,22 @@ struct ResponseDecoder {
 
     /// How the end of the body is found (RFC 9112 §6.3).
     private func framing(of head: ResponseHead) -> (State, keepsAlive: Bool) {
-        if isHead { return (.ending, head.keepsAlive) }
+        func body(_ framing: RequestHead.Framing) -> State {
+            let limits = HeadLimits(size: Self.largestHead, fields: .max)
+            return .body(BodyDecoder(framing, limits: limits, refusesMisplaced: false))
+        }
+        if isHead { return (body(.none), head.keepsAlive) }
         if !statusHasBody(head.status) {
             // An origin that announces one may send it all the same, and it would be read as the next response. A 304
             // may say how long the body is that it does not have (RFC 9110 §15.4.5).
             let announcesBody = head.fields.contains("Transfer-Encoding") || head.fields.contains("Content-Length")
-            return (.ending, head.keepsAlive && (head.status == 304 || !announcesBody))
+            return (body(.none), head.keepsAlive && (head.status == 304 || !announcesBody))
         }
-        if head.fields.contains("Transfer-Encoding") { return (.chunkSize, head.keepsAlive) }
+        if head.fields.contains("Transfer-Encoding") { return (body(.chunked), head.keepsAlive) }
         guard let length = head.fields.first("Content-Length").flatMap({ bodyLength($0) }) else {
             return (.untilClose, false)
         }
-        return (length == 0 ? .ending : .body(left: length), head.keepsAlive)
-    }
-
-    /// Takes a field line behind the body, or the end of them.
-    /// - Returns: whether there was one.
-    private mutating func nextTrailer(size: Int) throws(ResponseProblem) -> Bool {
-        // A line that comes byte by byte is not looked over again for each byte.
-        guard searched == 0 || buffer.hasLineEnd(behind: searched - 1) else {
-            if buffer.readableBytes >= Self.largestHead { throw .tooLarge }
-            searched = buffer.readableBytes
-            return false
-        }
-        searched = 0
-        switch try buffer.trailerLine(limit: Self.largestHead) {
-        case .end:
-            buffer.moveReaderIndex(forwardBy: 2)
-            state = .ending
-        case .line(let line):
-            guard size + line.end <= Self.largestHead else { throw .tooLarge }
-            trailers.add(buffer.text(line.name), String(fieldBytes: buffer.bytes(line.value)))
-            buffer.moveReaderIndex(forwardBy: line.end)
-            state = .trailers(size: size + line.end)
-        case .more:
-            guard buffer.readableBytes < Self.largestHead else { throw .tooLarge }
-            searched = buffer.readableBytes
-            return false
-        }
-        return true
-    }
-
-    private mutating func take(atMost left: Int64) -> ByteBuffer? {
-        let size = Int(min(left, Int64(buffer.readableBytes)))
-        return size > 0 ? buffer.readSlice(length: size) : nil
+        return (body(length == 0 ? .none : .length(length)), head.keepsAlive)
     }
 }
 
@@ -214,34 +167,5 @@ extension ByteBuffer {
 
     fileprivate func responseHead(length: Int) throws(ResponseProblem) -> ResponseHead {
         try ResponseHead(readableBytesUInt8Span.extracting(first: length))
-    }
-
-    fileprivate func chunkSize() throws(ResponseProblem) -> ChunkSize? {
-        do throws(RequestSyntaxError) {
-            return try ChunkSize.scan(readableBytesUInt8Span)
-        } catch {
-            throw .coding
-        }
-    }
-
-    fileprivate func trailerLine(limit: Int) throws(ResponseProblem) -> FieldLine.Found {
-        do throws(RequestSyntaxError) {
-            return try FieldLine.scan(readableBytesUInt8Span, at: 0, limit: limit)
-        } catch {
-            throw .syntax
-        }
-    }
-
-    /// Whether a line ends at this index or behind it.
-    fileprivate func hasLineEnd(behind index: Int) -> Bool {
-        readableBytesView.dropFirst(index).contains(0x0A)
-    }
-
-    fileprivate func bytes(_ range: Range<Int>) -> ByteBufferView {
-        readableBytesView[readerIndex + range.lowerBound..<readerIndex + range.upperBound]
-    }
-
-    fileprivate func text(_ range: Range<Int>) -> String {
-        getString(at: readerIndex + range.lowerBound, length: range.count) ?? ""
     }
 }
