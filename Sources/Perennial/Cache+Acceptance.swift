@@ -34,7 +34,7 @@ extension Cache {
     public func lookupStored(_ key: Key, accepting accepts: Acceptance<Value>) async -> Answer<Value>? {
         if let answer = lookupInMemory(key, accepting: accepts) { return answer }
         let entryKey = entryKey(key)
-        guard let record = await storeReads.attempt({ try await backend.store.read([entryKey])[0] }),
+        guard let record = await reading({ try await $0.read([entryKey])[0] }),
             let entry = decode(record)
         else { return nil }
         // Not put into the memory tier: without a flight nobody would notice that it was removed meanwhile.
@@ -73,12 +73,12 @@ extension Cache {
 
     /// What the store has, if it can be had at once.
     func readNow(_ keys: [EntryKey]) -> [StoreRecord]? {
-        storeReads.failure == nil ? backend.store.readNow(keys) : nil
+        storeReads.failure == nil && owedPurges.isEmpty ? backend.store.readNow(keys) : nil
     }
 
     /// What the store has; `nil`: it can't be reached.
     func read(_ keys: [EntryKey]) async -> [StoreRecord]? {
-        await storeReads.attempt { try await backend.store.read(keys) }
+        await reading { try await $0.read(keys) }
     }
 
     /// Ends such flights; what they found goes into the memory tier.
@@ -103,11 +103,16 @@ extension Cache {
         let state = entry.freshness.state(at: now)
         var answer = Answer(entry, state: state, source: source, at: now)
         if !accepts(answer) {
-            guard state == .expired, entry.isFailing(at: now) else { return nil }
+            guard state == .expired, entry.isFailing(at: time.steady) else { return nil }
             answer = Answer(entry, state: state, source: source, note: .failedBefore(until: now), at: now)
             guard accepts(answer) else { return nil }
         }
-        if state == .stale { refreshBehind(key, entry, now) }
+        if state == .stale {
+            refreshBehind(key, entry)
+            answer = Answer(
+                entry, state: state, source: source, note: answer.note, isRefreshing: entry.isClaimed(at: time.steady),
+                at: now)
+        }
         count { statistics in
             if source == .store { statistics.storeHits += 1 }
             if state == .stale { statistics.staleHits += 1 }

@@ -54,12 +54,15 @@ extension Cache {
             switch change {
             case .written(let entryKey, let generation):
                 guard entryKey.cache == name, let key = Key(entryKey.key) else { continue }
+                noteStanding(generation)
                 flights.noteWrite(key, generation)
                 if let entry = memory.peek(key), entry.generation < generation { keys.append(key) }
             case .missed:
                 // What is in the air may bring something older than what was missed: looked at again when it has landed.
-                reloadWhenLanded(flights.all)
+                reloadWhenLanded(flights.noteMissedWrites())
                 memory.forEach { key, _ in keys.append(key) }
+                // What only this process has may have been purged: the store knows.
+                if !unsaved.isEmpty { Task { [weak self] in await self?.saveUnsaved() } }
             }
         }
         guard !keys.isEmpty else { return }
@@ -68,18 +71,15 @@ extension Cache {
 
     private func reloadWhenLanded(_ all: [(key: Key, flight: Flight<Value>)]) {
         if all.isEmpty { return }
-        Task { [weak self] in
-            for (_, flight) in all {
-                flight.writes.ring()
-                await flight.end()
-            }
+        Task { [weak self, time] in
+            for (_, flight) in all { await flight.end(time) }
             await self?.reload(untilItWorks: all.map(\.key), wasWritten: false)
         }
     }
 
     /// What was removed elsewhere must not go on being served. The feed keeps what comes meanwhile.
     private func reload(untilItWorks keys: [Key], wasWritten: Bool) async {
-        while await storeReads.attempt({ try await reload(keys, wasWritten: wasWritten) }) == nil {
+        while await reading({ _ in try await reload(keys, wasWritten: wasWritten) }) == nil {
             guard (try? await time.sleep(for: .seconds(1))) != nil else { return }
         }
     }
@@ -89,18 +89,18 @@ extension Cache {
     private func tidy(part: Int, of parts: Int) async {
         let keys = memory.takeUsed(part: part, of: parts).map(entryKey)
         let now = time.now
-        _ = await storeWrites.attempt {
+        _ = await writing { store in
             // In pieces, since other processes wait for the store meanwhile.
             for start in stride(from: 0, to: keys.count, by: 500) {
-                try await backend.store.touch(Array(keys[start..<min(start + 500, keys.count)]), now: now)
+                try await store.touch(Array(keys[start..<min(start + 500, keys.count)]), now: now)
             }
             for _ in 0..<100 {
-                if try await !backend.store.maintain(now: now).isUnfinished { break }
+                if try await !store.maintain(now: now).isUnfinished { break }
             }
         }
         // Without readers nobody else would notice that what failed works again.
         if storeReads.failure != nil {
-            _ = await storeReads.attempt { try await backend.store.read([EntryKey(cache: name, key: "")]) }
+            _ = await reading { try await $0.read([EntryKey(cache: name, key: "")]) }
         }
         if queueCalls.failure != nil {
             _ = await queueCalls.attempt { try await backend.queue.counts() }

@@ -7,6 +7,7 @@ extension Cache {
     public func values(for keys: some Sequence<Key>) async throws -> [Key: Value] {
         var values: [Key: Value] = [:]
         var pending: Set<Key> = []
+        let deadline = time.steady + policy.readerTimeout + patienceOverTimeout
         for key in keys {
             if let answer = lookupInMemory(key) {
                 values[key] = answer.value
@@ -28,14 +29,16 @@ extension Cache {
         var failures: [Key: any Error] = [:]
         for (key, flight, isNew) in waiting {
             do {
-                let landing = try await flight.wait(at: time.now)
-                switch landing {
-                case .turnedBack: values[key] = try await lookup(key).value
+                switch try await flight.wait(at: time.now, atMost: deadline - time.steady, time) {
+                case nil:
+                    let old = fallBack(memory.peek(key), FetchTimeout(timeout: policy.readerTimeout), time.now)
+                    values[key] = try answer(for: key, old, isCollapsed: !isNew).value
+                case .turnedBack, .overtaken: values[key] = try await lookup(key).value
                 case .notStored(.some) where !isNew: values[key] = try await lookup(key).value
                 // Enough for the reader who began it.
                 case .entry(_, let source, .expired, nil) where !isNew && source != .origin:
                     values[key] = try await lookup(key).value
-                default: values[key] = try answer(for: key, landing, isCollapsed: !isNew).value
+                case let landing?: values[key] = try answer(for: key, landing, isCollapsed: !isNew).value
                 }
             } catch {
                 if Task.isCancelled { throw error }
@@ -53,10 +56,12 @@ extension Cache {
             return
         }
         let now = time.now
+        let tookOff = time.steady
+        let standing = standing
         let token = random.token()
         let keys = all.map { entryKey($0.0) }
         var left: [(key: Key, flight: Flight<Value>, ticket: Ticket)] = []
-        let records = await storeReads.attempt { try await backend.store.read(keys) }
+        let records = await reading { try await $0.read(keys) }
         var unanswered: [(Key, Flight<Value>)] = []
         for (index, (key, flight)) in all.enumerated() {
             let known = records.map { take($0[index], key, flight) } ?? memory.peek(key)
@@ -68,8 +73,8 @@ extension Cache {
         }
         guard !unanswered.isEmpty else { return }
         let unansweredKeys = unanswered.map { entryKey($0.0) }
-        let outcomes = await storeWrites.attempt {
-            try await backend.store.lease(unansweredKeys, token: token, until: now + policy.leaseTime, now: now)
+        let outcomes = await writing {
+            try await $0.lease(unansweredKeys, token: token, until: now + policy.leaseTime, now: now)
         }
         for (index, (key, flight)) in unanswered.enumerated() {
             switch outcomes?[index] {
@@ -81,10 +86,14 @@ extension Cache {
                     await release(entryKey(key), token)
                     flights.land(key, flight, found)
                 } else {
-                    left.append((key, flight, Ticket(token: token, known: known, fence: record.fence)))
+                    let ticket = Ticket(
+                        token: token, known: known, fence: record.fence, standing: record.fence, tookOff: tookOff)
+                    left.append((key, flight, ticket))
                 }
             case nil:
-                left.append((key, flight, Ticket(token: token, known: memory.peek(key), fence: nil)))
+                let ticket = Ticket(
+                    token: token, known: memory.peek(key), fence: nil, standing: standing, tookOff: tookOff)
+                left.append((key, flight, ticket))
             }
         }
         guard !left.isEmpty else { return }
@@ -103,12 +112,13 @@ extension Cache {
         // One token holds the leases of all keys; the heartbeat counts them by the names of their keys.
         for (key, _, ticket) in asked where ticket.fence != nil { leases.hold(entryKey(key), ticket.token) }
         count { $0.fetches += 1 }
-        let timers = asked.map { startSoftTimer($0.flight, $0.ticket.known, policy) }
+        let timers = asked.map { startSoftTimer($0.key, $0.flight, $0.ticket, policy) }
         defer { for timer in timers { timer?.cancel() } }
         do {
-            let fetched = try await withTimeout(policy.timeout, time) {
+            let (fetched, askedAt) = try await withTimeout(policy.timeout, time) {
                 try await self.permitted(.reader, by: OriginTerms(policy: self.policy, origin: self.origin), for: nil) {
-                    try await batch(keys, deadline)
+                    let askedAt = self.time.steady
+                    return (try await batch(keys, deadline), askedAt)
                 }
             }
             letGo()
@@ -118,10 +128,10 @@ extension Cache {
                         let landing: Flight<Value>.Landing
                         do {
                             landing = try await self.keep(
-                                fetched[key] ?? .absent(), key, self.entryKey(key), flight, ticket)
+                                fetched[key] ?? .absent(), askedAt: askedAt, key, self.entryKey(key), flight, ticket)
                             self.observer?(.fetched(key: key.description, ticket.known == nil ? .missing : .expired))
                         } catch {
-                            landing = await self.gaveUp(key, ticket, error)
+                            landing = await self.gaveUp(key, flight, ticket, error)
                         }
                         self.flights.land(key, flight, landing)
                     }
@@ -131,7 +141,7 @@ extension Cache {
             letGo()
             count { $0.fetchFailures += 1 }
             for (key, flight, ticket) in asked {
-                flights.land(key, flight, await gaveUp(key, ticket, error))
+                flights.land(key, flight, await gaveUp(key, flight, ticket, error))
             }
         }
     }

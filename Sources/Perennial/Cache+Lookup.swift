@@ -6,14 +6,17 @@ extension Cache {
     func lookupStale(_ key: Key, _ entry: Entry<Value>, _ now: Timestamp) -> Answer<Value>? {
         switch entry.freshness.state(at: now) {
         case .stale:
-            refreshBehind(key, entry, now)
+            refreshBehind(key, entry)
             count { $0.staleHits += 1 }
             observer?(.hit(key: key.description, .stale))
-            return Answer(entry, state: .stale, source: .memory, at: now)
-        case .expired where entry.isFailing(at: now) && entry.freshness.isUsableOnError(at: now):
+            return Answer(
+                entry, state: .stale, source: .memory, isRefreshing: entry.isClaimed(at: time.steady), at: now)
+        case .expired where entry.isFailing(at: time.steady) && entry.freshness.isUsableOnError(at: now):
             count { $0.staleOnError += 1 }
             observer?(.hit(key: key.description, .expired))
-            return Answer(entry, state: .expired, source: .memory, note: .failedBefore(until: now), at: now)
+            return Answer(
+                entry, state: .expired, source: .memory, note: .failedBefore(until: now),
+                isRefreshing: entry.isClaimed(at: time.steady), at: now)
         default:
             return nil
         }
@@ -29,15 +32,36 @@ extension Cache {
     func lookupBeyondMemory(
         _ key: Key, fetch: Fetch<Key, Value>?, accepting accepts: Acceptance<Value>?
     ) async throws -> Answer<Value> {
+        let policy = terms(of: key).policy
+        let began = time.steady
+        var patience = policy.readerTimeout
+        var hasAskedAgain = false
+        // What came to this reader's own question: no older than the reader, so better than none at all.
+        var overtaken: Flight<Value>.Landing?
         while true {
             let (flight, isNew) = flights.join(key)
             if isNew {
                 Task { await fly(flight, key, .read(fetch ?? self.fetch, accepting: accepts)) }
             }
             // What others get who need not wait for the end is not for a reader who does not accept it.
-            switch accepts == nil ? try await flight.wait(at: time.now) : try await flight.landing() {
+            let left = began + patience + patienceOverTimeout - time.steady
+            let landing =
+                accepts == nil
+                ? try await flight.wait(at: time.now, atMost: left, time)
+                : try await flight.landing(atMost: left, time)
+            switch landing {
+            case nil where flight.hasAnswer && patience < policy.timeout:
+                patience = policy.timeout
+            case nil:
+                let error = FetchTimeout(timeout: patience)
+                let known = memory.peek(key)
+                let old = accepts.map { leftover(key, error, $0) ?? .failed(error) } ?? fallBack(known, error, time.now)
+                return try answer(for: key, overtaken ?? old, isCollapsed: !isNew)
             // Not meant for those who joined: they begin a flight of their own.
             case .turnedBack: continue
+            case .overtaken where !hasAskedAgain:
+                hasAskedAgain = true
+                if isNew { overtaken = landing }
             case .entry(let entry, let source, let found, nil)
             where !isNew && source != .origin && !takes(entry, source, found, nil, accepts):
                 continue
@@ -52,8 +76,11 @@ extension Cache {
             case .notStored(.some) where !isNew:
                 let own = Flight<Value>()
                 Task { await flyAlone(own, key, fetch ?? self.fetch) }
-                return try answer(for: key, try await own.wait(at: time.now), isCollapsed: false)
-            case let landing: return try answer(for: key, landing, isCollapsed: !isNew)
+                let left = began + policy.timeout + patienceOverTimeout - time.steady
+                let landing = try await own.wait(at: time.now, atMost: left, time)
+                return try answer(
+                    for: key, landing ?? .failed(FetchTimeout(timeout: policy.timeout)), isCollapsed: false)
+            case let landing?: return try answer(for: key, landing, isCollapsed: !isNew)
             }
         }
     }
@@ -72,12 +99,17 @@ extension Cache {
                 if note != nil { statistics.staleOnError += 1 }
                 if isCollapsed { statistics.collapsed += 1 }
             }
-            if isStale { refreshBehind(key, entry, now) }
+            if isStale { refreshBehind(key, entry) }
             if let observer {
                 let text = key.description
                 observer(source == .origin ? .miss(key: text, found) : .hit(key: text, found))
             }
-            return Answer(entry, state: found, source: source, note: note, isCollapsed: isCollapsed, at: now)
+            return Answer(
+                entry, state: found, source: source, note: note, isCollapsed: isCollapsed,
+                isRefreshing: entry.isClaimed(at: time.steady), at: now)
+        case .overtaken(let entry, let found):
+            return try answer(
+                for: key, .entry(entry, source: .origin, found: found, note: nil), isCollapsed: isCollapsed)
         case .notStored(let entry):
             observer?(.miss(key: key.description, .missing))
             return Answer(entry, state: .missing, source: .origin, isCollapsed: isCollapsed, at: now)
@@ -150,6 +182,9 @@ struct UnknownFormat: Error, CustomStringConvertible {
         "it is in the format '\(format)', not '\(expected)'; give the cache a `migrate` hook that reads it, or let it be fetched again"
     }
 }
+
+/// A fetch that times out says so to its readers. They stop waiting by themselves only when that does not come.
+let patienceOverTimeout = Duration.milliseconds(200)
 
 /// What an entry takes in memory beside its value, in bytes: the entry itself, and the allocator's part of it, of the value and of the
 /// key.

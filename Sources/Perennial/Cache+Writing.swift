@@ -31,7 +31,8 @@ extension Cache {
         case .notModified, .notStored: throw OriginFailure("only a value, or that there is none, can be saved by hand")
         }
         let bytes = try value.map { try codec.encode($0) } ?? []
-        var metadata = metadata(key, fetched, isAbsent: value == nil)
+        var metadata = metadata(key, fetched, askedAt: time.steady, isAbsent: value == nil)
+        try await settlePurges()
         let outcome = try await backend.store.save(
             StoredEntry(metadata: metadata, bytes: bytes), fence: fence, releasing: releasing)
         guard case .saved(let generation) = outcome else { return nil }
@@ -43,77 +44,115 @@ extension Cache {
     }
 
     /// Makes an entry stale now (soft purge): readers still get it, and the next one queues a refresh.
+    ///
+    /// Where the store can't be told, this process acts as if it had been, reads nothing from the store until it has
+    /// been, and tells it as soon as it can. The same holds for all purges.
     /// - Returns: whether there was an entry.
     /// - Throws: the store's error.
     @discardableResult
     public func expire(_ key: Key) async throws -> Bool {
-        let now = time.now
-        let count = try await backend.store.expire(.key(entryKey(key)), now: now)
-        flights.detach(key)
-        try await reload([key])
-        return count > 0
+        try await purge(.expire, .key(entryKey(key)), only: key) { _ in true } > 0
     }
 
     /// Makes every entry with the tag stale now.
     /// - Returns: how many there were.
-    /// - Throws: the store's error.
+    /// - Throws: the store's error; see ``expire(_:)``.
     @discardableResult
     public func expire(tag: String) async throws -> Int {
-        try await expire(.tag(tag, cache: name)) { $0.tags.contains(tag) }
+        try await purge(.expire, .tag(tag, cache: name)) { $0.tags.contains(tag) }
     }
 
     /// Makes every entry stale now.
     /// - Returns: how many there were.
-    /// - Throws: the store's error.
+    /// - Throws: the store's error; see ``expire(_:)``.
     @discardableResult
     public func expireAll() async throws -> Int {
-        try await expire(.cache(name)) { _ in true }
+        try await purge(.expire, .cache(name)) { _ in true }
     }
 
     /// Deletes an entry (hard purge): the next reader asks the origin.
     /// - Returns: whether there was an entry.
-    /// - Throws: the store's error; the memory tier has then forgotten it all the same.
+    /// - Throws: the store's error; see ``expire(_:)``.
     @discardableResult
     public func remove(_ key: Key) async throws -> Bool {
-        flights.detach(key)
-        memory.update(key) { _ in .remove }
-        let count = try await backend.store.remove(.key(entryKey(key)), now: time.now)
-        // A reader may have brought the old entry back meanwhile.
-        flights.detach(key)
-        memory.update(key) { _ in .remove }
-        return count > 0
+        try await purge(.remove, .key(entryKey(key)), only: key) { _ in true } > 0
     }
 
     /// Deletes every entry with the tag.
     /// - Returns: how many there were.
-    /// - Throws: the store's error.
+    /// - Throws: the store's error; see ``expire(_:)``.
     @discardableResult
     public func remove(tag: String) async throws -> Int {
-        try await remove(.tag(tag, cache: name)) { $0.tags.contains(tag) }
+        try await purge(.remove, .tag(tag, cache: name)) { $0.tags.contains(tag) }
     }
 
     /// Deletes every entry.
     /// - Returns: how many there were.
-    /// - Throws: the store's error.
+    /// - Throws: the store's error; see ``expire(_:)``.
     @discardableResult
     public func removeAll() async throws -> Int {
-        try await remove(.cache(name)) { _ in true }
+        try await purge(.remove, .cache(name)) { _ in true }
     }
 
-    private func expire(_ selection: Selection, where isMeant: (Entry<Value>) -> Bool) async throws -> Int {
-        let count = try await backend.store.expire(selection, now: time.now)
-        flights.detachAll()
+    /// - Parameters:
+    ///   - only: the key, where it is but one.
+    ///   - isMeant: whether an entry of the memory tier is purged.
+    private func purge(
+        _ kind: OwedPurges.Purge.Kind, _ selection: Selection, only key: Key? = nil,
+        where isMeant: (Entry<Value>) -> Bool
+    ) async throws -> Int {
+        // A removal by key is so for everybody at once; the others when the store has it.
+        if let key, kind == .remove { purgeHere(kind, only: key, where: isMeant) }
+        let counted: Result<Int, any Error>
+        do {
+            try await settlePurges()
+            let now = time.now
+            let count =
+                switch kind {
+                case .expire: try await backend.store.expire(selection, now: now)
+                case .remove: try await backend.store.remove(selection, now: now)
+                }
+            counted = .success(count)
+        } catch {
+            // The store may have done it, or not: twice does no harm.
+            owedPurges.add(OwedPurges.Purge(kind: kind, selection: selection))
+            counted = .failure(error)
+        }
+        // A reader may have brought an old entry back meanwhile.
+        let marked = purgeHere(kind, only: key, where: isMeant)
+        // Their generations are new, which nobody here depends on.
+        if case .success = counted { try? await reload(marked) }
+        return try counted.get()
+    }
+
+    /// Purges what this process has of it.
+    /// - Returns: the keys of what is now marked stale.
+    @discardableResult
+    private func purgeHere(
+        _ kind: OwedPurges.Purge.Kind, only key: Key?, where isMeant: (Entry<Value>) -> Bool
+    ) -> [Key] {
+        if let key { flights.detach(key) } else { flights.detachAll() }
+        if kind == .remove {
+            if let key { memory.update(key) { _ in .remove } } else { memory.removeAll { _, entry in isMeant(entry) } }
+            return []
+        }
         var keys: [Key] = []
-        memory.forEach { key, entry in if isMeant(entry) { keys.append(key) } }
-        try await reload(keys)
-        return count
-    }
-
-    private func remove(_ selection: Selection, where isMeant: (Entry<Value>) -> Bool) async throws -> Int {
-        let count = try await backend.store.remove(selection, now: time.now)
-        flights.detachAll()
-        memory.removeAll { _, entry in isMeant(entry) }
-        return count
+        if let key {
+            keys = [key]
+        } else {
+            memory.forEach { key, entry in if isMeant(entry) { keys.append(key) } }
+        }
+        let now = time.now
+        for key in keys {
+            memory.update(key) { entry in
+                guard let entry else { return .keep }
+                var metadata = entry.metadata(of: entryKey(key), format: codec.format)
+                metadata.markedStaleAt = min(metadata.markedStaleAt ?? now, now)
+                let marked = makeEntry(entry.value, metadata)
+                return .replace(marked, cost: cost(marked, key))
+            }
+        }
+        return keys
     }
 
     /// Reads entries that the memory tier has from the store again.

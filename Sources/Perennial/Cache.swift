@@ -1,4 +1,5 @@
 public import Logging
+internal import Synchronization
 
 /// A persistent cache that refreshes itself in the background.
 ///
@@ -40,6 +41,9 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
 
     let flights = Flights<Key, Value>()
     let leases: LeaseKeeper
+    let owedPurges: OwedPurges
+    let unsaved = UnsavedEntries()
+    let newestGeneration = Atomic<Int64>(0)
     let storeReads: Reachability
     let storeWrites: Reachability
     let queueCalls: Reachability
@@ -107,6 +111,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         self.observer = observer
         self.batch = batch
         self.fetch = fetch
+        owedPurges = OwedPurges(cache: name)
         leases = LeaseKeeper(store: backend.store, leaseTime: policy.leaseTime, time: time)
         storeReads = Reachability("reading the store", time: time, logger: logger)
         storeWrites = Reachability("writing the store", time: time, logger: logger)
@@ -193,7 +198,10 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     public func peek(_ key: Key) -> Answer<Value>? {
         guard let entry = memory.peek(key) else { return nil }
         let now = time.now
-        return Answer(entry, state: entry.freshness.state(at: now), source: .memory, at: now)
+        return Answer(
+            entry, state: entry.freshness.state(at: now), source: .memory,
+            isRefreshing: entry.isClaimed(at: time.steady),
+            at: now)
     }
 
     /// What the cache has done so far.

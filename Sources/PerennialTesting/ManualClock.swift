@@ -30,14 +30,17 @@ public final class ManualClock: TimeSource {
 
     // Written under the bed's lock only; read without it, since `now` is on the path of every hit.
     private let milliseconds: Atomic<Int64>
+    private let steadyMilliseconds: Atomic<Int64>
     private let bed = Mutex(Bed())
 
     /// - Parameter now: the time to begin at; default: some day in November 2023.
     public init(now: Timestamp = Timestamp(milliseconds: 1_700_000_000_000)) {
         milliseconds = Atomic(now.milliseconds)
+        steadyMilliseconds = Atomic(now.milliseconds)
     }
 
     public var now: Timestamp { Timestamp(milliseconds: milliseconds.load(ordering: .acquiring)) }
+    public var steady: Timestamp { Timestamp(milliseconds: steadyMilliseconds.load(ordering: .acquiring)) }
 
     /// How many tasks sleep on this clock.
     public var sleeperCount: Int { bed.withLock { $0.sleepers.count } }
@@ -47,13 +50,20 @@ public final class ManualClock: TimeSource {
     public func advance(by duration: Duration) {
         precondition(duration >= .zero, "a manual clock can't go back by \(duration)")
         let woken = bed.withLock { bed in
-            let now = self.now + duration
-            milliseconds.store(now.milliseconds, ordering: .releasing)
-            let due = bed.sleepers.filter { $0.value.wakesAt <= now }
+            let steady = self.steady + duration
+            steadyMilliseconds.store(steady.milliseconds, ordering: .releasing)
+            milliseconds.store((self.now + duration).milliseconds, ordering: .releasing)
+            let due = bed.sleepers.filter { $0.value.wakesAt <= steady }
             for id in due.keys { bed.sleepers[id] = nil }
             return due.sorted { ($0.value.wakesAt, $0.key) < ($1.value.wakesAt, $1.key) }.map(\.value.continuation)
         }
         for continuation in woken { continuation.resume() }
+    }
+
+    /// Sets the wall-clock time, forwards or backwards, as an operator or a time server may. Nobody wakes, and
+    /// ``steady`` stays.
+    public func jump(by duration: Duration) {
+        bed.withLock { _ in milliseconds.store((now + duration).milliseconds, ordering: .releasing) }
     }
 
     public func sleep(for duration: Duration) async throws {
@@ -68,7 +78,7 @@ public final class ManualClock: TimeSource {
                 let satisfied: [CheckedContinuation<Void, Never>]? = bed.withLock { bed in
                     // The handler below may have run already; then the continuation must not be kept.
                     if Task.isCancelled { return nil }
-                    bed.sleepers[id] = Sleeper(wakesAt: now + duration, continuation: continuation)
+                    bed.sleepers[id] = Sleeper(wakesAt: steady + duration, continuation: continuation)
                     return bed.satisfiedWatchers()
                 }
                 guard let satisfied else { return continuation.resume(throwing: CancellationError()) }

@@ -38,6 +38,17 @@ import Testing
         for machine in machines { await machine.close() }
     }
 
+    @Test(arguments: SharedEngine.allCases)
+    func `no reader gets what any machine purged before it came, whatever was under way`(
+        engine: SharedEngine
+    ) async throws {
+        let server = try await engine.start()
+        let machines = try (0..<3).map { _ in try openBackend(server) }
+        let counts = try await PurgeConformance.run(seed: 1, steps: 400, machines: machines.map(\.backend))
+        #expect(counts.purges > 30)
+        for machine in machines { await machine.close() }
+    }
+
     private func eventuallySoon(_ condition: () -> Bool) async throws {
         for _ in 0..<3_000_000 {
             if condition() { return }

@@ -48,4 +48,12 @@ import Testing
         try await check.run { AlternatingBackend(try (0..<2).map { _ in try scratch.open() }) }
         await scratch.closeAll()
     }
+
+    @Test func `no reader of two that share the file gets what either purged before it came`() async throws {
+        let scratch = try Scratch()
+        let machines = try (0..<2).map { _ in try scratch.open() }
+        let counts = try await PurgeConformance.run(seed: 1, steps: 1_000, machines: machines)
+        #expect(counts.purges > 50)
+        await scratch.closeAll()
+    }
 }

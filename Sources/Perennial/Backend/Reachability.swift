@@ -45,7 +45,7 @@ final class Reachability: Sendable {
     private func mayTry() -> Bool {
         condition.withLock { condition in
             guard condition.failingSince != nil else { return true }
-            let now = time.now
+            let now = time.steady
             guard now >= condition.nextTry else { return false }
             condition.nextTry = now + .seconds(1)
             return true
@@ -58,12 +58,12 @@ final class Reachability: Sendable {
             return condition.failingSince
         }
         if let since {
-            logger.notice("\(subject) works again", metadata: ["after": "\(time.now - since)"])
+            logger.notice("\(subject) works again", metadata: ["after": "\(time.steady - since)"])
         }
     }
 
     private func failed(_ error: any Error) {
-        let now = time.now
+        let now = time.steady
         let isNew = condition.withLock { condition in
             condition.failures += 1
             condition.lastError = String(describing: error)

@@ -16,13 +16,14 @@ public struct Answer<Value: Sendable>: Sendable {
     @inlinable
     init(
         _ entry: Entry<Value>?, state: State, source: Source, note: Note? = nil, isCollapsed: Bool = false,
-        at now: Timestamp
+        isRefreshing: Bool = false, at now: Timestamp
     ) {
         self.entry = entry
         self.state = state
         self.source = source
         self.note = note
         self.isCollapsed = isCollapsed
+        self.isRefreshing = isRefreshing
         self.answeredAt = now
     }
 
@@ -60,7 +61,7 @@ public struct Answer<Value: Sendable>: Sendable {
     public var freshness: Freshness? { entry?.freshness }
 
     /// Whether a refresh is queued or running, as far as this process knows.
-    public var isRefreshing: Bool { entry?.isClaimed(at: answeredAt) ?? false }
+    public let isRefreshing: Bool
 
     public var limits: Limits? { entry?.limits }
     public var tags: [String] { entry?.tags ?? [] }

@@ -17,9 +17,10 @@ public final class Entry<Value: Sendable>: Sendable {
     /// `nil`: nothing of what ``EntryDetails`` are for.
     private let details: EntryDetails<Value>?
 
-    /// Until then a refresh is queued or running, as far as this process knows (milliseconds).
+    /// Until then a refresh is queued or running, as far as this process knows (milliseconds of the steady clock).
     private let claimedUntil = Atomic<Int64>(.min)
-    /// Until then the origin is taken to be failing, and an expired entry that is usable on error is served at once.
+    /// Until then the origin is taken to be failing, and an expired entry that is usable on error is served at once
+    /// (likewise).
     private let failingUntil = Atomic<Int64>(.min)
 
     /// - Parameter ofValue: see there.
@@ -44,6 +45,14 @@ public final class Entry<Value: Sendable>: Sendable {
     /// The age at `now`, in whole milliseconds; never negative.
     public func age(at now: Timestamp) -> Duration { freshness.age(at: now) }
 
+    /// As a store keeps it.
+    func metadata(of key: EntryKey, format: String) -> EntryMetadata {
+        EntryMetadata(
+            key: key, isAbsent: value == nil, format: format, savedAt: savedAt, confirmedAt: freshness.confirmedAt,
+            limits: limits, markedStaleAt: markedStaleAt, validator: validator, tags: tags, generation: generation,
+            size: size)
+    }
+
     /// Which of two entries of one key to keep: the later write; where one could not be saved, the one confirmed later.
     func isNewer(than other: Entry) -> Bool {
         if generation == .zero || other.generation == .zero {
@@ -52,12 +61,13 @@ public final class Entry<Value: Sendable>: Sendable {
         return generation > other.generation
     }
 
-    /// Whether a refresh is queued or running at `now`, as far as this process knows.
+    /// Whether a refresh is queued or running at `now` (of the steady clock), as far as this process knows.
+    @usableFromInline
     func isClaimed(at now: Timestamp) -> Bool {
         now.milliseconds < claimedUntil.load(ordering: .relaxed)
     }
 
-    /// Claims the entry for this process until `until`; `false` when it is claimed already.
+    /// Claims the entry for this process until `until` (of the steady clock); `false` when it is claimed already.
     func claim(at now: Timestamp, until: Timestamp) -> Bool {
         let current = claimedUntil.load(ordering: .relaxed)
         guard now.milliseconds >= current else { return false }
@@ -66,17 +76,17 @@ public final class Entry<Value: Sendable>: Sendable {
         ).exchanged
     }
 
-    /// Sets the end of the claim, whoever made it.
+    /// Sets the end of the claim (of the steady clock), whoever made it.
     func setClaimed(until: Timestamp) {
         claimedUntil.store(until.milliseconds, ordering: .relaxed)
     }
 
-    /// Whether the origin is taken to be failing at `now`.
+    /// Whether the origin is taken to be failing at `now` (of the steady clock).
     func isFailing(at now: Timestamp) -> Bool {
         now.milliseconds < failingUntil.load(ordering: .relaxed)
     }
 
-    /// Lets readers get this entry at once until `until`, expired or not.
+    /// Lets readers get this entry at once until `until` (of the steady clock), expired or not.
     func setFailing(until: Timestamp) {
         failingUntil.store(until.milliseconds, ordering: .relaxed)
     }

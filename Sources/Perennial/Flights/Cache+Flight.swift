@@ -19,7 +19,7 @@ extension Cache {
 
     /// Asks for one reader alone, past the table of flights and the store: what came to the others may not be shared.
     func flyAlone(_ flight: Flight<Value>, _ key: Key, _ fetch: @escaping Fetch<Key, Value>) async {
-        let ticket = Ticket(token: "", known: nil, fence: nil)
+        let ticket = Ticket(token: "", known: nil, fence: nil, standing: standing, tookOff: time.steady)
         flight.land(await ask(key, entryKey(key), flight, .read(fetch, accepting: nil), ticket))
     }
 
@@ -27,15 +27,16 @@ extension Cache {
         _ flight: Flight<Value>, _ key: Key, _ purpose: FlightPurpose<Key, Value>
     ) async -> Flight<Value>.Landing {
         let entryKey = entryKey(key)
+        let tookOff = time.steady
         var known = memory.peek(key)
         // A reader may find in the store what it needs, without a write.
         if case .read(_, let accepts) = purpose {
-            if let record = await storeReads.attempt({ try await backend.store.read([entryKey])[0] }) {
+            if let record = await reading({ try await $0.read([entryKey])[0] }) {
                 known = take(record, key, flight)
             }
             if let found = landing(from: known, at: time.now, accepts) { return found }
         }
-        switch await lease(key, entryKey, known, flight, purpose) {
+        switch await lease(key, entryKey, known, flight, purpose, since: tookOff) {
         case .landed(let landing): return landing
         case .ready(let ticket): return await ask(key, entryKey, flight, purpose, ticket)
         }
@@ -45,8 +46,12 @@ extension Cache {
     struct Ticket: Sendable {
         let token: LeaseToken
         let known: Entry<Value>?
-        /// `nil`: the store could not be reached; nothing can be saved.
+        /// `nil`: the store could not be reached; nothing can be saved now.
         let fence: Generation?
+        /// Where the store stood, at the latest.
+        let standing: Generation
+        /// When the flight began, by the steady clock.
+        let tookOff: Timestamp
     }
 
     enum Approach {
@@ -66,6 +71,7 @@ extension Cache {
 
     /// The entry of a record that was just read, put into the memory tier.
     func take(_ record: StoreRecord, _ key: Key, _ flight: Flight<Value>) -> Entry<Value>? {
+        noteStanding(record.fence)
         let current = memory.peek(key)
         if let current, let stored = record.entry, current.generation == stored.metadata.generation { return current }
         guard let entry = decode(record) else { return current?.generation == .zero ? current : nil }
@@ -77,30 +83,30 @@ extension Cache {
     /// Takes the key's lease, or waits for what its holder brings.
     private func lease(
         _ key: Key, _ entryKey: EntryKey, _ known: Entry<Value>?, _ flight: Flight<Value>,
-        _ purpose: FlightPurpose<Key, Value>
+        _ purpose: FlightPurpose<Key, Value>, since tookOff: Timestamp
     ) async -> Approach {
         let before = known
+        let standing = standing
         var known = known
         var token = random.token()
         if case .refresh(let delivery) = purpose { token = delivery.job.leaseToken }
         let terms = terms(of: key).policy
-        let began = time.now
         var pause = Duration.milliseconds(5)
+        func ready(_ fence: Generation?) -> Approach {
+            .ready(Ticket(token: token, known: known, fence: fence, standing: fence ?? standing, tookOff: tookOff))
+        }
         while true {
             let now = time.now
             let writes = flight.writes.rings
-            let outcome = await storeWrites.attempt {
-                try await backend.store.lease(
-                    [entryKey], token: token, until: now + policy.leaseTime, now: now)[0]
+            let outcome = await writing {
+                try await $0.lease([entryKey], token: token, until: now + policy.leaseTime, now: now)[0]
             }
-            guard let outcome else { return .ready(Ticket(token: token, known: known, fence: nil)) }
+            guard let outcome else { return ready(nil) }
             known = take(outcome.record, key, flight)
             let satisfied = satisfied(purpose, by: known, since: before, record: outcome.record, at: now)
             switch outcome {
             case .granted(let record):
-                guard let satisfied else {
-                    return .ready(Ticket(token: token, known: known, fence: record.fence))
-                }
+                guard let satisfied else { return ready(record.fence) }
                 await release(entryKey, token)
                 return .landed(satisfied)
             case .held(let until, _):
@@ -108,17 +114,16 @@ extension Cache {
                 if case .refresh = purpose { return .landed(.turnedBack(.leaseHeld(until: until))) }
                 // Held for an entry that others still take: it may be for a job that nobody works on yet, and this
                 // reader does not wait for that. The fence decides whose answer is kept.
-                if let known, known.freshness.state(at: now) != .expired {
-                    return .ready(Ticket(token: token, known: known, fence: outcome.record.fence))
-                }
+                if let known, known.freshness.state(at: now) != .expired { return ready(outcome.record.fence) }
             }
             // Another machine is asking: what it brings is for us too.
-            if now >= began + terms.timeout {
-                return .landed(fallBack(known, FetchTimeout(timeout: terms.timeout), now))
+            let waited = time.steady - tookOff
+            if waited >= terms.readerTimeout {
+                return .landed(fallBack(known, FetchTimeout(timeout: terms.readerTimeout), now))
             }
-            var wait = min(pause, began + terms.timeout - now)
+            var wait = min(pause, terms.readerTimeout - waited)
             if let soft = terms.softTimeout, let known {
-                if now >= began + soft { serveSlow(flight, known) } else { wait = min(wait, began + soft - now) }
+                if waited >= soft { serveSlow(key, flight, known) } else { wait = min(wait, soft - waited) }
             }
             // The store says when it is there. One who fails says nothing, so look now and then.
             await flight.writes.wait(after: writes, timeout: wait, time: time)
@@ -163,17 +168,22 @@ extension Cache {
         let terms = terms(of: key)
         let (reason, rank, fetch) = question(purpose, ticket.known)
         if ticket.fence != nil { leases.hold(entryKey, ticket.token) }
-        let context = FetchContext(reason: reason, previous: ticket.known, deadline: began + terms.policy.timeout)
-        let softTimer = startSoftTimer(flight, ticket.known, terms.policy)
+        let context = FetchContext(
+            reason: reason, previous: ticket.known, deadline: began + terms.policy.timeout,
+            noteAnswer: { [weak flight] in flight?.noteAnswer() })
+        let softTimer = startSoftTimer(key, flight, ticket, terms.policy)
         defer { softTimer?.cancel() }
         serveJoined(flight, ticket.known, purpose, at: began)
         do {
-            let fetched = try await withTimeout(terms.policy.timeout, time) {
-                try await self.permitted(rank, by: terms, for: entryKey) { try await fetch(key, context) }
+            let (fetched, askedAt) = try await withTimeout(terms.policy.timeout, time) {
+                try await self.permitted(rank, by: terms, for: entryKey) {
+                    let askedAt = self.time.steady
+                    return (try await fetch(key, context), askedAt)
+                }
             }
             // Saving ends the lease: the heartbeat must not bring it back.
             leases.letGo(entryKey, ticket.token)
-            let landing = try await keep(fetched, key, entryKey, flight, ticket)
+            let landing = try await keep(fetched, askedAt: askedAt, key, entryKey, flight, ticket)
             if rank == .reader {
                 count { $0.fetches += 1 }
                 observer?(.fetched(key: entryKey.key, reason))
@@ -181,24 +191,38 @@ extension Cache {
             return landing
         } catch {
             leases.letGo(entryKey, ticket.token)
-            if case .refresh = purpose { return fallBack(ticket.known, error, time.now) }
+            if case .refresh = purpose {
+                return fallBack(await left(of: ticket.known, key, entryKey, flight), error, time.now)
+            }
             if !(error is OriginUnavailable) {
                 count {
                     $0.fetches += 1
                     $0.fetchFailures += 1
                 }
             }
-            return await gaveUp(key, ticket, error)
+            return await gaveUp(key, flight, ticket, error)
         }
     }
 
     /// A fetch failed while readers wait: they get the old value while it is usable on error, and a retry is queued.
-    func gaveUp(_ key: Key, _ ticket: Ticket, _ error: any Error) async -> Flight<Value>.Landing {
+    func gaveUp(
+        _ key: Key, _ flight: Flight<Value>, _ ticket: Ticket, _ error: any Error
+    ) async -> Flight<Value>.Landing {
         let entryKey = entryKey(key)
         observer?(.fetchFailed(key: entryKey.key, error))
         await release(entryKey, ticket)
-        await retryLater(key, ticket.known, error)
-        return fallBack(ticket.known, error, time.now)
+        let known = await left(of: ticket.known, key, entryKey, flight)
+        await retryLater(key, known, error)
+        return fallBack(known, error, time.now)
+    }
+
+    /// What there is now of an entry that was there when the flight began: it may have been purged since.
+    private func left(
+        of known: Entry<Value>?, _ key: Key, _ entryKey: EntryKey, _ flight: Flight<Value>
+    ) async -> Entry<Value>? {
+        guard known != nil, flight.isOvertaken else { return known }
+        guard let record = await reading({ try await $0.read([entryKey])[0] }) else { return memory.peek(key) }
+        return take(record, key, flight)
     }
 
     private func question(
@@ -228,34 +252,43 @@ extension Cache {
         _ flight: Flight<Value>, _ known: Entry<Value>?, _ purpose: FlightPurpose<Key, Value>, at now: Timestamp
     ) {
         guard let known else { return }
-        if case .refresh = purpose { known.setClaimed(until: now + policy.leaseTime) }
+        if case .refresh = purpose { known.setClaimed(until: time.steady + policy.leaseTime) }
         if let landing = landing(from: known, at: now) {
             flight.landEarly(landing, until: known.freshness.expiresAt)
         }
     }
 
-    /// At the soft time-out everybody who waits gets the old value; the flight goes on.
+    /// At the soft time-out, which counts from the flight's beginning, everybody who waits gets the old value; the flight
+    /// goes on.
     func startSoftTimer(
-        _ flight: Flight<Value>, _ known: Entry<Value>?, _ policy: Policy
+        _ key: Key, _ flight: Flight<Value>, _ ticket: Ticket, _ policy: Policy
     ) -> Task<Void, Never>? {
-        guard let soft = policy.softTimeout, let known else { return nil }
+        guard let soft = policy.softTimeout, let known = ticket.known else { return nil }
+        let left = soft - (time.steady - ticket.tookOff)
         return Task { [time] in
-            if (try? await time.sleep(for: soft)) != nil { self.serveSlow(flight, known) }
+            if (try? await time.sleep(for: left)) != nil { self.serveSlow(key, flight, known) }
         }
     }
 
     /// Everybody who waits gets the old value, if it is usable on error; the flight goes on.
-    private func serveSlow(_ flight: Flight<Value>, _ known: Entry<Value>) {
-        guard known.freshness.isUsableOnError(at: time.now) else { return }
+    private func serveSlow(_ key: Key, _ flight: Flight<Value>, _ known: Entry<Value>) {
+        let isOvertaken = flight.isOvertaken
+        // What was known may be purged; what the memory tier has is not.
+        guard let known = isOvertaken ? memory.peek(key) : known,
+            known.freshness.isUsableOnError(at: time.now)
+        else { return }
         flight.landEarly(
-            .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt)
+            .entry(known, source: .memory, found: .expired, note: .originSlow), until: known.freshness.uselessAt,
+            isCurrent: isOvertaken)
     }
 
     /// Saves what the origin answered.
+    /// - Parameter askedAt: when it was asked, by the steady clock.
     /// - Throws: what the codec throws; ``OriginFailure`` for "not modified" where there is nothing that could be
     ///   unmodified.
     func keep(
-        _ fetched: Fetched<Value>, _ key: Key, _ entryKey: EntryKey, _ flight: Flight<Value>, _ ticket: Ticket
+        _ fetched: Fetched<Value>, askedAt: Timestamp, _ key: Key, _ entryKey: EntryKey, _ flight: Flight<Value>,
+        _ ticket: Ticket
     ) async throws -> Flight<Value>.Landing {
         defer { withExtendedLifetime(fetched.retained) {} }
         let found = ticket.known?.freshness.state(at: time.now) ?? .missing
@@ -270,20 +303,20 @@ extension Cache {
             } else {
                 await forget(key, entryKey, flight, ticket)
             }
-            let metadata = self.metadata(key, fetched, isAbsent: false)
+            let metadata = self.metadata(key, fetched, askedAt: askedAt, isAbsent: false)
             return .notStored(value.map { makeEntry($0, metadata) })
         case .value(let new):
             bytes = try codec.encode(new)
             value = new
-            metadata = self.metadata(key, fetched, isAbsent: false)
+            metadata = self.metadata(key, fetched, askedAt: askedAt, isAbsent: false)
         case .absent:
-            metadata = self.metadata(key, fetched, isAbsent: true)
+            metadata = self.metadata(key, fetched, askedAt: askedAt, isAbsent: true)
         case .notModified:
             guard let known = ticket.known else {
                 throw OriginFailure("the origin answered \"not modified\" though nothing was there to be modified")
             }
             value = known.value
-            metadata = self.metadata(key, fetched, confirming: known)
+            metadata = self.metadata(key, fetched, askedAt: askedAt, confirming: known)
             // What only this process has is saved whole: the store has no bytes, or older ones, that could be
             // confirmed.
             isConfirmation = known.generation != .zero
@@ -294,10 +327,10 @@ extension Cache {
             outcome = nil
         } else {
             let (isConfirmation, bytes) = (isConfirmation, bytes)
-            outcome = await storeWrites.attempt {
+            outcome = await writing { store in
                 isConfirmation
-                    ? try await backend.store.confirm(metadata, fence: ticket.fence, releasing: ticket.token)
-                    : try await backend.store.save(
+                    ? try await store.confirm(metadata, fence: ticket.fence, releasing: ticket.token)
+                    : try await store.save(
                         StoredEntry(metadata: metadata, bytes: bytes), fence: ticket.fence, releasing: ticket.token)
             }
         }
@@ -306,40 +339,49 @@ extension Cache {
         switch outcome {
         case .saved(let generation)?:
             saved.generation = generation
+            noteStanding(generation)
         case nil:
             // Not saved: in memory only, until the store is back.
             saved.generation = .zero
+            if flight.isDetached || flight.newestWrite > ticket.standing {
+                return .overtaken(makeEntry(value, saved), found: found)
+            }
+            unsaved.note(ticket.standing)
         case .superseded?:
             count { $0.superseded += 1 }
             observer?(.superseded(key: entryKey.key))
-            if let record = await storeReads.attempt({ try await backend.store.read([entryKey])[0] }),
+            if let record = await reading({ try await $0.read([entryKey])[0] }),
                 let landing = landing(from: take(record, key, flight), at: time.now)
             {
                 return landing
             }
-            return .entry(makeEntry(value, saved), source: .origin, found: found, note: nil)
+            saved.generation = .zero
+            return .overtaken(makeEntry(value, saved), found: found)
         }
         let entry = makeEntry(value, saved)
         adopt(entry, key, for: flight)
         return .entry(entry, source: .origin, found: found, note: nil)
     }
 
-    func metadata(_ key: Key, _ fetched: Fetched<Value>, isAbsent: Bool) -> EntryMetadata {
+    /// - Parameter askedAt: when the origin was asked, by the steady clock.
+    func metadata(
+        _ key: Key, _ fetched: Fetched<Value>, askedAt: Timestamp, isAbsent: Bool
+    ) -> EntryMetadata {
         let policy = terms(of: key).policy
         let limits = fetched.limits ?? (isAbsent ? policy.absentLimits : policy.limits)
         return newMetadata(
-            key, policy, limits: limits, tags: fetched.tags ?? [], validator: fetched.validator, age: fetched.age,
-            isAbsent: isAbsent)
+            key, policy, limits: limits, tags: fetched.tags ?? [], validator: fetched.validator,
+            age: fetched.age(askedAt: askedAt, now: time.steady), isAbsent: isAbsent)
     }
 
     private func metadata(
-        _ key: Key, _ fetched: Fetched<Value>, confirming known: Entry<Value>
+        _ key: Key, _ fetched: Fetched<Value>, askedAt: Timestamp, confirming known: Entry<Value>
     ) -> EntryMetadata {
         let policy = terms(of: key).policy
         var metadata = newMetadata(
             key, policy, limits: fetched.limits ?? (known.value == nil ? policy.absentLimits : policy.limits),
-            tags: fetched.tags ?? known.tags, validator: fetched.validator ?? known.validator, age: fetched.age,
-            isAbsent: known.value == nil)
+            tags: fetched.tags ?? known.tags, validator: fetched.validator ?? known.validator,
+            age: fetched.age(askedAt: askedAt, now: time.steady), isAbsent: known.value == nil)
         metadata.savedAt = known.savedAt
         return metadata
     }
@@ -351,8 +393,7 @@ extension Cache {
     ) -> EntryMetadata {
         let now = time.now
         return EntryMetadata(
-            key: entryKey(key), isAbsent: isAbsent, format: codec.format, savedAt: now,
-            confirmedAt: now - max(.zero, age),
+            key: entryKey(key), isAbsent: isAbsent, format: codec.format, savedAt: now, confirmedAt: now - age,
             limits: limits.jittered(by: policy.jitter, random: random.fraction()), validator: validator,
             tags: Array(Set(tags)).sorted())
     }
@@ -368,9 +409,8 @@ extension Cache {
         let dead = EntryMetadata(
             key: entryKey, isAbsent: true, format: codec.format, savedAt: now, confirmedAt: now,
             limits: Limits(raising: .zero, .zero, .zero))
-        _ = await storeWrites.attempt {
-            try await backend.store.save(
-                StoredEntry(metadata: dead, bytes: []), fence: fence, releasing: ticket.token)
+        _ = await writing {
+            try await $0.save(StoredEntry(metadata: dead, bytes: []), fence: fence, releasing: ticket.token)
         }
     }
 
@@ -379,6 +419,6 @@ extension Cache {
     }
 
     func release(_ key: EntryKey, _ token: LeaseToken) async {
-        _ = await storeWrites.attempt { try await backend.store.releaseLease(key, token: token) }
+        _ = await writing { try await $0.releaseLease(key, token: token) }
     }
 }

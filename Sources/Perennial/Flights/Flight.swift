@@ -6,6 +6,9 @@ final class Flight<Value: Sendable>: Sendable {
     enum Landing: Sendable {
         /// - found: the state the key was in before.
         case entry(Entry<Value>, source: Answer<Value>.Source, found: State, note: Answer<Value>.Note?)
+        /// What the origin answered, though the key was purged after it was asked. Nobody keeps it; a reader who waited
+        /// for it asks once more.
+        case overtaken(Entry<Value>, found: State)
         /// What came may be neither kept nor shared; the entry is for the one who asked, if the fetch gave a value.
         case notStored(Entry<Value>?)
         case failed(any Error)
@@ -22,14 +25,35 @@ final class Flight<Value: Sendable>: Sendable {
         }
     }
 
+    /// Why a reader stops waiting.
+    private enum End {
+        case landed(Landing)
+        case cancelled
+        case timedOut
+    }
+
     private struct Progress {
-        var waiters: [Int: CheckedContinuation<Landing?, Never>] = [:]
+        var waiters: [Int: CheckedContinuation<End, Never>] = [:]
         var nextWaiter = 0
         var landing: Landing?
         /// What those get who need not wait for the end, while it may be served.
         var early: (landing: Landing, until: Timestamp)?
+        var hasAnswer = false
         var isDetached = false
+        var isOvertaken = false
         var newestWrite = Generation.zero
+
+        /// What a reader gets who need not wait.
+        func served(at now: Timestamp) -> Landing? {
+            if let landing { return landing }
+            guard let early, now < early.until else { return nil }
+            return early.landing
+        }
+
+        mutating func overtake() {
+            isOvertaken = true
+            early = nil
+        }
     }
 
     private let progress = Locked(Progress())
@@ -37,77 +61,125 @@ final class Flight<Value: Sendable>: Sendable {
     /// Rings when another machine has written the key, or may have.
     let writes = Doorbell()
 
-    /// Whether the key was written by hand since: what this flight brings must not be kept.
+    /// Whether this process wrote the key by hand since the flight began: what the flight brings must not be kept.
     var isDetached: Bool { progress.withLock { $0.isDetached } }
 
-    func detach() {
-        progress.withLock { $0.isDetached = true }
-    }
+    /// Whether the key was written since the flight began, or may have been: what was known then may be purged by now.
+    var isOvertaken: Bool { progress.withLock { $0.isOvertaken } }
 
-    /// The newest write of the key by another machine that was announced during the flight: what was read before that, and
-    /// arrives only now, is older.
+    /// The newest write of the key by another machine that was announced during the flight: what was read before that,
+    /// and arrives only now, is older.
     var newestWrite: Generation { progress.withLock { $0.newestWrite } }
 
-    func noteWrite(_ generation: Generation) {
-        progress.withLock { $0.newestWrite = max($0.newestWrite, generation) }
+    /// Whether the origin has begun to answer.
+    var hasAnswer: Bool { progress.withLock { $0.hasAnswer } }
+
+    func noteAnswer() {
+        progress.withLock { $0.hasAnswer = true }
+    }
+
+    /// This process wrote the key by hand.
+    func detach() {
+        progress.withLock { progress in
+            progress.isDetached = true
+            progress.overtake()
+        }
+    }
+
+    /// Another machine wrote the key, or may have.
+    /// - Parameter generation: `nil`: changes were missed.
+    func noteWrite(_ generation: Generation?) {
+        progress.withLock { progress in
+            progress.newestWrite = max(progress.newestWrite, generation ?? .zero)
+            progress.overtake()
+        }
         writes.ring()
     }
 
     /// Waits for the landing, or takes what may be served at `now`.
+    /// - Parameter patience: how long to wait at most; `nil`: for as long as it takes.
+    /// - Returns: `nil` when that was not enough; the flight goes on.
     /// - Throws: `CancellationError` when the waiting task is cancelled; the flight goes on.
-    func wait(at now: Timestamp) async throws -> Landing {
+    func wait(at now: Timestamp, atMost patience: Duration?, _ time: any TimeSource) async throws -> Landing? {
         let ticket = progress.withLock { progress in
             defer { progress.nextWaiter += 1 }
             return progress.nextWaiter
         }
-        let landing = await withTaskCancellationHandler {
+        var timer: Task<Void, Never>?
+        defer { timer?.cancel() }
+        if let patience, progress.withLock({ $0.served(at: now) == nil }) {
+            timer = Task {
+                if (try? await time.sleep(for: patience)) != nil { self.leave(ticket, .timedOut) }
+            }
+        }
+        let end = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let landed = progress.withLock { progress -> Landing?? in
-                    if let landing = progress.landing { return .some(landing) }
-                    if let early = progress.early, now < early.until { return .some(early.landing) }
-                    if Task.isCancelled { return .some(nil) }
+                let end = progress.withLock { progress -> End? in
+                    if let landing = progress.served(at: now) { return .landed(landing) }
+                    if Task.isCancelled { return .cancelled }
                     progress.waiters[ticket] = continuation
                     return nil
                 }
-                if let landed { continuation.resume(returning: landed) }
+                if let end { continuation.resume(returning: end) }
             }
         } onCancel: {
-            progress.withLock { $0.waiters.removeValue(forKey: ticket) }?.resume(returning: nil)
+            leave(ticket, .cancelled)
         }
-        guard let landing else { throw CancellationError() }
-        return landing
+        switch end {
+        case .landed(let landing): return landing
+        case .cancelled: throw CancellationError()
+        case .timedOut: return nil
+        }
     }
 
-    /// As ``wait(at:)``, but for the end alone.
-    func landing() async throws -> Landing {
+    private func leave(_ ticket: Int, _ end: End) {
+        progress.withLock { $0.waiters.removeValue(forKey: ticket) }?.resume(returning: end)
+    }
+
+    /// As ``wait(at:atMost:_:)``, but for the end alone.
+    func landing(atMost patience: Duration?, _ time: any TimeSource) async throws -> Landing? {
+        let deadline = patience.map { time.steady + $0 }
         while true {
-            _ = try await wait(at: .distantFuture)
+            let left = deadline.map { $0 - time.steady }
+            guard try await wait(at: .distantFuture, atMost: left, time) != nil else { return nil }
             if let landing = progress.withLock({ $0.landing }) { return landing }
         }
     }
 
     /// Returns when the flight has landed, whatever was handed out before.
-    func end() async {
-        while progress.withLock({ $0.landing == nil }) { _ = try? await wait(at: .distantFuture) }
+    func end(_ time: any TimeSource) async {
+        while progress.withLock({ $0.landing == nil }) {
+            _ = try? await wait(at: .distantFuture, atMost: nil, time)
+        }
     }
 
     /// Gives everybody who waits, and everybody who still joins, this landing.
     func land(_ landing: Landing) {
-        release(landing) { $0.landing = landing }
+        release(landing) { progress in
+            progress.landing = landing
+            return true
+        }
     }
 
-    /// Gives everybody who waits, and everybody who joins before `until`, this landing; the flight goes on.
-    func landEarly(_ landing: Landing, until: Timestamp) {
-        release(landing) { $0.early = (landing, until) }
+    /// Gives everybody who waits, and everybody who joins before `until`, this landing; the flight goes on. Not once the
+    /// key was written, unless it was read since.
+    /// - Parameter isCurrent: whether it was read since.
+    func landEarly(_ landing: Landing, until: Timestamp, isCurrent: Bool = false) {
+        release(landing) { progress in
+            guard isCurrent || !progress.isOvertaken else { return false }
+            progress.early = (landing, until)
+            return true
+        }
     }
 
-    private func release(_ landing: Landing, _ change: (inout Progress) -> Void) {
-        let waiters = progress.withLock { progress in
-            change(&progress)
+    /// - Parameter change: returns whether the waiters get the landing.
+    private func release(_ landing: Landing, _ change: (inout Progress) -> Bool) {
+        let waiters = progress.withLock { progress -> [Int: CheckedContinuation<End, Never>] in
+            guard change(&progress) else { return [:] }
             defer { progress.waiters = [:] }
             return progress.waiters
         }
-        for waiter in waiters.values { waiter.resume(returning: landing) }
+        for waiter in waiters.values { waiter.resume(returning: .landed(landing)) }
     }
 }
 
@@ -147,13 +219,21 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         for flight in flights { flight.detach() }
     }
 
-    /// Another machine wrote the key.
+    /// Another machine wrote the key: later readers don't join the flight that is in progress.
     func noteWrite(_ key: Key, _ generation: Generation) {
-        table.withLock { $0[key] }?.noteWrite(generation)
+        table.withLock { $0.removeValue(forKey: key) }?.noteWrite(generation)
     }
 
-    /// All that are in the air now.
-    var all: [(key: Key, flight: Flight<Value>)] { table.withLock { $0.map { ($0.key, $0.value) } } }
+    /// Other machines may have written any key.
+    /// - Returns: the flights that were in the air.
+    func noteMissedWrites() -> [(key: Key, flight: Flight<Value>)] {
+        let flights = table.withLock { table in
+            defer { table = [:] }
+            return table.map { ($0.key, $0.value) }
+        }
+        for (_, flight) in flights { flight.noteWrite(nil) }
+        return flights
+    }
 
     var count: Int { table.withLock { $0.count } }
 }

@@ -11,6 +11,9 @@ public struct Policy: Sendable {
     public var softTimeout: Duration?
     /// The hard time-out of one fetch or refresh. Default: 30 seconds.
     public var timeout: Duration
+    /// How long a reader waits, for leases, the store and the origin together, unless the origin has begun to answer
+    /// (``FetchContext/answerBegan()``): then until `timeout`. The fetch goes on by itself. Default: `timeout`.
+    public var readerTimeout: Duration
     /// How failed refreshes are tried again.
     public var retry: RetryPolicy
     /// How long a lease lasts when its holder shows no sign of life. Default: 30 seconds.
@@ -25,6 +28,7 @@ public struct Policy: Sendable {
         jitter: Double = 0.1,
         softTimeout: Duration? = nil,
         timeout: Duration = .seconds(30),
+        readerTimeout: Duration? = nil,
         retry: RetryPolicy = .standard,
         leaseTime: Duration = .seconds(30),
         coolDown: Duration = .minutes(1)
@@ -36,12 +40,17 @@ public struct Policy: Sendable {
                 throw PolicyError("softTimeout is \(softTimeout); it must be from zero to timeout (\(timeout))")
             }
         }
+        let readerTimeout = readerTimeout ?? timeout
+        guard readerTimeout > .zero, readerTimeout <= timeout else {
+            throw PolicyError(
+                "readerTimeout is \(readerTimeout); it must be more than zero and at most timeout (\(timeout))")
+        }
         guard leaseTime >= .milliseconds(100) else {
             throw PolicyError("leaseTime is \(leaseTime); it must be at least 100 milliseconds")
         }
         guard coolDown >= .zero else { throw PolicyError("coolDown is \(coolDown); it must be zero or more") }
         self.init(
-            checked: limits, absentLimits, jitter, softTimeout, timeout, retry, leaseTime, coolDown)
+            checked: limits, absentLimits, jitter, softTimeout, timeout, readerTimeout, retry, leaseTime, coolDown)
     }
 
     /// The standard policy with limits of one's own.
@@ -57,13 +66,15 @@ public struct Policy: Sendable {
 
     private init(
         checked limits: Limits, _ absentLimits: Limits, _ jitter: Double, _ softTimeout: Duration?,
-        _ timeout: Duration, _ retry: RetryPolicy, _ leaseTime: Duration, _ coolDown: Duration
+        _ timeout: Duration, _ readerTimeout: Duration, _ retry: RetryPolicy, _ leaseTime: Duration,
+        _ coolDown: Duration
     ) {
         self.limits = limits
         self.absentLimits = absentLimits
         self.jitter = jitter
         self.softTimeout = softTimeout
         self.timeout = timeout
+        self.readerTimeout = readerTimeout
         self.retry = retry
         self.leaseTime = leaseTime
         self.coolDown = coolDown
@@ -71,7 +82,7 @@ public struct Policy: Sendable {
 
     /// Every default.
     public static let standard = Policy(
-        checked: .standard, .absent, 0.1, nil, .seconds(30), .standard, .seconds(30), .minutes(1))
+        checked: .standard, .absent, 0.1, nil, .seconds(30), .seconds(30), .standard, .seconds(30), .minutes(1))
 }
 
 /// When a failed refresh is tried again: exponential backoff with jitter.

@@ -11,23 +11,41 @@ public protocol TimeSource: Sendable {
     /// The wall-clock time now. Called on every hit, so it should cost a few nanoseconds.
     var now: Timestamp { get }
 
+    /// The time on a clock that nobody sets: for what this process waits for or remembers by itself. The wall-clock
+    /// time may jump. Its zero is any moment; only differences mean something. Default: ``now``.
+    var steady: Timestamp { get }
+
     /// Returns after `duration`.
     /// - Throws: `CancellationError` when the task is cancelled first.
     func sleep(for duration: Duration) async throws
 }
 
-/// The machine's own clock.
+extension TimeSource {
+    public var steady: Timestamp { now }
+
+    /// The wall-clock time at a moment of the steady clock, as far as it can be known now.
+    func wallTime(of steady: Timestamp) -> Timestamp { now + (steady - self.steady) }
+
+    /// The moment of the steady clock at a wall-clock time, as far as it can be known now.
+    func steadyTime(of wall: Timestamp) -> Timestamp { steady + (wall - now) }
+}
+
+/// The machine's own clocks.
 public struct SystemTime: TimeSource {
     public init() {}
 
-    public var now: Timestamp {
+    // The coarse clocks of Linux are right to 4 ms and cost a quarter of the exact ones.
+    #if os(Linux)
+        public var now: Timestamp { read(CLOCK_REALTIME_COARSE) }
+        public var steady: Timestamp { read(CLOCK_MONOTONIC_COARSE) }
+    #else
+        public var now: Timestamp { read(CLOCK_REALTIME) }
+        public var steady: Timestamp { read(CLOCK_MONOTONIC) }
+    #endif
+
+    private func read(_ clock: clockid_t) -> Timestamp {
         var time = timespec()
-        #if os(Linux)
-            // The coarse clock is right to 4 ms and costs a quarter of the exact one.
-            clock_gettime(CLOCK_REALTIME_COARSE, &time)
-        #else
-            clock_gettime(CLOCK_REALTIME, &time)
-        #endif
+        clock_gettime(clock, &time)
         return Timestamp(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
     }
 

@@ -2,7 +2,8 @@ internal import Logging
 
 extension Cache: Refreshable {
     /// A reader found the entry stale: queues its refresh, unless that has been done, and does not wait.
-    func refreshBehind(_ key: Key, _ entry: Entry<Value>, _ now: Timestamp) {
+    func refreshBehind(_ key: Key, _ entry: Entry<Value>) {
+        let now = time.steady
         guard entry.claim(at: now, until: now + policy.leaseTime) else { return }
         Task { await queueRefresh(key, entry) }
     }
@@ -13,7 +14,7 @@ extension Cache: Refreshable {
             key: entryKey(key), generation: entry.generation, leaseToken: random.token(), queuedAt: now)
         // What could not be saved is known to this process alone.
         guard entry.generation != .zero else { return await refreshHere(key, entry, job) }
-        let outcome = await storeWrites.attempt {
+        let outcome = await writing { _ in
             // No longer than readers do without fetching.
             let leaseUntil = min(now + policy.leaseTime, max(now, entry.freshness.expiresAt))
             return try await backend.claimRefresh(job, leaseUntil: leaseUntil, now: now)
@@ -25,7 +26,7 @@ extension Cache: Refreshable {
             count { $0.refreshesQueued += 1 }
             observer?(.refreshQueued(key: job.key.key))
         case .claimed(let until)?:
-            entry.setClaimed(until: min(until, now + policy.leaseTime))
+            entry.setClaimed(until: time.steady + min(until - now, policy.leaseTime))
         case .newer(let record)?:
             if let newer = decode(record) {
                 let cost = self.cost(newer, key)
@@ -46,12 +47,12 @@ extension Cache: Refreshable {
     /// a time: a store that is merely slow must not make every process ask the origin for everything. A read a second
     /// later takes up the others.
     private func refreshHere(_ key: Key, _ entry: Entry<Value>, _ job: RefreshJob) async {
-        guard refreshesHere.enter() else { return entry.setClaimed(until: time.now + .seconds(1)) }
+        guard refreshesHere.enter() else { return entry.setClaimed(until: time.steady + .seconds(1)) }
         defer { refreshesHere.leave() }
         let delivery = Delivery(id: "", job: job, attempt: 1, receipt: "", isRedelivery: false)
         if case .done = await refresh(delivery) { return }
         let retry = terms(of: key).policy.retry
-        entry.setClaimed(until: time.now + retry.pause(afterFailures: 1, random: random.fraction()))
+        entry.setClaimed(until: time.steady + retry.pause(afterFailures: 1, random: random.fraction()))
     }
 
     /// Does one attempt at a job: looks in the store first, asks the origin, saves.
@@ -67,7 +68,9 @@ extension Cache: Refreshable {
         } else {
             // The flight may be waiting for this very lease.
             await release(job.key, job.leaseToken)
-            guard let joined = try? await flight.wait(at: time.now) else { return .notNow(until: time.now) }
+            guard let joined = try? await flight.wait(at: time.now, atMost: nil, time) else {
+                return .notNow(until: time.now)
+            }
             landing = joined
         }
         switch landing {
@@ -78,9 +81,9 @@ extension Cache: Refreshable {
         case .entry(let entry, .store, _, note: nil) where entry.freshness.state(at: time.now) != .fresh:
             // A reader's flight found it stale, or it was expired by hand during the refresh: there is still something
             // to do.
-            entry.setClaimed(until: time.now + .seconds(1))
+            entry.setClaimed(until: time.steady + .seconds(1))
             return .notNow(until: time.now + .seconds(1))
-        case .notStored, .turnedBack(.removed), .entry(_, _, _, note: nil):
+        case .notStored, .overtaken, .turnedBack(.removed), .entry(_, _, _, note: nil):
             let asked = if case .entry(_, .origin, _, _) = landing { true } else { false }
             count {
                 $0.refreshes += 1
@@ -125,7 +128,7 @@ extension Cache: Refreshable {
         await rest(key, delivery.job, until: retryAt ?? now + policy.coolDown)
         if let entry = memory.peek(key), entry.freshness.state(at: now) == .expired {
             // While there is an attempt to come, readers don't wait for the origin in its stead.
-            entry.setFailing(until: retryAt.map { $0 + policy.timeout } ?? now + policy.coolDown)
+            entry.setFailing(until: time.steady + (retryAt.map { $0 - now + policy.timeout } ?? policy.coolDown))
         }
         return .failed(error: String(describing: error), retryAt: retryAt)
     }
@@ -134,13 +137,13 @@ extension Cache: Refreshable {
     private func rest(_ key: Key, _ job: RefreshJob, until: Timestamp) async {
         let now = time.now
         let entry = memory.peek(key)
-        entry?.setClaimed(until: until)
+        entry?.setClaimed(until: time.steady + (until - now))
         let leaseEnd = min(until, entry?.freshness.expiresAt ?? now)
-        _ = await storeWrites.attempt {
+        _ = await writing { store in
             if leaseEnd > now {
-                _ = try await backend.store.extendLease(job.key, token: job.leaseToken, until: leaseEnd, now: now)
+                _ = try await store.extendLease(job.key, token: job.leaseToken, until: leaseEnd, now: now)
             } else {
-                try await backend.store.releaseLease(job.key, token: job.leaseToken)
+                try await store.releaseLease(job.key, token: job.leaseToken)
             }
         }
     }
@@ -158,7 +161,7 @@ extension Cache: Refreshable {
             afterFailures: 1, retryAfter: terms.origin.obeyed((error as? any OriginError)?.retryAfter),
             random: random.fraction())
         let until = max(now + pause, (error as? OriginUnavailable)?.retryAt ?? now)
-        known.setFailing(until: until)
+        known.setFailing(until: time.steady + (until - now))
         guard known.generation != .zero else { return }
         let job = RefreshJob(
             key: entryKey(key), generation: known.generation, leaseToken: random.token(), queuedAt: now)

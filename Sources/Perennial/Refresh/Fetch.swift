@@ -17,13 +17,24 @@ public struct FetchContext<Value: Sendable>: Sendable {
     public let previous: Entry<Value>?
     /// The hard time-out: the fetch's task is cancelled then.
     public let deadline: Timestamp
+    private let noteAnswer: @Sendable () -> Void
 
     /// For tests of a fetch.
     public init(reason: FetchReason, previous: Entry<Value>?, deadline: Timestamp) {
+        self.init(reason: reason, previous: previous, deadline: deadline, noteAnswer: {})
+    }
+
+    init(
+        reason: FetchReason, previous: Entry<Value>?, deadline: Timestamp, noteAnswer: @escaping @Sendable () -> Void
+    ) {
         self.reason = reason
         self.previous = previous
         self.deadline = deadline
+        self.noteAnswer = noteAnswer
     }
+
+    /// Tells that the origin has begun to answer: readers wait for the rest beyond ``Policy/readerTimeout``.
+    public func answerBegan() { noteAnswer() }
 }
 
 /// What a fetch may answer.
@@ -48,7 +59,8 @@ public struct Fetched<Value: Sendable>: Sendable {
     ///   - limits: its own limits; default: the policy's.
     ///   - tags: names to expire or remove it by, together with others.
     ///   - validator: what to ask with next time; comes back in ``FetchContext/previous``.
-    ///   - age: how long ago the origin's own source confirmed it.
+    ///   - age: how long ago the origin's own source confirmed it, when it answered. The time that the fetch took is
+    ///     added.
     public static func value(
         _ value: Value, limits: Limits? = nil, tags: [String] = [], validator: Validator? = nil, age: Duration = .zero
     ) -> Fetched {
@@ -75,6 +87,12 @@ public struct Fetched<Value: Sendable>: Sendable {
     ///   nothing of it. Default: `false`, it is removed.
     public static func notStored(_ value: Value? = nil, keepsPrevious: Bool = false) -> Fetched {
         Fetched(kind: .notStored(value, keepsPrevious: keepsPrevious))
+    }
+
+    /// How long ago the origin's own source confirmed it, now: the time since the origin was asked counts, for that is
+    /// when its answer may have been made (RFC 9111 §4.2.3).
+    func age(askedAt: Timestamp, now: Timestamp) -> Duration {
+        max(.zero, age) + max(.zero, now - askedAt)
     }
 
     /// The same, with an object that is kept alive until the store has taken the value or refused it: for example a

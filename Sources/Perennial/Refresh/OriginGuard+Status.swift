@@ -64,10 +64,10 @@ extension OriginGuard {
         }
 
         /// The guard's ``OriginGuard/name``.
-        public internal(set) var origin: String?
+        public private(set) var origin: String?
         /// The key of the address that it is about; `nil`: the origin as a whole.
         public let address: String?
-        public let kind: Kind
+        public private(set) var kind: Kind
         /// Why.
         public let reason: String
 
@@ -75,6 +75,20 @@ extension OriginGuard {
             self.address = address
             self.kind = kind
             self.reason = reason
+        }
+
+        /// As it is told outside.
+        /// - Parameter wallTime: makes a wall-clock time of one of the guard's own.
+        func told(by origin: String?, wallTime: (Timestamp) -> Timestamp) -> Change {
+            var told = self
+            told.origin = origin
+            switch kind {
+            case .opened(let until, let pause): told.kind = .opened(until: wallTime(until), for: pause)
+            case .stayedOpen(let until, let pause): told.kind = .stayedOpen(until: wallTime(until), for: pause)
+            case .paused(let until, let pause): told.kind = .paused(until: wallTime(until), for: pause)
+            case .closed: break
+            }
+            return told
         }
 
         /// Whether something is not asked from now on.
@@ -95,18 +109,19 @@ extension OriginGuard.Change: CustomStringConvertible {
 }
 
 extension OriginGuard.Status {
-    init(_ guarding: GuardState, waiting: Int, at now: Timestamp) {
+    /// - Parameter wallTime: makes a wall-clock time of one of the guard's own.
+    init(_ guarding: GuardState, waiting: Int, at now: Timestamp, wallTime: (Timestamp) -> Timestamp) {
         running = guarding.running
         self.waiting = waiting
         openings = guarding.openings
         addressOpenings = guarding.addressOpenings
-        let whole = OriginGuard.AddressStatus("", guarding.circuit, guarding.rest, at: now)
+        let whole = OriginGuard.AddressStatus("", guarding.circuit, guarding.rest, at: now, wallTime)
         state = whole?.state ?? .closed
         closedUntil = whole?.until
         reason = whole?.reason
         since = whole?.since
         let held = guarding.addresses.all.compactMap { address, entry in
-            OriginGuard.AddressStatus(address, entry.circuit, entry.rest, at: now)
+            OriginGuard.AddressStatus(address, entry.circuit, entry.rest, at: now, wallTime)
         }
         addressCount = held.count
         addresses = Array(held.sorted { ($0.since, $0.address) < ($1.since, $1.address) }.prefix(Self.shownAddresses))
@@ -115,20 +130,22 @@ extension OriginGuard.Status {
 
 extension OriginGuard.AddressStatus {
     /// `nil` for what is asked.
-    fileprivate init?(_ address: String, _ circuit: Circuit, _ rest: Rest?, at now: Timestamp) {
+    fileprivate init?(
+        _ address: String, _ circuit: Circuit, _ rest: Rest?, at now: Timestamp, _ wallTime: (Timestamp) -> Timestamp
+    ) {
         self.address = address
         let until = circuit.refusal(at: now)
         if let rest, rest.interval.contains(now), rest.interval.end > until ?? .distantPast {
-            self.until = rest.interval.end
+            self.until = wallTime(rest.interval.end)
             state = .paused
             reason = rest.reason
-            since = min(rest.interval.since, circuit.openSince ?? .distantFuture)
+            since = wallTime(min(rest.interval.since, circuit.openSince ?? .distantFuture))
             return
         }
         guard let openSince = circuit.openSince else { return nil }
         if case .open = circuit.phase, until != nil { state = .open } else { state = .halfOpen }
-        self.until = until
+        self.until = until.map(wallTime)
         reason = circuit.reason
-        since = openSince
+        since = wallTime(openSince)
     }
 }

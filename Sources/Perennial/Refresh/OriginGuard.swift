@@ -62,6 +62,7 @@ public final class OriginGuard: Sendable {
     /// No pause that the origin asks for (`Retry-After`) is longer.
     public let longestRetryAfter: Duration
 
+    // All its times are of the steady clock.
     private let guarded: Mutex<Guarded>
     private let time: any TimeSource
     private let observer: (@Sendable (Change) -> Void)?
@@ -86,14 +87,15 @@ public final class OriginGuard: Sendable {
             Guarded(
                 state: GuardState(
                     concurrency: concurrency.map { max(1, $0) }, rate: rate, breaker: breaker,
-                    longestRetryAfter: max(.zero, longestRetryAfter), now: time.now)))
+                    longestRetryAfter: max(.zero, longestRetryAfter), now: time.steady)))
     }
 
     /// What the guard is doing.
     public var status: Status {
         guarded.withLock { guarded in
             Status(
-                guarded.state, waiting: guarded.waiting[0].count + guarded.waiting[1].count, at: time.now)
+                guarded.state, waiting: guarded.waiting[0].count + guarded.waiting[1].count, at: time.steady,
+                wallTime: time.wallTime)
         }
     }
 
@@ -102,7 +104,7 @@ public final class OriginGuard: Sendable {
     /// - Returns: how much was left alone: the origin, and each address.
     @discardableResult
     public func reopen() -> Int {
-        told(guarded.withLock { $0.state.reopen(at: time.now) })
+        told(guarded.withLock { $0.state.reopen(at: time.steady) })
     }
 
     /// Asks one address again at once, unless the origin as a whole is left alone.
@@ -117,7 +119,7 @@ public final class OriginGuard: Sendable {
     /// - Returns: how many of them were left alone.
     @discardableResult
     package func reopen(_ isMeant: (String) -> Bool) -> Int {
-        told(guarded.withLock { $0.state.reopen(isMeant, at: time.now) })
+        told(guarded.withLock { $0.state.reopen(isMeant, at: time.steady) })
     }
 
     private func told(_ changes: [Change]) -> Int {
@@ -152,7 +154,7 @@ public final class OriginGuard: Sendable {
 
     private func admit(_ rank: Rank, _ subject: GuardState.Subject?) async throws -> GuardState.Permit {
         let verdict = guarded.withLock { guarded -> GuardState.Verdict in
-            let now = time.now
+            let now = time.steady
             // Nobody overtakes those of their own or a higher rank who wait already.
             guard guarded.waiting[0].isEmpty, rank == .reader || guarded.waiting[1].isEmpty else {
                 if let (until, why) = guarded.state.refusal(of: subject, at: now) {
@@ -163,7 +165,7 @@ public final class OriginGuard: Sendable {
             return guarded.state.request(subject, at: now)
         }
         if case .wait = verdict { return try await waitForTurn(rank, subject) }
-        return try verdict.permit
+        return try permit(verdict)
     }
 
     private func waitForTurn(_ rank: Rank, _ subject: GuardState.Subject?) async throws -> GuardState.Permit {
@@ -181,7 +183,16 @@ public final class OriginGuard: Sendable {
         } onCancel: {
             abandon(ticket, rank)
         }
-        return try verdict.permit
+        return try permit(verdict)
+    }
+
+    /// - Throws: ``OriginUnavailable``; `CancellationError` for one who still waits.
+    private func permit(_ verdict: GuardState.Verdict) throws -> GuardState.Permit {
+        switch verdict {
+        case .go(let permit): return permit
+        case .wait: throw CancellationError()
+        case .refuse(let until, let why): throw OriginUnavailable(until: time.wallTime(of: until), why: why)
+        }
     }
 
     private func abandon(_ ticket: borrowing Mutex<Int?>, _ rank: Rank) {
@@ -195,7 +206,7 @@ public final class OriginGuard: Sendable {
         _ permit: GuardState.Permit, _ outcome: GuardState.Outcome, _ telling: (Change) -> Void
     ) {
         let (changes, refused) = guarded.withLock { guarded in
-            let now = time.now
+            let now = time.steady
             let changes = guarded.state.finished(permit, outcome, at: now)
             return (changes, changes.contains(where: \.isPause) ? guarded.refuseWaiting(at: now) : [])
         }
@@ -205,8 +216,8 @@ public final class OriginGuard: Sendable {
     }
 
     private func tell(_ changes: [Change], _ telling: (Change) -> Void) {
-        for var change in changes {
-            change.origin = name
+        for change in changes {
+            let change = change.told(by: name, wallTime: time.wallTime)
             observer?(change)
             telling(change)
         }
@@ -214,7 +225,7 @@ public final class OriginGuard: Sendable {
 
     /// Lets those in who may go, turns away those who may not, and sees that somebody looks again in time.
     private func serveWaiting() {
-        let now = time.now
+        let now = time.steady
         let (served, wake) = guarded.withLock { guarded -> ([(Waiter, GuardState.Verdict)], Timestamp?) in
             var served: [(Waiter, GuardState.Verdict)] = []
             var wake: Timestamp?
@@ -240,19 +251,6 @@ public final class OriginGuard: Sendable {
             guard let self else { return }
             self.guarded.withLock { if $0.wakeAt == wake { $0.wakeAt = .distantFuture } }
             self.serveWaiting()
-        }
-    }
-}
-
-extension GuardState.Verdict {
-    /// - Throws: ``OriginUnavailable``; `CancellationError` for one who still waits.
-    fileprivate var permit: GuardState.Permit {
-        get throws {
-            switch self {
-            case .go(let permit): permit
-            case .wait: throw CancellationError()
-            case .refuse(let until, let why): throw OriginUnavailable(until: until, why: why)
-            }
         }
     }
 }

@@ -95,14 +95,14 @@ struct OriginFetch: Sendable {
         if merged.removing(["date"]).sameFields(as: previous.fields.removing(["date"])) {
             return .notModified(
                 limits: freshness.limits, tags: tags(ofKey: key, merged), validator: validator(from: merged),
-                age: freshness.initialAge)
+                age: freshness.age(beforeQuestion: origin))
         }
         // The 304 may name other fields in `Vary`: what it says holds for the request that it answers.
         let updated = previous.updated(
             fields: merged, requestFields: refreshFields(of: request, vary: Vary(merged)))
         return .value(
             updated, limits: freshness.limits, tags: tags(ofKey: key, merged),
-            validator: validator(from: merged), age: freshness.initialAge)
+            validator: validator(from: merged), age: freshness.age(beforeQuestion: origin))
     }
 
     /// The origin says something new.
@@ -110,6 +110,7 @@ struct OriginFetch: Sendable {
         _ response: OriginClient.Response, _ times: (requested: Timestamp, received: Timestamp), key: String,
         request: HeaderFields, _ context: FetchContext<CachedResponse>, reader: Reader?
     ) async throws -> Fetched<CachedResponse> {
+        context.answerBegan()
         reader?.handoff.originStatus = response.status
         // Nobody asked for a "not modified".
         if response.status == 304 { throw OriginBroken(.protocolError, seen: "a 304 to a request without conditions") }
@@ -222,7 +223,7 @@ struct OriginFetch: Sendable {
         let freshness = freshness(of: response, mode: mode)
         return .value(
             CachedResponse(stored, body: body), limits: freshness.limits, tags: tags(ofKey: key, fields),
-            validator: validator(from: response.fields), age: freshness.initialAge)
+            validator: validator(from: response.fields), age: freshness.age(beforeQuestion: response))
     }
 
     private func storability(of response: OriginResponse, _ request: HeaderFields) -> Storability {
@@ -264,5 +265,12 @@ extension HeaderFields {
     /// Whether both have the same fields; order matters only among fields of one name.
     fileprivate func sameFields(as other: HeaderFields) -> Bool {
         count == other.count && allSatisfy { values(of: $0.name) == other.values(of: $0.name) }
+    }
+}
+
+extension ResponseFreshness {
+    /// How old the response was when the origin was asked: the engine counts the time since then.
+    fileprivate func age(beforeQuestion response: OriginResponse) -> Duration {
+        max(.zero, initialAge - max(.zero, response.receivedAt - response.requestedAt))
     }
 }

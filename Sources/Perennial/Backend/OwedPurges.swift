@@ -1,0 +1,61 @@
+internal import Synchronization
+
+/// Purges that the store could not be told of when they were made. Until it has been, this process reads nothing from
+/// it: that could be what was purged.
+final class OwedPurges: Sendable {
+    struct Purge: Hashable {
+        enum Kind: Hashable {
+            case expire, remove
+        }
+
+        var kind: Kind
+        var selection: Selection
+    }
+
+    /// With more than so many, the whole cache is purged in their place.
+    static let limit = 10_000
+
+    private let cache: String
+    private let owed = Locked<Set<Purge>>([])
+    private let count = Atomic(0)
+    private let settling = Locked<Task<Void, any Error>?>(nil)
+
+    init(cache: String) {
+        self.cache = cache
+    }
+
+    var isEmpty: Bool { count.load(ordering: .acquiring) == 0 }
+
+    func add(_ purge: Purge) {
+        owed.withLock { owed in
+            owed.insert(purge)
+            if owed.count > Self.limit {
+                let kind: Purge.Kind = owed.contains { $0.kind == .remove } ? .remove : .expire
+                owed = [Purge(kind: kind, selection: .cache(cache))]
+            }
+            count.store(owed.count, ordering: .releasing)
+        }
+    }
+
+    /// Tells the store of each, once for all who call at the same time.
+    /// - Throws: what `pay` throws; what has not been paid is still owed.
+    func settle(_ pay: @escaping @Sendable (Purge) async throws -> Void) async throws {
+        if isEmpty { return }
+        let task = settling.withLock { settling in
+            if let settling { return settling }
+            let task = Task {
+                defer { self.settling.withLock { $0 = nil } }
+                for purge in self.owed.withLock({ $0 }) {
+                    try await pay(purge)
+                    self.owed.withLock { owed in
+                        owed.remove(purge)
+                        self.count.store(owed.count, ordering: .releasing)
+                    }
+                }
+            }
+            settling = task
+            return task
+        }
+        try await task.value
+    }
+}
