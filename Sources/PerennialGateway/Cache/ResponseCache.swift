@@ -55,6 +55,11 @@ public final class ResponseCache: Sendable {
                 terms.endpoint = endpoint(ofKey: key)
                 return terms
             },
+            limits: { key, response, saved in
+                guard let response, let route = routing.now.route(ofKey: key) else { return saved }
+                return currentLimits(
+                    saved, status: response.status, fields: response.fields, mode: route.rules.effectiveFreshness)
+            },
             workers: configuration.workers, time: time, logger: logger, observer: observer
         ) { key, context in
             guard let route = routing.now.route(ofKey: key) else { throw NoRoute(key: key) }
@@ -96,6 +101,8 @@ public final class ResponseCache: Sendable {
                 routes, previous: before, limit: before.limit, unstorable: unstorable, memory: memory,
                 time: time, connect: connect)
         }
+        // What is stored obeys an operator's new limits at once.
+        cache.applyLimits()
     }
 
     /// The key of an address as a person writes it: a URL at an origin, or with one origin a path alone.
