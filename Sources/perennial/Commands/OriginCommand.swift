@@ -59,7 +59,7 @@ struct OriginCommand: AsyncParsableCommand {
 
         mutating func run() async throws {
             let answer = try await options.gateway().ask(
-                "/api/origins/reopen", target.map { ["address": $0] } ?? [:], as: [String: Int].self)
+                "/api/origins/reopen", target.map { ["address": $0] } ?? [String: String](), as: [String: Int].self)
             let count = answer["reopened"] ?? 0
             if options.json { return try Console.print(json: ["reopened": count]) }
             Console.print(

@@ -26,6 +26,15 @@ enum Console {
     /// Whether standard error is a terminal.
     static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
+    /// Whether there is a person to ask: standard input and standard error are a terminal.
+    static var canAsk: Bool { isatty(STDIN_FILENO) == 1 && errorIsTerminal }
+
+    /// Asks a person; whether the answer is yes.
+    static func ask(_ question: String) -> Bool {
+        putError(question)
+        return ["y", "yes"].contains(readLine()?.lowercased() ?? "")
+    }
+
     /// One JSON document on one line.
     static func print(json value: some Encodable) throws {
         print(String(decoding: try JSONText.data(value), as: UTF8.self))

@@ -181,6 +181,40 @@ struct ServeTests {
         await upstream.stop()
     }
 
+    @Test func `everything is removed when it is asked about or said to be meant, in the store or by the gateway`()
+        async throws
+    {
+        let gateway = try await serve(["--store", "sqlite:cache.sqlite"])
+        let (url, admin) = (gateway.addresses[1], gateway.addresses[2])
+        func fill() async throws { for path in ["/a", "/b/1", "/b/2"] { _ = try await get(url + path) } }
+        try await fill()
+        #expect(try await perennial("remove", "--all").code == 64)
+        let store = ["--store", "sqlite:cache.sqlite"]
+        let no = try await Program.runOnTerminal(["remove", "--all"] + store, answer: "n\n", in: folder)
+        #expect(no.code == 1)
+        #expect(no.output.contains("remove all 3 entries of the store? [y/N]"), "\(no.output)")
+        #expect(no.output.contains("nothing was changed"))
+        #expect(try await perennial("expire", "--all", "--yes").output == "expired 3 entries\n")
+        #expect(try await perennial("remove", "--prefix", "/b/").output == "removed 2 entries\n")
+        try await eventually { try await get("\(url)/b/1").body == "answer 4" }
+        let yes = try await Program.runOnTerminal(["remove", "--all"] + store, answer: "y\n", in: folder)
+        #expect(yes.code == 0)
+        #expect(yes.output.contains("removed 2 entries"), "\(yes.output)")
+        // The gateway's own store needs no name.
+        try await eventually {
+            try await fill()
+            return try await get("\(url)/a").headers.first(name: "Cache-Status")?.contains("; hit") == true
+        }
+        #expect(
+            try await Program.run(["remove", "--match", "/*/1", "--admin", admin, "--json"], in: folder).output
+                == #"{"removed":1}"# + "\n")
+        #expect(
+            try await Program.run(["expire", "--all", "--yes", "--admin", admin], in: folder).output
+                == "expired 2 entries\n")
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
     @Test func `a cache is copied to another store, and a copy that was begun is taken up again`() async throws {
         let gateway = try await serve()
         for number in 0..<30 { _ = try await get("\(gateway.addresses[1])/\(number)") }
