@@ -184,10 +184,9 @@ struct ServeTests {
     @Test func `everything is removed when it is asked about or said to be meant, in the store or by the gateway`()
         async throws
     {
-        let gateway = try await serve(["--store", "sqlite:cache.sqlite"])
+        let gateway = try await serve()
         let (url, admin) = (gateway.addresses[1], gateway.addresses[2])
-        func fill() async throws { for path in ["/a", "/b/1", "/b/2"] { _ = try await get(url + path) } }
-        try await fill()
+        for path in ["/a", "/b/1", "/b/2"] { _ = try await get(url + path) }
         #expect(try await perennial("remove", "--all").code == 64)
         let store = ["--store", "sqlite:cache.sqlite"]
         let no = try await Program.runOnTerminal(["remove", "--all"] + store, answer: "n\n", in: folder)
@@ -196,17 +195,15 @@ struct ServeTests {
         #expect(no.output.contains("nothing was changed"))
         #expect(try await perennial("expire", "--all", "--yes").output == "expired 3 entries\n")
         #expect(try await perennial("remove", "--prefix", "/b/").output == "removed 2 entries\n")
-        try await eventually { try await get("\(url)/b/1").body == "answer 4" }
+        try await eventually { try await get("\(url)/b/1").body != "answer 2" }
         let yes = try await Program.runOnTerminal(["remove", "--all"] + store, answer: "y\n", in: folder)
         #expect(yes.code == 0)
         #expect(yes.output.contains("removed 2 entries"), "\(yes.output)")
-        // The gateway's own store needs no name.
-        try await eventually {
-            try await fill()
-            return try await get("\(url)/a").headers.first(name: "Cache-Status")?.contains("; hit") == true
-        }
+        // The gateway knows, and its own store needs no name.
+        try await eventually { try await get("\(url)/a").body != "answer 1" }
+        for path in ["/c/1", "/c/2"] { _ = try await get(url + path) }
         #expect(
-            try await Program.run(["remove", "--match", "/*/1", "--admin", admin, "--json"], in: folder).output
+            try await Program.run(["remove", "--match", "/c/*1", "--admin", admin, "--json"], in: folder).output
                 == #"{"removed":1}"# + "\n")
         #expect(
             try await Program.run(["expire", "--all", "--yes", "--admin", admin], in: folder).output
@@ -231,6 +228,26 @@ struct ServeTests {
         #expect(try await get("\(other.addresses[1])/7").headers.first(name: "Cache-Status")?.contains("; hit") == true)
         #expect(upstream.asked == asked)
         #expect(await other.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `an origin that says nothing of freshness is noticed once, with what to do`() async throws {
+        let word = "answers come without freshness"
+        let gateway = try await serve()
+        for path in ["/silent/1?secret", "/silent/2", "/silent/1?secret"] {
+            _ = try await get("\(gateway.addresses[1])\(path)")
+        }
+        #expect(gateway.errors.split(separator: "\n").count { $0.contains(word) } == 1, "\(gateway.errors)")
+        #expect(gateway.errors.contains("--refresh-after 1h --expire-after 7d"))
+        #expect(gateway.errors.contains("\(upstream.url)/silent/1") && !gateway.errors.contains("secret"))
+        #expect(await gateway.stop(SIGTERM) == 0)
+        // Where it says something, and where the operator does, there is nothing to notice.
+        for (options, path) in [([], "/a"), (["--refresh-after", "1h"], "/silent/3"), ([], "/broken")] {
+            let gateway = try await serve(options)
+            _ = try await get(gateway.addresses[1] + path)
+            #expect(!gateway.errors.contains(word), "\(gateway.errors)")
+            #expect(await gateway.stop(SIGTERM) == 0)
+        }
         await upstream.stop()
     }
 

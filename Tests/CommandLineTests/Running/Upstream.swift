@@ -24,6 +24,7 @@ final class Upstream: Sendable {
                 return Response(status: .serviceUnavailable, headers: [.retryAfter: "3000"])
             }
             if request.uri.path == "/broken" { return Response(status: .internalServerError) }
+            if request.uri.path.hasPrefix("/silent") { return Response(status: .ok) }
             return Response(
                 status: .ok,
                 headers: [.contentType: "text/plain", .cacheControl: "max-age=600", .eTag: "\"\(number)\""],
