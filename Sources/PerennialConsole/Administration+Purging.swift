@@ -42,7 +42,7 @@ extension Administration {
             // Variants carry the address as a tag.
             let variants = try await action(.tag(primary, cache: cache), time.now)
             let count = try await action(.key(EntryKey(cache: cache, key: primary)), time.now) + variants
-            guard count > 0 else { throw nothingSaved(for: primary) }
+            guard count > 0 else { throw await nothingSaved(for: primary) }
             return count
         case .prefix(let text):
             guard !text.isEmpty else { throw AdministrationError(.invalid, "the prefix is empty; for all, say so") }

@@ -72,7 +72,7 @@ public struct Administration: Sendable {
                 entry: EntryReport(entry.metadata, now: now), response: ResponseReport(entry),
                 job: jobs[entry.metadata.key].map { JobReport($0, now: now) })
         }
-        guard !details.isEmpty else { throw nothingSaved(for: primary) }
+        guard !details.isEmpty else { throw await nothingSaved(for: primary) }
         return details
     }
 
@@ -185,8 +185,16 @@ public struct Administration: Sendable {
         return found
     }
 
-    func nothingSaved(for address: String) -> AdministrationError {
-        AdministrationError(.notFound, "nothing is saved for \(address)")
+    func nothingSaved(for address: String) async -> AdministrationError {
+        var text = "nothing is saved for \(address)"
+        // Perhaps it is the gateway's own address.
+        if let origin = try? await soleOrigin(), let other = try? OriginURL(ofAddress: address),
+            "\(other)" != "\(origin)", !address.hasPrefix("\(origin)/")
+        {
+            let path = address.dropFirst("\(other)".utf8.count)
+            text += "; the entries have their addresses at the origin, \(origin), not at the gateway: try \(path)"
+        }
+        return AdministrationError(.notFound, text)
     }
 }
 

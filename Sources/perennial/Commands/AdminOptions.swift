@@ -62,7 +62,7 @@ struct AdminClient {
     ///   - body: sent as JSON by POST; `nil`: a GET.
     ///   - timeout: how long the answer may take.
     func ask<Answer: Decodable>(
-        _ path: String, _ body: (any Encodable)? = nil, timeout: TimeAmount = .seconds(10), as type: Answer.Type
+        _ path: String, _ body: (any Encodable)? = nil, timeout: Duration = .seconds(10), as type: Answer.Type
     ) async throws -> Answer {
         var request = HTTPClientRequest(url: "http://\(address)\(path)")
         if let token { request.headers.add(name: "Authorization", value: "Bearer \(token)") }
@@ -81,12 +81,12 @@ struct AdminClient {
     }
 
     private func answer(
-        to request: HTTPClientRequest, _ timeout: TimeAmount
+        to request: HTTPClientRequest, _ timeout: Duration
     ) async throws(Failure) -> (HTTPResponseStatus, [UInt8]) {
         let client = HTTPClient(eventLoopGroupProvider: .singleton)
         let answer: Result<(HTTPResponseStatus, [UInt8]), any Error>
         do {
-            let response = try await client.execute(request, timeout: timeout)
+            let response = try await client.execute(request, timeout: TimeAmount(timeout))
             let body = try await response.body.collect(upTo: 8 << 20)
             answer = .success((response.status, Array(body.readableBytesView)))
         } catch {

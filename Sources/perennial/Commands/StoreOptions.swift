@@ -14,14 +14,26 @@ struct StoreOptions: ParsableArguments {
     @Option(help: Known.config.argumentHelp) var config: String?
     @Flag(help: "Print JSON.") var json = false
 
-    /// What can be done with the store that is named, which must be there.
-    func open() throws -> Administration {
+    /// Does something with the store that is named, which must be there, and closes it.
+    /// - Parameter isForLooking: whether a file stays as it is, with nothing beside it.
+    func use<Result>(
+        isForLooking: Bool, _ body: (Administration) async throws -> Result
+    ) async throws -> Result {
         let settings = try Settings(config: config)
-        let backend = try openExisting(
-            store: settings.require(Known.store, store), queue: settings.find(Known.queue, queue)
-        ).backend
-        return Administration(
-            store: backend.store, queue: backend.queue, origin: try settings.find(Known.origin, origin)?.value)
+        let origin = try settings.find(Known.origin, origin)?.value
+        let open = try openExisting(
+            store: settings.require(Known.store, store), queue: settings.find(Known.queue, queue),
+            isForLooking: isForLooking)
+        let result: Result
+        do {
+            result = try await body(
+                Administration(store: open.backend.store, queue: open.backend.queue, origin: origin))
+        } catch {
+            await open.close()
+            throw error
+        }
+        await open.close()
+        return result
     }
 }
 
@@ -86,11 +98,12 @@ struct PurgeOptions: ParsableArguments {
                 "/api/\(verb)", PurgeRequest(target), timeout: .minutes(10), as: [String: Int].self)
             count = answer[done] ?? 0
         } else {
-            let administration = try store.open()
-            if target == .all {
-                try await confirm(verb, at: "the store") { try await administration.statistics() }
+            count = try await store.use(isForLooking: false) { administration in
+                if target == .all {
+                    try await confirm(verb, at: "the store") { try await administration.statistics() }
+                }
+                return try await change(administration, target)
             }
-            count = try await change(administration, target)
         }
         if store.json { return try Console.print(json: [done: count]) }
         Console.print("\(done) \(count) \(count == 1 ? "entry" : "entries")")
