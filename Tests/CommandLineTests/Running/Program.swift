@@ -74,8 +74,6 @@ enum Program {
         let kept = ["PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR"]
         process.environment = ProcessInfo.processInfo.environment.filter { kept.contains($0.key) }
             .merging(environment) { $1 }
-            // A process killed with -9 leaves libmongoc's counters behind, and a later one of its number is told so on standard error.
-            .merging(["MONGOC_DISABLE_SHM": "1"]) { $1 }
         process.currentDirectoryURL = URL(fileURLWithPath: folder.path)
         process.standardInput = FileHandle.nullDevice
         return process
