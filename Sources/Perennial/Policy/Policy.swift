@@ -11,6 +11,11 @@ public struct Policy: Sendable {
     public var softTimeout: Duration?
     /// The hard time-out of one fetch or refresh. Default: 30 seconds.
     public var timeout: Duration
+    /// How long a reader's fetch waits at most for its turn, where an ``OriginGuard`` limits how many requests run or begin;
+    /// then it fails with ``OriginUnavailable``. Where the guard has a rate, and the reader no old value to be served,
+    /// it also waits for the end of a pause that the origin has asked for, if that comes within this time. Default:
+    /// `nil`: as long as `timeout` for a turn, and for no pause.
+    public var turnTimeout: Duration?
     /// How failed refreshes are tried again.
     public var retry: RetryPolicy
     /// How long a lease lasts when its holder shows no sign of life. Default: 30 seconds.
@@ -64,6 +69,7 @@ public struct Policy: Sendable {
         self.jitter = jitter
         self.softTimeout = softTimeout
         self.timeout = timeout
+        turnTimeout = nil
         self.retry = retry
         self.leaseTime = leaseTime
         self.coolDown = coolDown

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 
 /// Limits that are changed after entries were saved.
-@Suite struct LimitsTests {
+@Suite struct ChangedLimitsTests {
     private func cache(
         _ rig: Rig, _ limits: @escaping LimitsHook<String, String> = { _, _, saved in saved }
     ) -> Cache<String, String> {
