@@ -86,7 +86,15 @@ struct WrongInputTests {
         (["origin", "reopen", "--admin", "none"], 64, "--admin names no address; give the running gateway's"),
         (["origin", "reopen", "--admin", "http://8081"], 64, "--admin: “8081” is not an address"),
         (["origin", "ls", "--admin-token-file", "none"], 64, "can't read none"),
-        (["nonsense"], 64, "nonsense"),
+        (["nonsense"], 64, "there is no command “nonsense” of perennial; see perennial --help"),
+        (["inspct", "/a"], 64, "did you mean “inspect”?"),
+        (["serve", "--origin", "https://x", "--store", "redis://h?prefx=a"], 64, "did you mean “prefix”?"),
+        (["ls", "--store", "postgres://h/d?shema=a"], 64, "did you mean “schema”?"),
+        (["ls", "--store", "postgres://h/d?sslmod=require"], 64, "did you mean “sslmode”?"),
+        (["ls", "--store", "mongodb://h/d?replicaset=r&tlsCAfiel=x"], 64, "did you mean “tlscafile”?"),
+        (["ls", "--store", "sqlite:a.sqlite?mode=ro"], 64, "a file has no options"),
+        (["ls", "--queue", "celery+redis://h?ques=a"], 64, "did you mean “queue”?"),
+        (["copy", "--from", "sqlite:a", "--to", "redis://u:secret@h?nonsense=1"], 64, "there are prefix, timeout"),
     ])
     func `wrong input`(arguments: [String], code: Int32, message: String) async throws {
         let folder = try Folder()
@@ -97,6 +105,7 @@ struct WrongInputTests {
         #expect(result.errors.contains(message), "\(result.errors)")
         #expect(result.errors.hasSuffix("\n") && result.errors.count { $0 == "\n" } == 1, "\(result.errors)")
         #expect(result.output == "")
+        #expect(!result.errors.contains("secret"))
     }
 
     @Test func `a file that is no store is told, and left as it is`() async throws {
