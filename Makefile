@@ -2,6 +2,7 @@
 
 SHELL := /bin/bash
 ORIGIN ?=
+LIMITS ?= --refresh-after 1m --expire-after 7d
 SWIFT ?= swift
 SOURCES = $(shell git ls-files -co --exclude-standard '*.swift')
 
@@ -14,8 +15,8 @@ build: ## a release build at bin/perennial
 	@scripts/setup build
 	@scripts/build-release
 
-demo: build ## see the pattern on a slow origin; ORIGIN=https://… puts the gateway before that instead
-	@if [ -n "$(ORIGIN)" ]; then exec bin/perennial serve --origin "$(ORIGIN)"; else exec bin/perennial demo; fi
+demo: build ## see the pattern on a slow origin; ORIGIN=https://… puts the gateway before that instead, with limits
+	@if [ -n "$(ORIGIN)" ]; then exec bin/perennial serve --origin "$(ORIGIN)" $(LIMITS); else exec bin/perennial demo; fi
 
 test: ## every test, set-up included
 	@scripts/setup test

@@ -142,10 +142,11 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
+        .target(name: "CStartUp"),
         .executableTarget(
             name: "perennial",
             dependencies: [
-                "Perennial", "PerennialConnections", "PerennialEngines", "PerennialSQLite", "PerennialHTTP",
+                "CStartUp", "Perennial", "PerennialConnections", "PerennialEngines", "PerennialSQLite", "PerennialHTTP",
                 "PerennialGateway", "PerennialConsole",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

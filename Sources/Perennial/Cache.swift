@@ -34,6 +34,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     let migrate: Migrate<Value>?
     let origin: OriginGuard
     let termsOfKey: (@Sendable (Key) -> OriginTerms)?
+    let limitsOfEntry: LimitsHook<Key, Value>?
     let random: any Randomness
     let logger: Logger
     let fetch: Fetch<Key, Value>
@@ -69,6 +70,8 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     ///   - memory: the size of the memory tier. Default: 64 MiB.
     ///   - origin: limits on asking the origin; share one between caches of one origin.
     ///   - terms: how the origin is asked for a key, where keys differ in that. Default: `policy` and `origin` for all.
+    ///   - limits: what limits entries have now, given those that they were saved with; see ``LimitsHook``. Default:
+    ///     those that they were saved with.
     ///   - workers: how many refreshes this process does at a time; 0: other processes do them. Default: 2. While the
     ///     queue can't be reached, it does as many, and at least 4.
     ///   - time: the clock.
@@ -86,6 +89,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         memory: MemoryLimits = .standard,
         origin: OriginGuard = OriginGuard(),
         terms: (@Sendable (Key) -> OriginTerms)? = nil,
+        limits: LimitsHook<Key, Value>? = nil,
         workers: Int = 2,
         time: any TimeSource = SystemTime(),
         random: any Randomness = SystemRandomness(),
@@ -105,6 +109,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         self.memory = MemoryTier(maximumBytes: memory.bytes, maximumCount: memory.count, seed: random.next())
         self.origin = origin
         termsOfKey = terms
+        limitsOfEntry = limits
         self.time = time
         self.random = random
         self.logger = logger
@@ -232,8 +237,13 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
 
     func entryKey(_ key: Key) -> EntryKey { EntryKey(cache: name, key: key.description) }
 
+    /// An entry for the memory tier, with the limits that it has now.
     func makeEntry(_ value: Value?, _ metadata: EntryMetadata) -> Entry<Value> {
-        Entry(value: value, metadata: metadata, ofValue: detailsOfValue)
+        var metadata = metadata
+        if let limitsOfEntry, let key = Key(metadata.key.key) {
+            metadata.limits = limitsOfEntry(key, value, metadata.limits)
+        }
+        return Entry(value: value, metadata: metadata, ofValue: detailsOfValue)
     }
 
     func count(_ change: (inout CacheStatistics) -> Void) {

@@ -14,8 +14,10 @@ struct CeleryAddress: Sendable {
     let visibilityTimeout: Duration
 
     /// - Throws: ``EngineURLError``.
-    init(_ text: String) throws(EngineURLError) {
-        let url = try EngineURL(text)
+    init(_ text: String) throws(EngineURLError) { try self.init(EngineURL(text)) }
+
+    /// - Throws: ``EngineURLError``.
+    init(_ url: EngineURL) throws(EngineURLError) {
         guard url.scheme == "celery+redis" || url.scheme == "celery+rediss" else {
             throw EngineURLError("\(url): this is no address of Celery's broker; write celery+redis://HOST")
         }

@@ -1,6 +1,6 @@
 public import Logging
 public import Perennial
-internal import PerennialConnections
+package import PerennialConnections
 internal import PerennialRedis
 import Synchronization
 
@@ -48,6 +48,10 @@ public final class CeleryQueue: Sendable {
         var length: Int64?
         var caches: Set<String> = []
     }
+
+    /// Finds what is wrong with an address, without connecting.
+    /// - Throws: ``EngineURLError``.
+    package static func check(_ url: EngineURL) throws(EngineURLError) { _ = try CeleryAddress(url) }
 
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:

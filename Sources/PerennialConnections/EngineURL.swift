@@ -88,9 +88,24 @@ package struct EngineURL: Hashable, Sendable, CustomStringConvertible {
         options.last { $0.name == name }?.value
     }
 
+    /// - Parameter known: the options there are.
+    /// - Throws: ``EngineURLError`` for one that is none of these, with the one that may have been meant.
+    package func checkOptions(_ known: [String]) throws(EngineURLError) {
+        for option in options where !known.contains(option.name) {
+            let hint =
+                nearest(to: option.name, in: known).map { "did you mean “\($0)”?" }
+                ?? "there are \(known.joined(separator: ", "))"
+            throw EngineURLError("\(self): there is no option “\(option.name)”; \(hint)")
+        }
+    }
+
     /// The same address without some of its options: those that are not for the server's own client.
     package func without(options names: Set<String>) -> EngineURL {
         EngineURL(self, options: options.filter { !names.contains($0.name) })
+    }
+
+    package func lowercasingOptionNames() -> EngineURL {
+        EngineURL(self, options: options.map { Option(name: $0.name.lowercased(), value: $0.value) })
     }
 
     package func with(scheme: String) -> EngineURL {

@@ -35,15 +35,39 @@ func jobState(_ request: Request) throws -> JobState? {
 }
 
 func target(_ request: Request) async throws -> AdministrationTarget {
-    struct Body: Decodable {
-        var url: String?
-        var tag: String?
+    try await decode(PurgeRequest.self, request).target()
+}
+
+/// The body of a request to expire or remove entries: one of its members.
+public struct PurgeRequest: Codable, Sendable {
+    private var url: String?
+    private var tag: String?
+    private var prefix: String?
+    private var match: String?
+    private var all: Bool?
+
+    public init(_ target: AdministrationTarget) {
+        switch target {
+        case .url(let url): self.url = url
+        case .tag(let tag): self.tag = tag
+        case .prefix(let prefix): self.prefix = prefix
+        case .match(let pattern): match = pattern
+        case .all: all = true
+        }
     }
-    let body = try await decode(Body.self, request)
-    switch (body.url, body.tag) {
-    case (let url?, nil): return .url(url)
-    case (nil, let tag?): return .tag(tag)
-    default: throw AdministrationError(.invalid, #"say which entries: {"url": "…"} or {"tag": "…"}"#)
+
+    func target() throws(AdministrationError) -> AdministrationTarget {
+        let named: [AdministrationTarget?] = [
+            url.map { .url($0) }, tag.map { .tag($0) }, prefix.map { .prefix($0) }, match.map { .match($0) },
+            all == true ? .all : nil,
+        ]
+        let targets = named.compactMap(\.self)
+        guard targets.count == 1 else {
+            throw AdministrationError(
+                .invalid,
+                #"say which entries: {"url": "…"}, {"tag": "…"}, {"prefix": "…"}, {"match": "…"} or {"all": true}"#)
+        }
+        return targets[0]
     }
 }
 

@@ -12,7 +12,7 @@ public import Perennial
 /// | `GET /metrics` | Prometheus text |
 /// | `GET /api/entries?prefix=&tag=&after=&limit=` | a page of entries |
 /// | `GET /api/entry?url=` | everything about one address |
-/// | `POST /api/expire`, `POST /api/remove` | `{"url": …}` or `{"tag": …}`; how many |
+/// | `POST /api/expire`, `POST /api/remove` | `{"url": …}`, `tag`, `prefix`, `match` or `{"all": true}`; how many |
 /// | `GET /api/jobs?state=&after=&limit=` | a page of refresh jobs |
 /// | `POST /api/jobs/replay` | `{"id": …}` or `{"all": true}`; how many |
 /// | `GET /api/stats` | how much is in the store and the queue |

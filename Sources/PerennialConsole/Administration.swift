@@ -4,11 +4,11 @@ public import PerennialHTTP
 /// What an operator can see and do, over any store and queue: the one implementation behind the command line
 /// and the admin API.
 public struct Administration: Sendable {
-    private let store: any Store
+    let store: any Store
     private let queue: any RefreshQueue
-    private let cache: String
+    let cache: String
     private let origin: OriginURL?
-    private let time: any TimeSource
+    let time: any TimeSource
 
     /// - Parameters:
     ///   - cache: the cache whose entries are looked at; the gateway's is `http`.
@@ -38,20 +38,26 @@ public struct Administration: Sendable {
     ) async throws -> Page<EntryReport> {
         let prefix = try await absolute(prefix)
         let now = time.now
+        // One more than asked for tells whether there is a next page.
+        let found = try await page(prefix: prefix, tag: tag, after: after, limit: limit + 1)
+        let items = found.prefix(limit)
+        return Page(
+            items: items.map { EntryReport($0, now: now) }, next: found.count > limit ? items.last?.key.key : nil)
+    }
+
+    /// - Parameter prefix: the beginning of the keys; empty: all.
+    func page(prefix: String, tag: String?, after: String?, limit: Int) async throws -> [EntryMetadata] {
         var found: [EntryMetadata] = []
         if after == nil, !prefix.isEmpty, let exact = try await read(prefix)?.metadata,
             tag.map(exact.tags.contains) ?? true
         {
             found.append(exact)
         }
-        // One more than asked for tells whether there is a next page.
         let start = max(after ?? "", prefix)
         let rest = try await store.list(
-            cache: cache, tag: tag, after: start.isEmpty ? nil : EntryKey(cache: cache, key: start), limit: limit + 1)
+            cache: cache, tag: tag, after: start.isEmpty ? nil : EntryKey(cache: cache, key: start), limit: limit)
         found += rest.prefix { $0.key.key.hasPrefix(prefix) }
-        let items = found.prefix(limit)
-        return Page(
-            items: items.map { EntryReport($0, now: now) }, next: found.count > limit ? items.last?.key.key : nil)
+        return found
     }
 
     /// Everything about the entries of one address: one, or one a variant.
@@ -66,7 +72,7 @@ public struct Administration: Sendable {
                 entry: EntryReport(entry.metadata, now: now), response: ResponseReport(entry),
                 job: jobs[entry.metadata.key].map { JobReport($0, now: now) })
         }
-        guard !details.isEmpty else { throw nothingSaved(for: primary) }
+        guard !details.isEmpty else { throw await nothingSaved(for: primary) }
         return details
     }
 
@@ -90,20 +96,6 @@ public struct Administration: Sendable {
 
     // MARK: Doing
 
-    /// Marks the entries of an address, with all variants, or of a tag stale: readers still get them, a refresh follows.
-    /// - Returns: how many.
-    /// - Throws: ``AdministrationError`` when nothing is saved for the address.
-    public func expire(_ target: AdministrationTarget) async throws -> Int {
-        try await change(target) { try await store.expire($0, now: $1) }
-    }
-
-    /// Deletes the entries of an address, with all variants, or of a tag.
-    /// - Returns: how many.
-    /// - Throws: ``AdministrationError`` when nothing is saved for the address.
-    public func remove(_ target: AdministrationTarget) async throws -> Int {
-        try await change(target) { try await store.remove($0, now: $1) }
-    }
-
     /// Queues a dead letter again; `nil`: all of them.
     /// - Returns: how many.
     /// - Throws: ``AdministrationError`` when there is no dead letter of this id.
@@ -113,22 +105,6 @@ public struct Administration: Sendable {
             throw AdministrationError(.notFound, "there is no dead letter \(id); list them with: perennial jobs --dead")
         }
         return count
-    }
-
-    private func change(
-        _ target: AdministrationTarget, with action: (Selection, Timestamp) async throws -> Int
-    ) async throws -> Int {
-        switch target {
-        case .tag(let tag):
-            return try await action(.tag(tag, cache: cache), time.now)
-        case .url(let url):
-            let primary = try await primaryKey(url)
-            // Variants carry the address as a tag.
-            let variants = try await action(.tag(primary, cache: cache), time.now)
-            let count = try await action(.key(EntryKey(cache: cache, key: primary)), time.now) + variants
-            guard count > 0 else { throw nothingSaved(for: primary) }
-            return count
-        }
     }
 
     // MARK: Finding
@@ -145,7 +121,7 @@ public struct Administration: Sendable {
     }
 
     /// The key without a variant for what somebody typed.
-    private func primaryKey(_ url: String) async throws -> String {
+    func primaryKey(_ url: String) async throws -> String {
         if url.hasPrefix("/") {
             let origin = try await soleOrigin()
             return try valid { () throws(AddressError) in try origin.key(forInput: url) }
@@ -153,10 +129,17 @@ public struct Administration: Sendable {
         return try valid { () throws(AddressError) in try OriginURL(ofAddress: url).key(forInput: url) }
     }
 
-    /// A prefix of addresses: what was typed, or behind the origin when it is a path.
-    private func absolute(_ prefix: String?) async throws -> String {
-        guard let prefix else { return "" }
-        return prefix.hasPrefix("/") ? "\(try await soleOrigin())\(prefix)" : prefix
+    /// The beginning of addresses, or a pattern of them: what was typed, or behind the origin when it is a path.
+    /// - Throws: ``AdministrationError`` for what no address begins with.
+    func absolute(_ text: String?) async throws -> String {
+        guard let text else { return "" }
+        if text.hasPrefix("/") { return "\(try await soleOrigin())\(text)" }
+        let start = text.prefix { $0 != "*" }
+        guard ["http://", "https://"].contains(where: { $0.hasPrefix(start) || start.hasPrefix($0) }) else {
+            throw AdministrationError(
+                .invalid, "no address begins with “\(text)”; write a path, like /\(text), or the whole address")
+        }
+        return text
     }
 
     private func valid<Result>(_ make: () throws(AddressError) -> Result) throws(AdministrationError) -> Result {
@@ -202,16 +185,17 @@ public struct Administration: Sendable {
         return found
     }
 
-    private func nothingSaved(for address: String) -> AdministrationError {
-        AdministrationError(.notFound, "nothing is saved for \(address)")
+    func nothingSaved(for address: String) async -> AdministrationError {
+        var text = "nothing is saved for \(address)"
+        // Perhaps it is the gateway's own address.
+        if let origin = try? await soleOrigin(), let other = try? OriginURL(ofAddress: address),
+            "\(other)" != "\(origin)", !address.hasPrefix("\(origin)/")
+        {
+            let path = address.dropFirst("\(other)".utf8.count)
+            text += "; the entries have their addresses at the origin, \(origin), not at the gateway: try \(path)"
+        }
+        return AdministrationError(.notFound, text)
     }
-}
-
-/// Which entries an operator means.
-public enum AdministrationTarget: Hashable, Sendable {
-    /// One address with all its variants; a path alone when there is one origin.
-    case url(String)
-    case tag(String)
 }
 
 /// Why an operator's wish can't be granted, in one line.

@@ -16,12 +16,17 @@ package enum EngineAddress: Hashable, Sendable, CustomStringConvertible {
         if text == "memory:" {
             self = .memory
         } else if text.hasPrefix("sqlite:"), text.count > "sqlite:".count {
-            self = .sqlite(path: String(text.dropFirst("sqlite:".count)))
+            let path = String(text.dropFirst("sqlite:".count))
+            guard !path.contains("?") else {
+                throw EngineURLError("“\(text)”: a file has no options; write sqlite:PATH, and nothing with a ?")
+            }
+            self = .sqlite(path: path)
         } else if text.contains("://") {
             let url = try EngineURL(text)
             guard Engine(scheme: url.scheme) != nil else {
                 throw EngineURLError("“\(url.scheme)” is no engine; write \(Self.alternatives)")
             }
+            try checkAddress(url)
             self = .server(url)
         } else {
             throw EngineURLError("“\(text)” is not a place to keep things; write \(Self.alternatives)")

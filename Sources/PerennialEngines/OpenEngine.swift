@@ -32,19 +32,42 @@ package struct OpenEngine: Sendable {
 /// - Parameters:
 ///   - sizeLimit: the bytes above which the janitor removes the least recently used entries; `nil`: none.
 ///   - startsAnewWhenDamaged: whether a damaged file is moved aside.
+///   - isForLooking: whether a file is left as it is, with nothing beside it.
 /// - Throws: ``EngineURLError``; `SQLiteBackendError`; what the engine says of its address. None names a password.
 package func openEngine(
-    _ address: EngineAddress, sizeLimit: Int?, startsAnewWhenDamaged: Bool = true, logger: Logger
+    _ address: EngineAddress, sizeLimit: Int?, startsAnewWhenDamaged: Bool = true, isForLooking: Bool = false,
+    logger: Logger
 ) throws -> OpenEngine {
     switch address {
     case .memory:
         return OpenEngine(InMemoryBackend(sizeLimit: sizeLimit)) {}
     case .sqlite(let path):
         let backend = try SQLiteBackend(
-            path: path, sizeLimit: sizeLimit, startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger)
+            path: path, sizeLimit: sizeLimit, startsAnewWhenDamaged: startsAnewWhenDamaged,
+            isForLooking: isForLooking, logger: logger)
         return OpenEngine(backend) { await backend.close() }
     case .server(let url):
         return try openServer(url, sizeLimit: sizeLimit, logger: logger)
+    }
+}
+
+/// What an engine says of its address before it is used. Engines that this program was built without say nothing.
+/// - Throws: ``EngineURLError``, which names no password.
+func checkAddress(_ url: EngineURL) throws(EngineURLError) {
+    switch Engine(scheme: url.scheme) {
+    #if Redis
+        case .redis: try RedisBackend.check(url)
+    #endif
+    #if PostgreSQL
+        case .postgres: try PostgresBackend.check(url)
+    #endif
+    #if MongoDB
+        case .mongoDB: try MongoDBBackend.check(url)
+    #endif
+    #if Celery
+        case .celery: try CeleryQueue.check(url)
+    #endif
+    default: break
     }
 }
 
@@ -77,12 +100,15 @@ private func openServer(_ url: EngineURL, sizeLimit: Int?, logger: Logger) throw
 /// - Parameter queue: `nil`: with the entries.
 /// - Throws: as ``openEngine(_:sizeLimit:startsAnewWhenDamaged:logger:)``.
 package func openEngines(
-    store: EngineAddress, queue: EngineAddress?, sizeLimit: Int?, startsAnewWhenDamaged: Bool = true, logger: Logger
+    store: EngineAddress, queue: EngineAddress?, sizeLimit: Int?, startsAnewWhenDamaged: Bool = true,
+    isForLooking: Bool = false, logger: Logger
 ) throws -> OpenEngine {
     let entries = try openEngine(
-        store, sizeLimit: sizeLimit, startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger)
+        store, sizeLimit: sizeLimit, startsAnewWhenDamaged: startsAnewWhenDamaged, isForLooking: isForLooking,
+        logger: logger)
     guard let queue, queue != store else { return entries }
-    let jobs = try openQueue(queue, startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger)
+    let jobs = try openQueue(
+        queue, startsAnewWhenDamaged: startsAnewWhenDamaged, isForLooking: isForLooking, logger: logger)
     return OpenEngine(MixedBackend(store: entries.backend.store, queue: jobs.queue)) {
         await jobs.close()
         await entries.close()
@@ -90,7 +116,7 @@ package func openEngines(
 }
 
 private func openQueue(
-    _ address: EngineAddress, startsAnewWhenDamaged: Bool, logger: Logger
+    _ address: EngineAddress, startsAnewWhenDamaged: Bool, isForLooking: Bool, logger: Logger
 ) throws -> (queue: any RefreshQueue, close: @Sendable () async -> Void) {
     if case .server(let url) = address, Engine(scheme: url.scheme) == .celery {
         #if Celery
@@ -102,6 +128,7 @@ private func openQueue(
         #endif
     }
     let engine = try openEngine(
-        address, sizeLimit: nil, startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger)
+        address, sizeLimit: nil, startsAnewWhenDamaged: startsAnewWhenDamaged, isForLooking: isForLooking,
+        logger: logger)
     return (engine.backend.queue, engine.close)
 }

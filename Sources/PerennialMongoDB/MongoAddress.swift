@@ -14,8 +14,10 @@ struct MongoAddress: Sendable {
     private let options: Set<String>
 
     /// - Throws: ``EngineURLError``.
-    init(_ text: String) throws(EngineURLError) {
-        let whole = try EngineURL(text)
+    init(_ text: String) throws(EngineURLError) { try self.init(EngineURL(text)) }
+
+    /// - Throws: ``EngineURLError``.
+    init(_ whole: EngineURL) throws(EngineURLError) {
         let bare = whole.without(options: Set(whole.options.map(\.name)))
         name = bare.description
         guard whole.scheme == "mongodb" || whole.scheme == "mongodb+srv" else {
@@ -29,12 +31,32 @@ struct MongoAddress: Sendable {
                 "\(name): “\(database)” can't be the name of a database; write mongodb://HOST/DATABASE")
         }
         timeout = try whole.seconds("timeout") ?? .seconds(1)
+        try Self.checkOptions(whole)
         let theirs = whole.without(options: ["timeout"])
         // libmongoc wants the slash also where no database follows.
         self.text =
             bare.unredacted + (whole.path.isEmpty ? "/" : "") + theirs.unredacted.dropFirst(bare.unredacted.count)
         options = Set(theirs.options.map { $0.name.lowercased() })
         mongoc_uri_destroy(try makeURI(patience: timeout))
+    }
+
+    /// libmongoc only warns of what it does not know, and goes on without it.
+    private static func checkOptions(_ url: EngineURL) throws(EngineURLError) {
+        let lower = url.lowercasingOptionNames()
+        let unknown = lower.options.map(\.name).filter { name in
+            !(mongoc_uri_option_is_int32(name) || mongoc_uri_option_is_int64(name) || mongoc_uri_option_is_bool(name)
+                || mongoc_uri_option_is_utf8(name))
+        }
+        // Names in the order in which they are likely to be meant.
+        let common = [
+            "timeout", "replicaset", "authsource", "authmechanism", "authmechanismproperties", "tls", "tlscafile",
+            "tlscertificatekeyfile", "tlscertificatekeyfilepassword", "tlsinsecure", "ssl", "readpreference",
+            "readpreferencetags", "readconcernlevel", "w", "wtimeoutms", "journal", "safe", "compressors", "appname",
+            "directconnection", "loadbalanced", "connecttimeoutms", "sockettimeoutms", "serverselectiontimeoutms",
+            "retryreads", "retrywrites", "maxpoolsize",
+        ]
+        guard unknown.contains(where: { !common.contains($0) }) else { return }
+        try lower.checkOptions(common + lower.options.map(\.name).filter { !unknown.contains($0) })
     }
 
     /// libmongoc's form of it, to be destroyed.

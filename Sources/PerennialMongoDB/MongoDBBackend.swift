@@ -1,6 +1,6 @@
 public import Logging
 public import Perennial
-internal import PerennialConnections
+package import PerennialConnections
 import Synchronization
 
 /// Entries and refresh jobs in a MongoDB database, which many machines share.
@@ -44,6 +44,10 @@ public final class MongoDBBackend: Sendable {
     let served = Mutex(Set<String>())
     /// The caches whose collections are known to have their indexes.
     let indexed = Mutex(Set<String>())
+
+    /// Finds what is wrong with an address, without connecting.
+    /// - Throws: ``EngineURLError``.
+    package static func check(_ url: EngineURL) throws(EngineURLError) { _ = try MongoAddress(url) }
 
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:

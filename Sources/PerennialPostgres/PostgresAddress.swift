@@ -1,3 +1,4 @@
+internal import CPostgres
 import PerennialConnections
 
 /// Where a PostgreSQL server is, and how to use it, from libpq's own URL with Perennial's options in it.
@@ -12,8 +13,10 @@ struct PostgresAddress: Sendable {
     let timeout: Duration
 
     /// - Throws: ``EngineURLError``.
-    init(_ text: String) throws(EngineURLError) {
-        let whole = try EngineURL(text)
+    init(_ text: String) throws(EngineURLError) { try self.init(EngineURL(text)) }
+
+    /// - Throws: ``EngineURLError``.
+    init(_ whole: EngineURL) throws(EngineURLError) {
         guard whole.scheme == "postgres" || whole.scheme == "postgresql" else {
             throw EngineURLError("\(whole): this is no address of a PostgreSQL server; write postgres://HOST/DATABASE")
         }
@@ -29,6 +32,20 @@ struct PostgresAddress: Sendable {
         case let other?: throw EngineURLError("\(whole): tables is “\(other)”; write logged or unlogged")
         }
         timeout = try whole.seconds("timeout") ?? .seconds(1)
+        try whole.checkOptions(["schema", "tables", "timeout"] + Self.clientOptions)
         url = whole.without(options: ["schema", "tables", "timeout"])
     }
+
+    /// What libpq knows, and `ssl=true`, which it reads in addresses alone.
+    private static let clientOptions: [String] = {
+        guard let options = PQconndefaults() else { return [] }
+        defer { PQconninfoFree(options) }
+        var names = ["ssl"]
+        var option = options
+        while let keyword = option.pointee.keyword {
+            names.append(String(cString: keyword))
+            option += 1
+        }
+        return names
+    }()
 }

@@ -1,6 +1,6 @@
 public import Logging
 public import Perennial
-internal import PerennialConnections
+package import PerennialConnections
 import Synchronization
 
 /// Entries and refresh jobs in a PostgreSQL database, which many machines share.
@@ -46,6 +46,10 @@ public final class PostgresBackend: Sendable {
     private let unreadable = Atomic(0)
     let seenRings = Atomic(0)
     let served = Mutex(Set<String>())
+
+    /// Finds what is wrong with an address, without connecting.
+    /// - Throws: ``EngineURLError``.
+    package static func check(_ url: EngineURL) throws(EngineURLError) { _ = try PostgresAddress(url) }
 
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:

@@ -11,7 +11,7 @@ package struct RedisAddress: Sendable {
 
     /// - Parameter options: the names that the URL may have besides `timeout`.
     /// - Throws: ``EngineURLError``.
-    package init(_ url: EngineURL, options: Set<String>) throws(EngineURLError) {
+    package init(_ url: EngineURL, options: [String]) throws(EngineURLError) {
         guard !url.scheme.hasSuffix("rediss") else {
             throw EngineURLError(
                 "\(url): the installed hiredis has no TLS (that needs 1.0 or later); go through a tunnel, such as stunnel, and"
@@ -23,10 +23,7 @@ package struct RedisAddress: Sendable {
             throw EngineURLError("\(url): “\(url.path)” is no database; write its number, like redis://HOST/0")
         }
         self.database = database
-        for option in url.options where option.name != "timeout" && !options.contains(option.name) {
-            let known = (options.sorted() + ["timeout"]).joined(separator: ", ")
-            throw EngineURLError("\(url): there is no option “\(option.name)”; there are \(known)")
-        }
+        try url.checkOptions(options + ["timeout"])
         timeout = try url.seconds("timeout") ?? .seconds(1)
     }
 }

@@ -1,7 +1,7 @@
 internal import CHiredis
 public import Logging
 public import Perennial
-internal import PerennialConnections
+package import PerennialConnections
 import Synchronization
 
 /// Entries and refresh jobs in a Redis server, which many machines share.
@@ -54,6 +54,22 @@ public final class RedisBackend: Sendable {
     let used = Mutex(Set<String>())
     let pressure: WritePressure
 
+    /// Finds what is wrong with an address, without connecting.
+    /// - Throws: ``EngineURLError``.
+    package static func check(_ url: EngineURL) throws(EngineURLError) { _ = try read(url) }
+
+    private static func read(_ url: EngineURL) throws(EngineURLError) -> (RedisAddress, prefix: String) {
+        guard url.scheme == "redis" || url.scheme == "rediss" else {
+            throw EngineURLError("\(url): this is no address of a Redis server; write redis://HOST")
+        }
+        let address = try RedisAddress(url, options: ["prefix"])
+        let prefix = url.option("prefix") ?? "perennial"
+        guard !prefix.isEmpty, !prefix.contains(where: { "{}".contains($0) }) else {
+            throw EngineURLError("\(url): the prefix must be a text without braces, like prefix=app")
+        }
+        return (address, prefix)
+    }
+
     /// Begins to connect, and does not wait for that: the server may come later.
     /// - Parameters:
     ///   - url: see above.
@@ -68,18 +84,11 @@ public final class RedisBackend: Sendable {
         logger: Logger = Logger(label: "perennial.redis")
     ) throws(RedisBackendError) {
         let address: RedisAddress
+        let prefix: String
         do throws(EngineURLError) {
-            let url = try EngineURL(url)
-            guard url.scheme == "redis" || url.scheme == "rediss" else {
-                throw EngineURLError("\(url): this is no address of a Redis server; write redis://HOST")
-            }
-            address = try RedisAddress(url, options: ["prefix"])
+            (address, prefix) = try Self.read(EngineURL(url))
         } catch {
             throw RedisBackendError(error.description)
-        }
-        let prefix = address.url.option("prefix") ?? "perennial"
-        guard !prefix.isEmpty, !prefix.contains(where: { "{}".contains($0) }) else {
-            throw RedisBackendError("\(address.url): the prefix must be a text without braces, like prefix=app")
         }
         self.prefix = prefix
         self.sizeLimit = sizeLimit

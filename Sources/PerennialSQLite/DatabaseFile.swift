@@ -33,18 +33,22 @@ final class DatabaseFile: Sendable {
     private let isHasty = Atomic(false)
     /// Whether a damaged file is moved aside; else using it is an error.
     private let startsAnewWhenDamaged: Bool
+    /// Whether the file is only looked at: neither it nor anything beside it changes.
+    let isForLooking: Bool
     private let status = Mutex(Status())
     /// ``epoch`` and ``isReadOnly`` in one number: they are asked for before each read, and the status may be held
     /// while files are moved.
     private let mark = Atomic(0)
 
     init(
-        path: String, sizeLimit: Int? = nil, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true, logger: Logger
+        path: String, sizeLimit: Int? = nil, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true,
+        isForLooking: Bool = false, logger: Logger
     ) {
         self.path = path
         self.maximumPageCount = maximumPageCount
         logSize = min(64 << 20, max(4 << 20, (sizeLimit ?? .max) / 8))
-        self.startsAnewWhenDamaged = startsAnewWhenDamaged
+        self.startsAnewWhenDamaged = startsAnewWhenDamaged && !isForLooking
+        self.isForLooking = isForLooking
         self.logger = logger
     }
 
@@ -69,6 +73,7 @@ final class DatabaseFile: Sendable {
 
     func open(_ role: Role) throws -> DatabaseQueue {
         if status.withLock({ $0.isClosed }) { throw SQLiteBackendError.closed(path: path) }
+        if isForLooking { return try openForLooking(role) }
         return role == .writer ? try openWriter() : try openReader(role)
     }
 
@@ -117,10 +122,29 @@ final class DatabaseFile: Sendable {
             if FileSystem.size(of: FileSystem.target(of: path) + "-wal") > 0 { throw error }
             let folder = FileSystem.folder(of: path)
             guard access(folder.isEmpty ? "." : folder, W_OK) != 0 else { throw error }
-            let allowed = CharacterSet.urlPathAllowed.subtracting(["?", "#"])
-            guard let escaped = path.addingPercentEncoding(withAllowedCharacters: allowed) else { throw error }
-            return try checked(DatabaseQueue(path: "file:\(escaped)?immutable=1", configuration: configuration(role)))
+            return try checked(openUnchanging(role))
         }
+    }
+
+    /// Reads the file without its side files, which SQLite does not make then either: right while nobody writes.
+    private func openUnchanging(_ role: Role) throws -> DatabaseQueue {
+        let allowed = CharacterSet.urlPathAllowed.subtracting(["?", "#"])
+        guard let escaped = path.addingPercentEncoding(withAllowedCharacters: allowed) else {
+            throw SQLiteBackendError.cannotOpen(path: path, "its name can't be written as an address")
+        }
+        return try DatabaseQueue(path: "file:\(escaped)?immutable=1", configuration: configuration(role))
+    }
+
+    /// Whoever has the file open has its log beside it; without a log it is a copy, or nobody uses it.
+    private func openForLooking(_ role: Role) throws -> DatabaseQueue {
+        if role == .writer { throw SQLiteBackendError.readOnly(path: path) }
+        let isInUse = FileSystem.Identity(path: FileSystem.target(of: path) + "-wal") != nil
+        let queue =
+            try isInUse ? DatabaseQueue(path: path, configuration: configuration(role)) : openUnchanging(role)
+        guard try queue.inDatabase({ db in try Schema.check(db, path: path) }) > 0 else {
+            throw SQLiteBackendError.cannotOpen(path: path, "there is nothing in it yet")
+        }
+        return queue
     }
 
     /// - Returns: the connection, once the file has its tables: another process may be about to make them.

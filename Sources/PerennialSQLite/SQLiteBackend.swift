@@ -47,27 +47,29 @@ public final class SQLiteBackend: Sendable {
     ///     MB, and twice that for moments.
     ///   - startsAnewWhenDamaged: whether a damaged file is moved aside, with an error in the log, and an empty one
     ///     takes its place; else using it is an error. Default: `true`.
+    ///   - isForLooking: whether the file, which must be there, is only looked at: nothing of it is changed, nothing is
+    ///     left beside it, and writing throws. Default: `false`.
     ///   - time: what waiting for jobs waits on.
     ///   - logger: told when the file's health changes.
     /// - Throws: ``SQLiteBackendError`` when the file is another program's, newer than this program, or can't be
     ///   opened.
     public convenience init(
-        path: String, sizeLimit: Int? = nil, startsAnewWhenDamaged: Bool = true, time: any TimeSource = SystemTime(),
-        logger: Logger = Logger(label: "perennial.sqlite")
+        path: String, sizeLimit: Int? = nil, startsAnewWhenDamaged: Bool = true, isForLooking: Bool = false,
+        time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "perennial.sqlite")
     ) throws {
         try self.init(
             path: path, sizeLimit: sizeLimit, maximumPageCount: nil, startsAnewWhenDamaged: startsAnewWhenDamaged,
-            time: time, logger: logger)
+            isForLooking: isForLooking, time: time, logger: logger)
     }
 
     /// - Parameter maximumPageCount: how large SQLite may make the file: a full disk, for tests.
     init(
-        path: String, sizeLimit: Int?, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true, time: any TimeSource,
-        logger: Logger
+        path: String, sizeLimit: Int?, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true,
+        isForLooking: Bool = false, time: any TimeSource, logger: Logger
     ) throws {
         let file = DatabaseFile(
             path: path, sizeLimit: sizeLimit, maximumPageCount: maximumPageCount,
-            startsAnewWhenDamaged: startsAnewWhenDamaged, logger: logger)
+            startsAnewWhenDamaged: startsAnewWhenDamaged, isForLooking: isForLooking, logger: logger)
         let watch = Watch()
         self.file = file
         self.watch = watch
@@ -80,7 +82,7 @@ public final class SQLiteBackend: Sendable {
         let browser = Lane(file, .browser)
         self.browser = browser
         do {
-            watch.begin(try writer.performNow(\.ledger), epoch: file.epoch)
+            watch.begin(try (isForLooking ? browser : writer).performNow(\.ledger), epoch: file.epoch)
         } catch {
             let error = SQLiteBackendError(opening: path, error)
             guard [.readOnly, .cannotOpen].contains(error.reason),

@@ -24,12 +24,51 @@ struct Failure: Error, Hashable, CustomStringConvertible {
     }
 
     let code: Code
-    /// What is wrong, where, and what to do.
-    let description: String
+    /// What is wrong, where, and what to do: one line each.
+    let lines: [String]
+
+    /// All of it in one line.
+    var description: String { lines.joined(separator: "; ") }
 
     init(_ code: Code, _ description: String) {
         self.code = code
         // One line, whatever a library's error text looks like.
-        self.description = description.split(whereSeparator: \.isNewline).joined(separator: " ")
+        lines = [description.split(whereSeparator: \.isNewline).joined(separator: " ")]
+    }
+
+    /// Several at once; the first one's code counts.
+    fileprivate init(_ failures: [Failure]) {
+        code = failures[0].code
+        lines = failures.flatMap(\.lines)
+    }
+}
+
+/// What is wrong with settings: collected, so that whoever mends a file is told of all mistakes at once.
+///
+/// Whatever reads a setting goes on without it when it is wrong; in the end ``check()`` throws.
+final class Problems {
+    private var failures: [Failure] = []
+
+    var isEmpty: Bool { failures.isEmpty }
+
+    /// Notes one, unless it is known already: a setting may be read for several routes.
+    func note(_ failure: Failure) {
+        if !failures.contains(failure) { failures.append(failure) }
+    }
+
+    /// What is read, or `nil`, and then a failure is noted.
+    @discardableResult
+    func take<Value>(_ read: @autoclosure () throws -> Value?) -> Value? {
+        do {
+            return try read()
+        } catch {
+            note(error as? Failure ?? Failure(.configuration, "\(error)"))
+            return nil
+        }
+    }
+
+    /// - Throws: ``Failure`` with all that was noted.
+    func check() throws(Failure) {
+        if !failures.isEmpty { throw Failure(failures) }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import PerennialConnections
 import PerennialConsole
 
 #if canImport(Glibc)
@@ -36,7 +37,7 @@ struct Main {
         // A command that has said all there is to say.
         if let code = error as? ExitCode { return code.rawValue }
         let failure = failure(for: error, parserCode: code)
-        Console.printError("perennial: \(failure)")
+        for line in failure.lines { Console.printError("perennial: \(line)") }
         return failure.code.rawValue
     }
 
@@ -46,6 +47,7 @@ struct Main {
         case let error as AdministrationError:
             return Failure(error.kind == .notFound ? .noInput : .usage, error.description)
         case _ where parserCode == .validationFailure:
+            if let hint = unknownCommand(in: Array(CommandLine.arguments.dropFirst())) { return Failure(.usage, hint) }
             return Failure(.usage, "\(PerennialCommand.message(for: error)); see perennial --help")
         default: return Failure(.io, "\(error)")
         }
@@ -72,6 +74,25 @@ struct PerennialCommand: ParsableCommand {
             DemoCommand.self,
             DemoOriginCommand.self,
         ])
+}
+
+/// Says that what stands where a command is expected is none; `nil`: it is one, or nothing stands there.
+func unknownCommand(in arguments: [String], of parent: any ParsableCommand.Type = PerennialCommand.self) -> String? {
+    let configuration = parent.configuration
+    guard let word = arguments.first, !word.isEmpty, !word.hasPrefix("-") else { return nil }
+    let names = configuration.subcommands.flatMap { command in
+        [command.configuration.commandName ?? ""] + command.configuration.aliases
+    }
+    if let command = configuration.subcommands.first(where: {
+        $0.configuration.commandName == word || $0.configuration.aliases.contains(word)
+    }) {
+        return command.configuration.subcommands.isEmpty
+            ? nil : unknownCommand(in: Array(arguments.dropFirst()), of: command)
+    }
+    if names.isEmpty || word == "help" { return nil }
+    let path = parent == PerennialCommand.self ? "perennial" : "perennial \(configuration.commandName ?? "")"
+    let hint = nearest(to: word, in: names).map { "did you mean “\($0)”?" } ?? "see \(path) --help"
+    return "there is no command “\(word)” of \(path); \(hint)"
 }
 
 /// Which Perennial this is.

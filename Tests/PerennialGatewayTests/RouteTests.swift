@@ -238,6 +238,38 @@ struct RouteTests {
         }
     }
 
+    @Test func `limits that were lowered hold for what is stored, after a reload as after a restart`() async throws {
+        let backend = InMemoryBackend()
+        let long = FreshnessMode.policy(try Limits(refreshAfter: .hours(1), expireAfter: .days(7)))
+        let short = FreshnessMode.policy(try Limits(refreshAfter: .seconds(1), expireAfter: .seconds(5)))
+        try await withRig({ $0.routes[0].rules.freshness = long }, backend: backend, origin: named("first")) { rig in
+            for target in ["/a", "/b"] { _ = try await rig.get(target) }
+            rig.clock.advance(by: .seconds(2))
+            #expect(try await rig.get("/a").cacheStatus.contains("; hit"))
+            var route = Route(origin: try origin(rig.origin))
+            route.rules.freshness = short
+            try await rig.gateway.reload([route])
+            #expect(try await rig.get("/a").cacheStatus.contains("refreshing"))
+            await rig.events.waitForRefresh()
+            rig.clock.advance(by: .seconds(4))
+            #expect(try await rig.get("/b").cacheStatus.contains("fwd=stale"))
+
+            var configuration = GatewayConfiguration(origin: try OriginURL("http://127.0.0.1:\(rig.origin.port)"))
+            configuration.routes[0].rules.freshness = long
+            let before = try ResponseCache(configuration: configuration, backend: backend, time: rig.clock)
+            configuration.routes[0].rules.freshness = short
+            let after = try ResponseCache(configuration: configuration, backend: backend, time: rig.clock)
+            let key = try before.key(for: "/c")
+            _ = try await before.cache.lookup(key)
+            rig.clock.advance(by: .seconds(6))
+            #expect(try await before.cache.lookup(key).state == .fresh)
+            let found = await after.cache.lookupStored(key, accepting: { $0.state != .expired })
+            #expect(found?.state == nil)
+            await before.shutdown()
+            await after.shutdown()
+        }
+    }
+
     @Test func `what is being answered goes on by the old routes`() async throws {
         let gate = Gate()
         let second = try await TestOrigin(named("second"))

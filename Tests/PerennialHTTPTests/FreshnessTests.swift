@@ -152,6 +152,29 @@ struct FreshnessTests {
             limits: [1 << 31, 1 << 32, 1 << 32], basis: .maxAge),
     ]
 
+    static let lowered: [(FreshnessMode, Int, String, [Int64])] = [
+        // The operator's: the shorter ones of each kind.
+        (FreshnessMode.policy(limitsInSeconds(1, 60, 90)), 200, "", [1, 60, 90]),
+        (.policy(limitsInSeconds(500, 600, 9000)), 200, "", [100, 600, 1000]),
+        (.policy(limitsInSeconds(500, 600, 700), clientErrors: limitsInSeconds(1, 2, 3)), 404, "", [1, 2, 3]),
+        (.policy(limitsInSeconds(500, 600, 700), clientErrors: limitsInSeconds(1, 2, 3)), 500, "", [100, 600, 700]),
+        // The origin's own stay, but for what only the operator can have said.
+        (.origin(), 200, "max-age=100, stale-while-revalidate=700, stale-if-error=900", [100, 800, 1000]),
+        (.origin(staleIfError: .seconds(900)), 200, "max-age=100", [100, 800, 900]),
+        (.origin(staleIfError: .seconds(5)), 200, "max-age=100", [100, 800, 800]),
+        (.origin(staleIfError: .seconds(5000)), 200, "max-age=100", [100, 800, 1000]),
+        (.origin(), 200, "max-age=100", [100, 800, 800]),
+    ]
+
+    @Test(arguments: lowered)
+    func `What an operator has lowered holds for what is stored`(
+        mode: FreshnessMode, status: Int, cacheControl: String, expected: [Int64]
+    ) {
+        let limits = currentLimits(
+            limitsInSeconds(100, 800, 1000), status: status, fields: ["Cache-Control": cacheControl], mode: mode)
+        #expect([limits.refreshAfter, limits.expireAfter, limits.staleIfError] == expected.map { .seconds($0) })
+    }
+
     @Test(arguments: cases)
     func `The origin's fields make the limits`(example: Case) {
         let freshness = freshness(
@@ -223,4 +246,8 @@ struct FreshnessTests {
         #expect(ageField(freshness, now: .distantFuture) == "2147483648")
         #expect(timeToLive(freshness, now: .distantFuture) < -9_000_000_000_000_000)
     }
+}
+
+private func limitsInSeconds(_ soft: Int64, _ hard: Int64, _ useless: Int64) -> Limits {
+    Limits(raising: .seconds(soft), .seconds(hard), .seconds(useless))
 }

@@ -73,6 +73,12 @@ extension Cache: Refreshable {
             }
             landing = joined
         }
+        if case .turnedBack(.removed) = landing, job.generation == .unknown {
+            // Whoever sent it may wait for it.
+            logger.notice(
+                "a refresh was asked for of a key that nothing is kept for; it is not fetched",
+                metadata: ["key": "\(job.key.key)"])
+        }
         switch landing {
         case .turnedBack(.onlyLooked):
             return .notNow(until: time.now)

@@ -67,8 +67,7 @@ struct GuardState: Sendable {
     let longestRetryAfter: Duration
 
     private(set) var running = 0
-    private var tokens: Double
-    private var tokensAt: Timestamp
+    private var starts: RecentStarts?
 
     private(set) var circuit = Circuit()
     /// `Retry-After` of the whole origin.
@@ -94,8 +93,7 @@ struct GuardState: Sendable {
         self.rate = rate
         self.breaker = breaker
         self.longestRetryAfter = longestRetryAfter
-        tokens = rate?.burst ?? 0
-        tokensAt = now
+        starts = rate.map { RecentStarts($0) }
         let settings = breaker ?? .standard
         addresses = FailingAddresses(limit: addressLimit, memory: max(settings.window, settings.maximum))
         window = FailureWindow(settings.window, at: now)
@@ -107,14 +105,8 @@ struct GuardState: Sendable {
     mutating func request(_ subject: Subject?, at now: Timestamp) -> Verdict {
         if let (until, why) = refusal(of: subject, at: now) { return .refuse(until: until, why: why) }
         if let concurrency, running >= concurrency { return .wait(until: nil) }
-        if let rate {
-            refill(at: now, rate)
-            guard tokens >= 1 else {
-                let missing = (1 - tokens) / rate.perSecond
-                return .wait(until: now + .milliseconds(Int64((missing * 1000).rounded(.up))))
-            }
-            tokens -= 1
-        }
+        if let until = starts?.wait(at: now) { return .wait(until: until) }
+        starts?.add(now)
         running += 1
         return .go(permit(subject, at: now))
     }
@@ -134,6 +126,14 @@ struct GuardState: Sendable {
         return latest
     }
 
+    /// The end of the pauses that the origin has asked for, when nothing else stands in the way; `nil`: something does,
+    /// or nothing.
+    func endOfPause(for subject: Subject?, at now: Timestamp) -> Timestamp? {
+        let address = subject.flatMap { addresses[$0.address] }
+        if circuit.refusal(at: now) != nil || address?.circuit.refusal(at: now) != nil { return nil }
+        return [rest, address?.rest].compactMap { $0?.interval }.filter { $0.contains(now) }.map(\.end).max()
+    }
+
     private mutating func permit(_ subject: Subject?, at now: Timestamp) -> Permit {
         var permit = Permit(subject: subject)
         if !circuit.isClosed {
@@ -147,13 +147,6 @@ struct GuardState: Sendable {
             addresses.update(subject.address, at: now) { [probes] in $0.circuit.probe(probes, at: now) }
         }
         return permit
-    }
-
-    private mutating func refill(at now: Timestamp, _ rate: OriginGuard.Rate) {
-        // A clock set back costs the tokens of that time, never adds any.
-        let elapsed = Double(max(0, (now - tokensAt).milliseconds)) / 1000
-        tokens = min(rate.burst, tokens + elapsed * rate.perSecond)
-        tokensAt = now
     }
 
     // MARK: Learning

@@ -6,11 +6,15 @@ internal import Synchronization
 ///
 /// Readers go before refreshes where there is a queue.
 public final class OriginGuard: Sendable {
-    /// A token bucket.
+    /// How many requests may begin in how much time.
+    ///
+    /// `burst` of them may begin at once, and in no stretch of `burst / perSecond` seconds, wherever it begins, more than
+    /// that: with the default burst never more than `perSecond` within any second. An origin that counts what arrives
+    /// may count a little more, since requests take longer to it or less long: name somewhat less than it allows.
     public struct Rate: Hashable, Sendable {
         /// Requests a second over time.
         public let perSecond: Double
-        /// How many may begin at once after a pause.
+        /// How many may begin at once after a pause; of a fraction the whole number below, and at most 100,000.
         public let burst: Double
 
         /// - Parameters:
@@ -31,6 +35,15 @@ public final class OriginGuard: Sendable {
     /// Who asks.
     enum Rank: Int, Sendable {
         case reader, refresh
+    }
+
+    /// How long a reader waits for its turn.
+    struct Patience: Sendable {
+        /// From when it asks until its request begins; then it is refused.
+        let limit: Duration
+        /// Whether it waits for the end of a pause that the origin has asked for, too, where there is a rate: it has
+        /// nothing else to serve.
+        let outlastsPauses: Bool
     }
 
     private struct Waiter {
@@ -62,6 +75,7 @@ public final class OriginGuard: Sendable {
     /// No pause that the origin asks for (`Retry-After`) is longer.
     public let longestRetryAfter: Duration
 
+    private let hasRate: Bool
     // All its times are of the steady clock.
     private let guarded: Mutex<Guarded>
     private let time: any TimeSource
@@ -83,6 +97,7 @@ public final class OriginGuard: Sendable {
         self.longestRetryAfter = max(.zero, longestRetryAfter)
         self.time = time
         self.observer = observer
+        hasRate = rate != nil
         guarded = Mutex(
             Guarded(
                 state: GuardState(
@@ -135,13 +150,14 @@ public final class OriginGuard: Sendable {
     /// Runs `request` when the origin may be asked, and learns from how it ends.
     /// - Parameters:
     ///   - subject: what is asked for; `nil`: several addresses at once.
+    ///   - patience: `nil`: waits for its turn without a limit, and for the end of no pause.
     ///   - telling: is told, besides the guard's own observer, what this request has changed.
     /// - Throws: ``OriginUnavailable`` when it may not; `CancellationError`; what `request` throws.
     func withPermit<Result: Sendable>(
-        _ rank: Rank, for subject: GuardState.Subject? = nil, telling: (Change) -> Void = { _ in },
-        _ request: () async throws -> Result
+        _ rank: Rank, for subject: GuardState.Subject? = nil, patience: Patience? = nil,
+        telling: (Change) -> Void = { _ in }, _ request: () async throws -> Result
     ) async throws -> Result {
-        let permit = try await admit(rank, subject)
+        let permit = try await admit(rank, subject, patience)
         do {
             let result = try await request()
             finish(permit, .success, telling)
@@ -152,7 +168,27 @@ public final class OriginGuard: Sendable {
         }
     }
 
-    private func admit(_ rank: Rank, _ subject: GuardState.Subject?) async throws -> GuardState.Permit {
+    private func admit(
+        _ rank: Rank, _ subject: GuardState.Subject?, _ patience: Patience?
+    ) async throws -> GuardState.Permit {
+        let deadline = patience.map { time.steady + $0.limit }
+        while true {
+            let verdict = try await turn(rank, subject, deadline)
+            guard case .refuse = verdict, hasRate, let deadline, patience?.outlastsPauses == true else {
+                return try permit(verdict)
+            }
+            let now = time.steady
+            guard let end = guarded.withLock({ $0.state.endOfPause(for: subject, at: now) }), end < deadline else {
+                return try permit(verdict)
+            }
+            try await time.sleep(for: max(.milliseconds(1), end - now))
+        }
+    }
+
+    /// - Parameter deadline: who waits until then is refused.
+    private func turn(
+        _ rank: Rank, _ subject: GuardState.Subject?, _ deadline: Timestamp?
+    ) async throws -> GuardState.Verdict {
         let verdict = guarded.withLock { guarded -> GuardState.Verdict in
             let now = time.steady
             // Nobody overtakes those of their own or a higher rank who wait already.
@@ -164,18 +200,37 @@ public final class OriginGuard: Sendable {
             }
             return guarded.state.request(subject, at: now)
         }
-        if case .wait = verdict { return try await waitForTurn(rank, subject) }
-        return try permit(verdict)
+        if case .wait = verdict { return try await waitForTurn(rank, subject, deadline) }
+        return verdict
     }
 
-    private func waitForTurn(_ rank: Rank, _ subject: GuardState.Subject?) async throws -> GuardState.Permit {
-        let ticket = Mutex<Int?>(nil)
+    /// The place of one who waits, once it has one.
+    private final class Ticket: Sendable {
+        private let number = Mutex<Int?>(nil)
+        var value: Int? {
+            get { number.withLock { $0 } }
+            set { number.withLock { $0 = newValue } }
+        }
+    }
+
+    private func waitForTurn(
+        _ rank: Rank, _ subject: GuardState.Subject?, _ deadline: Timestamp?
+    ) async throws -> GuardState.Verdict {
+        let ticket = Ticket()
+        let timer = deadline.map { deadline in
+            Task { [weak self, time] in
+                let now = time.steady
+                guard (try? await time.sleep(for: max(.zero, deadline - now))) != nil else { return }
+                let why = "there are too many requests before this one"
+                self?.abandon(ticket, rank, .refuse(until: time.steady + .seconds(1), why: why))
+            }
+        }
+        defer { timer?.cancel() }
         let verdict = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 guarded.withLock { guarded in
-                    ticket.withLock {
-                        $0 = guarded.waiting[rank.rawValue].append(Waiter(subject: subject, continuation: continuation))
-                    }
+                    ticket.value = guarded.waiting[rank.rawValue].append(
+                        Waiter(subject: subject, continuation: continuation))
                 }
                 serveWaiting()
                 if Task.isCancelled { abandon(ticket, rank) }
@@ -183,7 +238,8 @@ public final class OriginGuard: Sendable {
         } onCancel: {
             abandon(ticket, rank)
         }
-        return try permit(verdict)
+        if case .wait = verdict { throw CancellationError() }
+        return verdict
     }
 
     /// - Throws: ``OriginUnavailable``; `CancellationError` for one who still waits.
@@ -195,11 +251,11 @@ public final class OriginGuard: Sendable {
         }
     }
 
-    private func abandon(_ ticket: borrowing Mutex<Int?>, _ rank: Rank) {
+    private func abandon(_ ticket: Ticket, _ rank: Rank, _ verdict: GuardState.Verdict = .wait(until: nil)) {
         let waiter = guarded.withLock { guarded in
-            ticket.withLock { $0 }.flatMap { guarded.waiting[rank.rawValue].remove($0) }
+            ticket.value.flatMap { guarded.waiting[rank.rawValue].remove($0) }
         }
-        waiter?.continuation.resume(returning: .wait(until: nil))
+        waiter?.continuation.resume(returning: verdict)
     }
 
     private func finish(

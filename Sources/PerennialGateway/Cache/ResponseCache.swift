@@ -18,6 +18,7 @@ public final class ResponseCache: Sendable {
     let time: any TimeSource
     /// What bodies take on their way from the origins.
     let memory: BodyMemory
+    private let logger: Logger
     private let connect: @Sendable (Origin) throws -> OriginClient
 
     /// - Parameters:
@@ -36,16 +37,17 @@ public final class ResponseCache: Sendable {
         unstorable = UnstorableKeys(duration: configuration.unstorableMemory)
         self.time = time
         memory = BodyMemory(limit: configuration.bodyMemory)
-        let connectionLogger = logger ?? Logger(label: "perennial.origin") { _ in SwiftLogNoOpLogHandler() }
+        let originLogger = logger ?? Logger(label: "perennial.origin") { _ in SwiftLogNoOpLogHandler() }
+        self.logger = originLogger
         connect = { [idleTimeout = configuration.idleTimeout] origin in
             try OriginClient(
                 origin, idleTimeout: idleTimeout, group: group ?? MultiThreadedEventLoopGroup.singleton,
-                logger: connectionLogger)
+                logger: originLogger)
         }
         let routing = Routing(
             try RouteTable(
                 configuration.routes, previous: nil, limit: configuration.maxTarget, unstorable: unstorable,
-                memory: memory, time: time, connect: connect))
+                memory: memory, time: time, logger: originLogger, connect: connect))
         self.routing = routing
         let noRoute = OriginTerms(origin: OriginGuard(time: time))
         cache = Cache(
@@ -54,6 +56,11 @@ public final class ResponseCache: Sendable {
                 guard var terms = routing.now.route(ofKey: key)?.terms else { return noRoute }
                 terms.endpoint = endpoint(ofKey: key)
                 return terms
+            },
+            limits: { key, response, saved in
+                guard let response, let route = routing.now.route(ofKey: key) else { return saved }
+                return currentLimits(
+                    saved, status: response.status, fields: response.fields, mode: route.rules.effectiveFreshness)
             },
             workers: configuration.workers, time: time, logger: logger, observer: observer
         ) { key, context in
@@ -94,8 +101,10 @@ public final class ResponseCache: Sendable {
         try routing.change { before in
             try RouteTable(
                 routes, previous: before, limit: before.limit, unstorable: unstorable, memory: memory,
-                time: time, connect: connect)
+                time: time, logger: logger, connect: connect)
         }
+        // What is stored obeys an operator's new limits at once.
+        cache.applyLimits()
     }
 
     /// The key of an address as a person writes it: a URL at an origin, or with one origin a path alone.

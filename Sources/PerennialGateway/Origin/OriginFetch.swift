@@ -28,6 +28,7 @@ struct OriginFetch: Sendable {
     let client: OriginClient
     let unstorable: UnstorableKeys
     let memory: BodyMemory
+    let silence: SilenceLog
     let time: any TimeSource
 
     /// No origin explains a failure at greater length.
@@ -127,8 +128,9 @@ struct OriginFetch: Sendable {
         switch verdict {
         case .fail: throw try await refusal(response, now: times.received)
         case .keepNothing(let reason, let isAboutRequest, let keepsPrevious):
+            if reason == Storability.Reason.useless.rawValue { silence.heard(origin, key: key, mode: mode) }
             return unshared(reason, isAboutRequest: isAboutRequest, keepsPrevious: keepsPrevious)
-        case .keep: break
+        case .keep: silence.heard(origin, key: key, mode: mode)
         }
         if reader?.isHead == true, response.body.length.map({ $0 > Self.largestForHead }) ?? true {
             return unshared("head", isAboutRequest: true, keepsPrevious: true)

@@ -31,7 +31,7 @@ public struct Origin: Hashable, Sendable {
     }
 
     /// ``fetchTimeout`` or its default; never shorter than ``timeout``.
-    var wholeTimeout: Duration { max(timeout, fetchTimeout ?? timeout * 4) }
+    public var wholeTimeout: Duration { max(timeout, fetchTimeout ?? timeout * 4) }
 }
 
 /// What holds for the responses of a route.
@@ -80,6 +80,7 @@ public struct ResponseRules: Hashable, Sendable {
         }
         // The steps have time-outs of their own.
         policy.timeout = origin.wholeTimeout
+        policy.turnTimeout = origin.timeout
         return policy
     }
 }
@@ -118,6 +119,8 @@ public struct Route: Hashable, Sendable {
 public struct RoutingError: Error, Hashable, CustomStringConvertible {
     /// What is wrong and what to do, in one line.
     public let description: String
+    /// The route that it is about, counted from 0; of two the later one. `nil`: there is none.
+    public let route: Int?
 }
 
 /// Sees that a request's route can be told from its key: a refresh, which has nothing but the key, must ask as its
@@ -127,25 +130,36 @@ public struct RoutingError: Error, Hashable, CustomStringConvertible {
 /// - Throws: ``RoutingError`` for none at all, for two of one name, for one that gets no requests, and for two with
 ///   different rules for the same addresses.
 public func check(_ routes: [Route]) throws(RoutingError) {
-    if routes.isEmpty { throw RoutingError(description: "there is no route; name an origin") }
-    for (index, later) in routes.enumerated() {
-        for earlier in routes[..<index] {
-            let names = "routes “\(earlier.name)” and “\(later.name)”"
-            if earlier.name == later.name {
-                throw RoutingError(description: "two routes have the name “\(later.name)”; give one of them another")
-            }
-            if earlier.address.takesAll(of: later.address) {
-                throw RoutingError(
-                    description: "no request gets to route “\(later.name)”: all of its requests go to "
-                        + "“\(earlier.name)”, which comes before it; put “\(later.name)” first")
-            }
-            if earlier.origin == later.origin && earlier.rules == later.rules { continue }
-            if earlier.address.mayShareKeys(with: later.address) && !earlier.address.goesBefore(later.address) {
-                throw RoutingError(
-                    description: "\(names) lead to the same addresses at \(later.origin.url), with different rules: "
-                        + "nobody could tell whose rules hold for a response; give them the same rules, or paths that have nothing in common"
-                )
-            }
-        }
+    if let error = routingErrors(in: routes).first { throw error }
+}
+
+/// All that ``check(_:)`` would throw, one after the other: of each route the first.
+public func routingErrors(in routes: [Route]) -> [RoutingError] {
+    if routes.isEmpty { return [RoutingError(description: "there is no route; name an origin", route: nil)] }
+    return routes.indices.compactMap { index in
+        routes[..<index].lazy.compactMap { complaint(about: routes[index], behind: $0) }.first
+            .map { RoutingError(description: $0, route: index) }
     }
+}
+
+private func complaint(about later: Route, behind earlier: Route) -> String? {
+    let names = "routes “\(earlier.name)” and “\(later.name)”"
+    if earlier.name == later.name {
+        return "two routes have the name “\(later.name)”; give one of them another"
+    }
+    if earlier.address.takesAll(of: later.address) {
+        // To change their order would only hide the other one.
+        if later.address.takesAll(of: earlier.address) {
+            return "\(names) are for the same requests, so none gets to “\(later.name)”; "
+                + "give one of them another host or path, or leave one out"
+        }
+        return "no request gets to route “\(later.name)”: all of its requests go to "
+            + "“\(earlier.name)”, which comes before it; put “\(later.name)” first"
+    }
+    if earlier.origin == later.origin && earlier.rules == later.rules { return nil }
+    if earlier.address.mayShareKeys(with: later.address) && !earlier.address.goesBefore(later.address) {
+        return "\(names) lead to the same addresses at \(later.origin.url), with different rules: "
+            + "nobody could tell whose rules hold for a response; give them the same rules, or paths that have nothing in common"
+    }
+    return nil
 }

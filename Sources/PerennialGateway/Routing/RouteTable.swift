@@ -1,3 +1,4 @@
+internal import Logging
 internal import NIOConcurrencyHelpers
 internal import NIOCore
 internal import Perennial
@@ -13,14 +14,14 @@ final class ActiveRoute: Sendable {
 
     init(
         _ route: Route, _ origin: ActiveOrigin, limit: Int, unstorable: UnstorableKeys, memory: BodyMemory,
-        time: any TimeSource
+        time: any TimeSource, logger: Logger
     ) throws(PolicyError) {
         self.route = route
         self.origin = origin
         keys = AddressKeys(address: route.address, query: route.rules.query, limit: limit)
         fetch = OriginFetch(
             origin: route.origin, rules: route.rules, client: origin.client, unstorable: unstorable, memory: memory,
-            time: time)
+            silence: SilenceLog(route: route.name, logger: logger), time: time)
         terms = OriginTerms(policy: try route.rules.policy(for: route.origin), origin: origin.limits)
     }
 
@@ -45,7 +46,7 @@ final class RouteTable: Sendable {
     /// - Throws: ``RoutingError``, ``Perennial/PolicyError``.
     init(
         _ routes: [Route], previous: RouteTable?, limit: Int, unstorable: UnstorableKeys, memory: BodyMemory,
-        time: any TimeSource, connect: (Origin) throws -> OriginClient
+        time: any TimeSource, logger: Logger, connect: (Origin) throws -> OriginClient
     ) throws {
         try check(routes)
         // First what can fail.
@@ -61,7 +62,8 @@ final class RouteTable: Sendable {
                         name: route.origin.url.description, concurrency: route.origin.concurrency,
                         rate: route.origin.rate, longestRetryAfter: route.origin.longestRetryAfter, time: time))
             origins[route.origin] = origin
-            return try ActiveRoute(route, origin, limit: limit, unstorable: unstorable, memory: memory, time: time)
+            return try ActiveRoute(
+                route, origin, limit: limit, unstorable: unstorable, memory: memory, time: time, logger: logger)
         }
         self.limit = limit
         only = routes.count == 1 && routes[0].address.isForAll ? self.routes[0] : nil

@@ -67,6 +67,33 @@ public func freshness(of response: OriginResponse, mode: FreshnessMode) -> Respo
     }
 }
 
+/// The limits of a stored response under the limits that the operator has set since it was stored.
+///
+/// The operator's limits only ever shorten those that the response was stored with; what the origin said of its own
+/// response stays as it is. So limits that were lowered hold for what is stored, too, and limits that were raised hold
+/// from the next refresh on.
+/// - Parameters:
+///   - stored: what the response was stored with.
+///   - fields: its fields. They are needed only where `staleIfError` may have been the operator's.
+///   - mode: who says how long responses are fresh now.
+public func currentLimits(
+    _ stored: Limits, status: Int, fields: @autoclosure () -> HeaderFields, mode: FreshnessMode
+) -> Limits {
+    switch mode {
+    case .policy(let limits, let clientErrors):
+        let limits = (400..<500).contains(status) ? clientErrors ?? limits : limits
+        return Limits(
+            raising: min(stored.refreshAfter, limits.refreshAfter), min(stored.expireAfter, limits.expireAfter),
+            min(stored.staleIfError, limits.staleIfError))
+    case .origin(let staleIfError):
+        let operators = max(stored.expireAfter, staleIfError ?? .zero)
+        guard stored.staleIfError > operators, RulingDirectives(of: fields()).directives.staleIfError == nil else {
+            return stored
+        }
+        return Limits(raising: stored.refreshAfter, stored.expireAfter, operators)
+    }
+}
+
 /// The three limits that a lifetime and a response's directives make.
 ///
 /// - `no-cache`: never served without asking (RFC 9111 §5.2.2.4).

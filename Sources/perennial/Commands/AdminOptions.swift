@@ -21,18 +21,7 @@ struct AdminOptions: ParsableArguments {
 
     /// The gateway's API, as these options, the environment and the file name it.
     func gateway() throws(Failure) -> AdminClient {
-        let settings = try Settings(config: config)
-        let given = admin.map {
-            $0.hasPrefix("http://") ? String($0.dropFirst("http://".count).prefix { $0 != "/" }) : $0
-        }
-        let found = try settings.require(Known.admin, given)
-        guard let address = found.value, address.port != 0 else {
-            throw Failure(
-                found.place.code,
-                "\(found.name) names no address; give the running gateway's, like http://127.0.0.1:8081")
-        }
-        return AdminClient(
-            address: address.reachable, token: try settings.find(Known.adminToken, adminTokenFile)?.value)
+        try AdminClient(admin, tokenFile: adminTokenFile, settings: Settings(config: config))
     }
 }
 
@@ -52,9 +41,28 @@ struct AdminClient {
     let address: ListenAddress
     let token: String?
 
-    /// - Parameter body: sent as JSON by POST; `nil`: a GET.
+    /// - Parameters:
+    ///   - admin: the gateway's admin address; `nil`: the environment, the file or the default says it.
+    ///   - tokenFile: likewise.
+    init(_ admin: String?, tokenFile: String?, settings: Settings) throws(Failure) {
+        let given = admin.map {
+            $0.hasPrefix("http://") ? String($0.dropFirst("http://".count).prefix { $0 != "/" }) : $0
+        }
+        let found = try settings.require(Known.admin, given)
+        guard let address = found.value, address.port != 0 else {
+            throw Failure(
+                found.place.code,
+                "\(found.name) names no address; give the running gateway's, like http://127.0.0.1:8081")
+        }
+        self.address = address.reachable
+        token = try settings.find(Known.adminToken, tokenFile)?.value
+    }
+
+    /// - Parameters:
+    ///   - body: sent as JSON by POST; `nil`: a GET.
+    ///   - timeout: how long the answer may take.
     func ask<Answer: Decodable>(
-        _ path: String, _ body: [String: String]? = nil, as type: Answer.Type
+        _ path: String, _ body: (any Encodable)? = nil, timeout: Duration = .seconds(10), as type: Answer.Type
     ) async throws -> Answer {
         var request = HTTPClientRequest(url: "http://\(address)\(path)")
         if let token { request.headers.add(name: "Authorization", value: "Bearer \(token)") }
@@ -63,7 +71,7 @@ struct AdminClient {
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(ByteBuffer(bytes: try JSONText.data(body)))
         }
-        let (status, bytes) = try await answer(to: request)
+        let (status, bytes) = try await answer(to: request, timeout)
         guard status == .ok else { throw refusal(status, bytes) }
         do {
             return try JSONDecoder().decode(type, from: Data(bytes))
@@ -72,11 +80,13 @@ struct AdminClient {
         }
     }
 
-    private func answer(to request: HTTPClientRequest) async throws(Failure) -> (HTTPResponseStatus, [UInt8]) {
+    private func answer(
+        to request: HTTPClientRequest, _ timeout: Duration
+    ) async throws(Failure) -> (HTTPResponseStatus, [UInt8]) {
         let client = HTTPClient(eventLoopGroupProvider: .singleton)
         let answer: Result<(HTTPResponseStatus, [UInt8]), any Error>
         do {
-            let response = try await client.execute(request, timeout: .seconds(10))
+            let response = try await client.execute(request, timeout: TimeAmount(timeout))
             let body = try await response.body.collect(upTo: 8 << 20)
             answer = .success((response.status, Array(body.readableBytesView)))
         } catch {

@@ -4,11 +4,12 @@ import PerennialGateway
 import PerennialHTTP
 
 /// `perennial check FILE [URL…]`: what `serve` would make of a configuration file.
-struct CheckCommand: ParsableCommand {
+struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Check a configuration file, and show what its routes do with addresses.",
         discussion: """
             The environment counts as it does for serve. A file with a mistake ends with code 78 and says what and where. \
+            A store that is a file is looked into, and nothing of it is changed; a server is not asked. \
             With --json: one JSON array, with one object an address, or without addresses one a route.
             """)
 
@@ -17,10 +18,12 @@ struct CheckCommand: ParsableCommand {
     var urls: [String] = []
     @Flag(help: "Print JSON.") var json = false
 
-    mutating func run() throws {
-        let settings = try Settings(config: file)
-        let serve = try ServeCommand.parse([])
-        let routes = try serve.plan(settings).gateway.routes
+    mutating func run() async throws {
+        let problems = Problems()
+        let settings = try Settings(config: file, problems: problems)
+        let plan = try ServeCommand.parse([]).plan(settings, problems)
+        let routes = plan.gateway.routes
+        let store = try await plan.common.storeLine()
         let asked = try urls.map { try Asked($0) }
         if json {
             return try asked.isEmpty
@@ -29,22 +32,23 @@ struct CheckCommand: ParsableCommand {
         }
         Console.print("\(file): \(routes.count) \(routes.count == 1 ? "route" : "routes"), no mistakes found")
         if asked.isEmpty {
-            for route in routes { show(RouteReport(route, key: nil), title: route.name) }
+            show(plan.lines(store: store), title: "gateway")
+            for route in routes { show(RouteReport(route, key: nil).lines, title: route.name) }
         }
         for asked in asked {
             let report = AnswerReport(asked, routes: routes)
             if let route = report.route {
-                show(route, title: asked.text)
+                show(route.lines, title: asked.text)
             } else {
                 Console.print("\n\(printable(asked.text))\n  no route is for it: the answer is a 404")
             }
         }
     }
 
-    private func show(_ report: RouteReport, title: String) {
+    private func show(_ lines: [(String, String)], title: String) {
         Console.print("\n\(printable(title))")
         var table = Table([("", .left), ("", .left)])
-        for (name, value) in report.lines where !value.isEmpty { table.add([name, value]) }
+        for (name, value) in lines where !value.isEmpty { table.add([name, value]) }
         table.lines(header: false).forEach { Console.print("  \($0)") }
     }
 }
@@ -94,6 +98,8 @@ private struct RouteReport: Encodable {
     let ratePerSecond: Double?
     let concurrency: Int?
     let timeoutSeconds: Double
+    let fetchTimeoutSeconds: Double
+    let longestRetryAfterSeconds: Double
     let freshness: String
     let refreshAfterSeconds: Double?
     let expireAfterSeconds: Double?
@@ -129,6 +135,8 @@ private struct RouteReport: Encodable {
         ratePerSecond = origin.rate?.perSecond
         concurrency = origin.concurrency
         timeoutSeconds = seconds(origin.timeout)
+        fetchTimeoutSeconds = seconds(origin.wholeTimeout)
+        longestRetryAfterSeconds = seconds(origin.longestRetryAfter)
         switch rules.freshness {
         case .origin(let staleIfError):
             freshness = FreshnessRule.origin.rawValue
@@ -169,8 +177,10 @@ private struct RouteReport: Encodable {
     private var bounds: [String] {
         let rate = ratePerSecond.map { $0 < 1 ? "\(number($0 * 3600)) an hour" : "\(number($0)) a second" }
         let parts = [
-            rate, concurrency.map { "\($0) at a time" }, "\(readable(.seconds(timeoutSeconds))) each",
+            rate, concurrency.map { "\($0) at a time" }, "\(readable(.seconds(timeoutSeconds))) a step",
+            "\(readable(.seconds(fetchTimeoutSeconds))) in all",
             softTimeoutSeconds.map { "\(readable(.seconds($0))) if there is an old value" },
+            "a pause of \(readable(.seconds(longestRetryAfterSeconds)))",
         ]
         return parts.compactMap { $0 }
     }

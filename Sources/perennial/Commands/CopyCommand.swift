@@ -27,7 +27,7 @@ struct CopyCommand: AsyncParsableCommand {
         guard target.value != .memory else {
             throw Failure(.usage, "--to: what is in memory: is gone with this command; name a sqlite: file or a server")
         }
-        let old = try openExisting(store: source, queue: nil)
+        let old = try openExisting(store: source, queue: nil, isForLooking: false)
         let new = try openBackend(store: target, queue: nil, limit: nil, logger: makeLogger(.warning))
         let total = try await old.backend.store.statistics().entries
         let bar = ProgressBar(total: cache == nil ? total : nil)

@@ -12,7 +12,7 @@ struct InspectCommand: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The address at the origin, or its path alone.", valueName: "URL")) var url: String
 
     mutating func run() async throws {
-        let details = try await options.open().details(of: url)
+        let details = try await options.use(isForLooking: true) { try await $0.details(of: url) }
         if options.json { return try Console.print(json: details) }
         for (number, detail) in details.enumerated() {
             if number > 0 { Console.print("") }

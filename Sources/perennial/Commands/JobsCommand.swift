@@ -6,6 +6,11 @@ import PerennialConsole
 struct JobsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "jobs", abstract: "List refresh jobs, or replay dead ones.",
+        usage: """
+            perennial jobs [--dead] [--store ENGINE] [--queue ENGINE] [--config FILE.yaml] [--json]
+            perennial jobs replay (ID | --all) [--store ENGINE] …
+            """,
+        discussion: "--dead lists only the jobs whose last attempt failed. All options: perennial jobs list --help.",
         subcommands: [List.self, Replay.self], defaultSubcommand: List.self)
 
     struct List: AsyncParsableCommand {
@@ -17,13 +22,14 @@ struct JobsCommand: AsyncParsableCommand {
         @Flag(help: "Only jobs whose last attempt failed.") var dead = false
 
         mutating func run() async throws {
-            let administration = try options.open()
-            var after: String?
-            repeat {
-                let page = try await administration.jobs(state: dead ? .dead : nil, after: after, limit: 1000)
-                try show(page.items, isFirst: after == nil)
-                after = page.next
-            } while after != nil
+            try await options.use(isForLooking: true) { administration in
+                var after: String?
+                repeat {
+                    let page = try await administration.jobs(state: dead ? .dead : nil, after: after, limit: 1000)
+                    try show(page.items, isFirst: after == nil)
+                    after = page.next
+                } while after != nil
+            }
         }
 
         private func show(_ jobs: [JobReport], isFirst: Bool) throws {
@@ -38,7 +44,7 @@ struct JobsCommand: AsyncParsableCommand {
                     job.variant.map { "\(job.url) [\($0)]" } ?? job.url, job.error ?? "",
                 ])
             }
-            table.lines(header: isFirst).forEach(Console.print)
+            table.lines(header: isFirst).forEach(Console.printRow)
         }
     }
 
@@ -56,7 +62,7 @@ struct JobsCommand: AsyncParsableCommand {
             guard (id == nil) == all else {
                 throw Failure(.usage, "say which jobs: an ID from perennial jobs --dead, or --all")
             }
-            let count = try await options.open().replay(id)
+            let count = try await options.use(isForLooking: false) { try await $0.replay(id) }
             if options.json { return try Console.print(json: ["replayed": count]) }
             Console.print("replayed \(count) \(count == 1 ? "job" : "jobs")")
         }

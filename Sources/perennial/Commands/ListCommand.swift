@@ -15,17 +15,18 @@ struct ListCommand: AsyncParsableCommand {
 
     mutating func run() async throws {
         if let limit, limit < 1 { throw Failure(.usage, "--limit: “\(limit)” is not a whole number of 1 or more") }
-        let administration = try options.open()
-        var left = limit ?? .max
-        var after: String?
-        repeat {
-            // A page at a time: a store may hold millions.
-            let page = try await administration.entries(
-                prefix: prefix, tag: tag, after: after, limit: min(left, 1000))
-            try show(page.items, isFirst: after == nil)
-            left -= page.items.count
-            after = page.next
-        } while after != nil && left > 0
+        try await options.use(isForLooking: true) { administration in
+            var left = limit ?? .max
+            var after: String?
+            repeat {
+                // A page at a time: a store may hold millions.
+                let page = try await administration.entries(
+                    prefix: prefix, tag: tag, after: after, limit: min(left, 1000))
+                try show(page.items, isFirst: after == nil)
+                left -= page.items.count
+                after = page.next
+            } while after != nil && left > 0
+        }
     }
 
     private func show(_ entries: [EntryReport], isFirst: Bool) throws {
@@ -38,6 +39,6 @@ struct ListCommand: AsyncParsableCommand {
                 entry.variant.map { "\(entry.url) [\($0)]" } ?? entry.url,
             ])
         }
-        table.lines(header: isFirst).forEach(Console.print)
+        table.lines(header: isFirst).forEach(Console.printRow)
     }
 }

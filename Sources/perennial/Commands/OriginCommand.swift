@@ -7,6 +7,10 @@ struct OriginCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "origin",
         abstract: "Show what of its origins a running gateway leaves alone, and have it asked again.",
+        usage: """
+            perennial origin [--admin http://HOST:PORT] [--admin-token-file FILE] [--config FILE.yaml] [--json]
+            perennial origin reopen [ORIGIN|ADDRESS] [--admin http://HOST:PORT] …
+            """,
         subcommands: [List.self, Reopen.self], defaultSubcommand: List.self)
 
     struct List: AsyncParsableCommand {
@@ -39,7 +43,7 @@ struct OriginCommand: AsyncParsableCommand {
                 let others = origin.addressCount - origin.addresses.count
                 if others > 0 { table.add(["  and \(others) other addresses", "", "", "", ""]) }
             }
-            table.lines().forEach(Console.print)
+            table.lines().forEach(Console.printRow)
         }
     }
 
@@ -59,7 +63,7 @@ struct OriginCommand: AsyncParsableCommand {
 
         mutating func run() async throws {
             let answer = try await options.gateway().ask(
-                "/api/origins/reopen", target.map { ["address": $0] } ?? [:], as: [String: Int].self)
+                "/api/origins/reopen", target.map { ["address": $0] } ?? [String: String](), as: [String: Int].self)
             let count = answer["reopened"] ?? 0
             if options.json { return try Console.print(json: ["reopened": count]) }
             Console.print(

@@ -14,7 +14,7 @@ struct StatisticsCommand: AsyncParsableCommand {
     @OptionGroup var options: StoreOptions
 
     mutating func run() async throws {
-        let statistics = try await options.open().statistics()
+        let statistics = try await options.use(isForLooking: true) { try await $0.statistics() }
         if options.json { return try Console.print(json: statistics) }
         var table = Table([("", .left), ("", .right)])
         table.add(["entries", String(statistics.store.entries)])

@@ -14,29 +14,113 @@ struct StoreOptions: ParsableArguments {
     @Option(help: Known.config.argumentHelp) var config: String?
     @Flag(help: "Print JSON.") var json = false
 
-    /// What can be done with the store that is named, which must be there.
-    func open() throws -> Administration {
+    /// Does something with the store that is named, which must be there, and closes it.
+    /// - Parameter isForLooking: whether a file stays as it is, with nothing beside it.
+    func use<Result>(
+        isForLooking: Bool, _ body: (Administration) async throws -> Result
+    ) async throws -> Result {
         let settings = try Settings(config: config)
-        let backend = try openExisting(
-            store: settings.require(Known.store, store), queue: settings.find(Known.queue, queue)
-        ).backend
-        return Administration(
-            store: backend.store, queue: backend.queue, origin: try settings.find(Known.origin, origin)?.value)
+        let origin = try settings.find(Known.origin, origin)?.value
+        let open = try openExisting(
+            store: settings.require(Known.store, store), queue: settings.find(Known.queue, queue),
+            isForLooking: isForLooking)
+        let result: Result
+        do {
+            result = try await body(
+                Administration(store: open.backend.store, queue: open.backend.queue, origin: origin))
+        } catch {
+            await open.close()
+            throw error
+        }
+        await open.close()
+        return result
     }
 }
 
-/// Which entries: an address or a tag.
-struct TargetOptions: ParsableArguments {
+/// Which entries to expire or remove, and where: in a store, or through a running gateway.
+struct PurgeOptions: ParsableArguments {
     @Argument(help: ArgumentHelp("The address at the origin, or its path alone.", valueName: "URL"))
     var url: String?
     @Option(help: ArgumentHelp("All entries with this tag.", valueName: "T")) var tag: String?
+    @Option(help: ArgumentHelp("All entries whose address begins with this.", valueName: "URL")) var prefix: String?
+    @Option(
+        help: ArgumentHelp(
+            "All entries whose address is like this; * is any text, slashes included.", valueName: "PATTERN"))
+    var match: String?
+    @Flag(help: "All entries. Asks first on a terminal, and needs --yes elsewhere.") var all = false
+    @Flag(name: [.long, .short], help: "Don't ask.") var yes = false
+    @OptionGroup var store: StoreOptions
+    @Option(
+        help: ArgumentHelp(
+            "Have a running gateway do it, at its admin address, in place of --store.", valueName: "http://HOST:PORT"))
+    var admin: String?
+    @Option(help: Known.adminToken.argumentHelp) var adminTokenFile: String?
 
     func target() throws(Failure) -> AdministrationTarget {
-        switch (url, tag) {
-        case (let url?, nil): return .url(url)
-        case (nil, let tag?): return .tag(tag)
-        case (nil, nil): throw Failure(.usage, "say which entries: an address, or --tag T")
-        default: throw Failure(.usage, "give an address or --tag, not both")
+        let named: [AdministrationTarget?] = [
+            url.map { .url($0) }, tag.map { .tag($0) }, prefix.map { .prefix($0) }, match.map { .match($0) },
+            all ? .all : nil,
+        ]
+        let targets = named.compactMap(\.self)
+        switch targets.first {
+        case nil:
+            throw Failure(.usage, "say which entries: an address, --tag T, --prefix URL, --match PATTERN or --all")
+        case _ where targets.count > 1:
+            throw Failure(.usage, "give one of an address, --tag, --prefix, --match and --all")
+        case .prefix("")?: throw Failure(.usage, "--prefix is empty; for all entries, say --all")
+        // What means everything is asked about as everything.
+        case .match(let pattern)? where !pattern.isEmpty && pattern.allSatisfy { $0 == "*" }: return .all
+        case let target?: return target
+        }
+    }
+
+    /// Expires or removes what is meant, and says how many there were.
+    /// - Parameters:
+    ///   - verb: `expire` or `remove`; the name of the API's request, too.
+    ///   - done: the same in the past, as in JSON.
+    func purge(
+        _ verb: String, done: String, inStore change: (Administration, AdministrationTarget) async throws -> Int
+    ) async throws {
+        let target = try target()
+        let count: Int
+        if let admin {
+            guard store.store == nil, store.queue == nil else {
+                throw Failure(.usage, "give --admin or --store, not both: a gateway has its own store")
+            }
+            let gateway = try AdminClient(
+                admin, tokenFile: adminTokenFile, settings: Settings(config: store.config))
+            if target == .all {
+                try await confirm(verb, at: "\(gateway.address)") {
+                    try await gateway.ask("/api/stats", as: StatisticsReport.self)
+                }
+            }
+            let answer = try await gateway.ask(
+                "/api/\(verb)", PurgeRequest(target), timeout: .minutes(10), as: [String: Int].self)
+            count = answer[done] ?? 0
+        } else {
+            count = try await store.use(isForLooking: false) { administration in
+                if target == .all {
+                    try await confirm(verb, at: "the store") { try await administration.statistics() }
+                }
+                return try await change(administration, target)
+            }
+        }
+        if store.json { return try Console.print(json: [done: count]) }
+        Console.print("\(done) \(count) \(count == 1 ? "entry" : "entries")")
+    }
+
+    /// Asks a person whether all entries are meant.
+    private func confirm(
+        _ verb: String, at place: String, _ statistics: () async throws -> StatisticsReport
+    ) async throws {
+        if yes { return }
+        guard Console.canAsk else {
+            throw Failure(.usage, "--all means every entry, and there is no terminal to ask on; add --yes")
+        }
+        let count = try await statistics().store.entries
+        guard Console.ask("\(verb) all \(count) entries of \(place)? [y/N] ") else {
+            Console.printError("perennial: nothing was changed")
+            throw ExitCode(1)
         }
     }
 }

@@ -7,12 +7,12 @@ import PerennialSQLite
 /// The store and queue for a gateway or a worker, made if they are not there yet.
 func openBackend(
     store: Found<EngineAddress>, queue: Found<EngineAddress>?, limit: Int?, startsAnewWhenDamaged: Bool = true,
-    logger: Logger
+    isForLooking: Bool = false, logger: Logger
 ) throws(Failure) -> OpenEngine {
     do {
         return try openEngines(
             store: store.value, queue: queue?.value, sizeLimit: limit, startsAnewWhenDamaged: startsAnewWhenDamaged,
-            logger: logger)
+            isForLooking: isForLooking, logger: logger)
     } catch let error as SQLiteBackendError {
         throw Failure(code(of: error), "\(store.name): \(error)")
     } catch {
@@ -20,8 +20,13 @@ func openBackend(
     }
 }
 
-/// The store and queue that a gateway has left, for looking into them. No file is made that is not there.
-func openExisting(store: Found<EngineAddress>, queue: Found<EngineAddress>?) throws(Failure) -> OpenEngine {
+/// The store and queue that a gateway has left. No file is made that is not there.
+/// - Parameter isForLooking: whether a file stays as it is, with nothing beside it; else it may be changed.
+func openExisting(
+    store: Found<EngineAddress>, queue: Found<EngineAddress>?, isForLooking: Bool
+) throws(Failure) -> OpenEngine {
+    // What is empty can only be looked into once it has tables.
+    var isForLooking = isForLooking
     for address in [store] + (queue.map { [$0] } ?? []) {
         switch address.value {
         case .memory:
@@ -39,11 +44,12 @@ func openExisting(store: Found<EngineAddress>, queue: Found<EngineAddress>?) thr
             guard isEmptyOrSQLite(path) else {
                 throw Failure(.data, "\(address.name): \(path) is no SQLite file; name the one that the gateway uses")
             }
+            if FileVersion(path)?.size == 0 { isForLooking = false }
         case .server: break
         }
     }
     return try openBackend(
-        store: store, queue: queue, limit: nil, startsAnewWhenDamaged: false,
+        store: store, queue: queue, limit: nil, startsAnewWhenDamaged: false, isForLooking: isForLooking,
         logger: Logger(label: "perennial") { _ in SwiftLogNoOpLogHandler() })
 }
 

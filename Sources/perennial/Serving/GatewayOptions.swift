@@ -40,13 +40,21 @@ struct GatewayOptions: ParsableArguments {
             concurrency: concurrency, longestRetryAfter: longestRetryAfter, maxBody: maxBody)
     }
 
-    func commonSettings(_ settings: Settings) throws(Failure) -> CommonSettings {
-        CommonSettings(
-            store: try settings.require(Known.store, store), queue: try settings.find(Known.queue, queue),
-            storeLimit: try settings.value(Known.storeLimit, storeLimit),
-            bodyMemory: try settings.value(Known.bodyMemory, bodyMemory),
-            workers: try settings.require(Known.workers, workers), grace: try settings.value(Known.grace, grace),
-            logLevel: try settings.value(Known.logLevel, logLevel))
+    /// - Parameter problems: is told of all that is wrong.
+    /// - Returns: `nil`: something is.
+    func commonSettings(_ settings: Settings, _ problems: Problems) -> CommonSettings? {
+        func find<Value>(_ setting: Setting<Value>, _ given: String?) -> Found<Value>? {
+            problems.take(try settings.find(setting, given))
+        }
+        let (store, queue) = (find(Known.store, store), find(Known.queue, queue))
+        let (storeLimit, bodyMemory) = (find(Known.storeLimit, storeLimit), find(Known.bodyMemory, bodyMemory))
+        let (workers, grace) = (find(Known.workers, workers), find(Known.grace, grace))
+        guard let logLevel = find(Known.logLevel, logLevel), let store, let storeLimit, let bodyMemory, let workers,
+            let grace
+        else { return nil }
+        return CommonSettings(
+            store: store, queue: queue, storeLimit: storeLimit.value, bodyMemory: bodyMemory.value, workers: workers,
+            grace: grace.value, logLevel: logLevel.value)
     }
 }
 

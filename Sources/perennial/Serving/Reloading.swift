@@ -74,8 +74,10 @@ final class Reloading: Service {
     private func readAgain() async {
         let old = state.withLock { $0.settings }
         do {
-            let new = try old.readAgain()
-            let routes = try given.routes(new)
+            let problems = Problems()
+            let new = try old.readAgain(problems)
+            let routes = given.routes(new, problems)
+            try problems.check()
             try await reload(routes)
             state.withLock {
                 $0.settings = new

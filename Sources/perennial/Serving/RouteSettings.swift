@@ -1,5 +1,6 @@
 import Foundation
 import Perennial
+import PerennialConnections
 import PerennialGateway
 import PerennialHTTP
 
@@ -25,114 +26,152 @@ struct GivenRules: Sendable {
     var maxBody: String?
 
     /// The file's routes, and behind them the one for everything else, if an origin is given.
+    /// - Throws: ``Failure`` with all that is wrong.
     func routes(_ settings: Settings) throws(Failure) -> [Route] {
-        let origins = try origins(settings)
+        let problems = Problems()
+        let routes = routes(settings, problems)
+        try problems.check()
+        return routes
+    }
+
+    /// - Parameter problems: is told of all that is wrong; then what comes back is of no use.
+    func routes(_ settings: Settings, _ problems: Problems) -> [Route] {
+        let origins = origins(settings, problems)
+        let sections = settings.sections(OptionFile.routes)
         var routes: [Route] = []
-        for section in settings.sections(OptionFile.routes) {
-            routes.append(try route(section, number: routes.count + 1, origins, settings))
+        for (index, section) in sections.enumerated() {
+            let route = problems.take(try self.route(section, number: index + 1, origins, settings, problems))
+            if let route { routes.append(route) }
         }
-        let origin =
-            routes.isEmpty ? try settings.require(Known.origin, origin) : try settings.find(Known.origin, origin)
-        if let origin {
-            var route = Route(origin: try self.origin(origin.value, nil, settings))
-            route.rules = try rules(nil, of: route.origin, settings)
+        if let origin = problems.take(try settings.find(Known.origin, origin)) {
+            var route = Route(origin: self.origin(origin.value, nil, settings, problems))
+            route.rules = rules(nil, of: route.origin, settings, problems)
             routes.append(route)
         }
-        do throws(RoutingError) {
-            try check(routes)
-        } catch {
-            throw Failure(.configuration, "\(settings.path.map { "\($0): " } ?? "")\(error)")
+        // Complaints about routes that are not as they were meant would lead nowhere.
+        guard problems.isEmpty else { return routes }
+        if routes.isEmpty {
+            problems.take(try missingRoutes(settings))
+        } else {
+            for error in routingErrors(in: routes) {
+                let place = error.route.flatMap { $0 < sections.count ? sections[$0].place : settings.path }
+                problems.note(Failure(.configuration, "\(place.map { "\($0): " } ?? "")\(error)"))
+            }
         }
         return routes
     }
 
+    /// Says why there is nothing to serve.
+    private func missingRoutes(_ settings: Settings) throws(Failure) -> Never? {
+        if let name = settings.name(ofFileKey: OptionFile.routes) {
+            throw Failure(
+                .configuration, "\(name) is empty; add a route with a line like “- origin: https://api.example.com”")
+        }
+        if let name = settings.name(ofFileKey: OptionFile.origins) {
+            throw Failure(
+                .configuration, "\(name) has nobody to use it; add “routes” with a line like “- origin: NAME”")
+        }
+        _ = try settings.require(Known.origin, nil)
+        return nil
+    }
+
     // MARK: Origins
 
-    private func origins(_ settings: Settings) throws(Failure) -> [String: Origin] {
+    /// By their names; `nil`: there is something wrong with it, which has been noted.
+    private func origins(_ settings: Settings, _ problems: Problems) -> [String: Origin?] {
         let sections = settings.sections(OptionFile.origins)
         guard let named = sections.first else { return [:] }
         guard sections.count == 1 else {
-            throw Failure(
-                .configuration, "“origins” in \(named.place) must be a mapping from names to origins, no list")
+            problems.note(
+                Failure(
+                    .configuration, "“origins” in \(named.place) must be a mapping from names to origins, no list"))
+            return [:]
         }
-        var origins: [String: Origin] = [:]
+        var origins: [String: Origin?] = [:]
         for name in named.keys {
-            guard var section = try named.section(name) else {
-                throw Failure(
-                    .configuration, "\(named.name(of: name)) must be a mapping, with a line like “url: https://…”")
-            }
-            section.title = "origin “\(name)”"
-            origins[name] = try origin(section, settings)
+            origins.updateValue(problems.take(try origin(name, in: named, settings, problems)), forKey: name)
         }
         return origins
     }
 
-    private func origin(_ section: FileSection, _ settings: Settings) throws(Failure) -> Origin {
-        try section.check(
+    private func origin(
+        _ name: String, in named: FileSection, _ settings: Settings, _ problems: Problems
+    ) throws(Failure) -> Origin {
+        guard var section = try named.section(name) else {
+            throw Failure(
+                .configuration, "\(named.name(of: name)) must be a mapping, with a line like “url: https://…”")
+        }
+        section.title = "origin “\(name)”"
+        section.check(
             keys: [
                 "url", "fields", Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
                 Known.longestRetryAfter.name, Known.fetchTimeout.name, Known.originCert.name, Known.originKey.name,
             ],
             hint:
                 "an origin has url, fields, origin-ca, origin-cert, origin-key, timeout, fetch-timeout, rate, concurrency "
-                + "and longest-retry-after")
+                + "and longest-retry-after",
+            elsewhere: { key in OptionFile.ofRoutes.contains(key) ? "it belongs to one of “routes”" : nil },
+            problems)
         guard let url = try section.find("url", read: originAddress) else {
             throw Failure(
                 .configuration,
                 "\(section.title) in \(section.place) has no url; add a line like “url: https://api.example.com”")
         }
-        var origin = try origin(url.value, section, settings)
-        if let fields = try section.section("fields") {
-            origin.fields = try originFields(fields, of: section.title, settings)
+        var origin = origin(url.value, section, settings, problems)
+        if let fields = problems.take(try section.section("fields")) {
+            origin.fields = originFields(fields, of: section.title, settings, problems)
         }
         return origin
     }
 
     /// - Parameter section: `nil`: the command line and the environment say all.
-    private func origin(_ url: OriginURL, _ section: FileSection?, _ settings: Settings) throws(Failure) -> Origin {
+    private func origin(
+        _ url: OriginURL, _ section: FileSection?, _ settings: Settings, _ problems: Problems
+    ) -> Origin {
+        func find<Value>(_ setting: Setting<Value>, _ given: String?) -> Found<Value>? {
+            problems.take(try settings.find(setting, given, in: section))
+        }
         var origin = Origin(url)
-        if let file = try settings.find(Known.originCA, originCA, in: section) {
-            origin.authorities = try authorities(file)
-        }
-        origin.certificate = try clientCertificate(
-            settings.find(Known.originCert, originCert, in: section),
-            key: settings.find(Known.originKey, originKey, in: section))
-        if let found = try settings.find(Known.timeout, timeout, in: section) {
-            guard found.value > .zero else {
-                throw Failure(found.place.code, "\(found.name): it must be more than zero, like 30s")
+        if let file = find(Known.originCA, originCA) { origin.authorities = problems.take(try authorities(file)) }
+        let (certificate, key) = (find(Known.originCert, originCert), find(Known.originKey, originKey))
+        origin.certificate = problems.take(try clientCertificate(certificate, key: key))
+        if let found = find(Known.timeout, timeout) {
+            if found.value > .zero {
+                origin.timeout = found.value
+            } else {
+                problems.note(Failure(found.place.code, "\(found.name): it must be more than zero, like 30s"))
             }
-            origin.timeout = found.value
         }
-        if let found = try settings.find(Known.fetchTimeout, fetchTimeout, in: section) {
-            guard found.value >= origin.timeout else {
-                throw Failure(
-                    found.place.code,
-                    "\(found.name) (\(readable(found.value))) is shorter than timeout (\(readable(origin.timeout))); make it at least as long"
-                )
-            }
+        if let found = find(Known.fetchTimeout, fetchTimeout) {
             origin.fetchTimeout = found.value
+            if found.value < origin.timeout {
+                problems.note(
+                    Failure(
+                        found.place.code,
+                        "\(found.name) (\(readable(found.value))) is shorter than timeout (\(readable(origin.timeout))); make it at least as long"
+                    ))
+            }
         }
-        origin.rate = try settings.find(Known.rate, rate, in: section)?.value
-        origin.concurrency = try settings.find(Known.concurrency, concurrency, in: section)?.value
-        if let longest = try settings.find(Known.longestRetryAfter, longestRetryAfter, in: section)?.value {
-            origin.longestRetryAfter = longest
-        }
+        origin.rate = find(Known.rate, rate)?.value
+        origin.concurrency = find(Known.concurrency, concurrency)?.value
+        if let longest = find(Known.longestRetryAfter, longestRetryAfter)?.value { origin.longestRetryAfter = longest }
         return origin
     }
 
     /// The fields for an origin. `${NAME}` stands for a variable of the environment, so that no secret is in the file.
     private func originFields(
-        _ section: FileSection, of origin: String, _ settings: Settings
-    ) throws(Failure) -> HeaderFields {
+        _ section: FileSection, of origin: String, _ settings: Settings, _ problems: Problems
+    ) -> HeaderFields {
         var section = section
         section.title = "fields of \(origin)"
         var fields: HeaderFields = [:]
         for name in section.keys {
-            let found = try section.find(name) { text throws(Unreadable) in
-                let value = try filled(text, from: settings)
-                if let complaint = complaint(aboutOriginField: name, value: value) { throw Unreadable(complaint) }
-                return value
-            }
+            let found = problems.take(
+                try section.find(name) { text throws(Unreadable) in
+                    let value = try filled(text, from: settings)
+                    if let complaint = complaint(aboutOriginField: name, value: value) { throw Unreadable(complaint) }
+                    return value
+                })
             if let found { fields.add(name, found.value) }
         }
         return fields
@@ -141,27 +180,33 @@ struct GivenRules: Sendable {
     // MARK: Routes
 
     private func route(
-        _ section: FileSection, number: Int, _ origins: [String: Origin], _ settings: Settings
-    ) throws(Failure) -> Route {
+        _ section: FileSection, number: Int, _ origins: [String: Origin?], _ settings: Settings, _ problems: Problems
+    ) throws(Failure) -> Route? {
         var section = section
-        let name = try section.find("name", read: { $0 })?.value ?? "route \(number)"
+        let name = problems.take(try section.find("name", read: { $0 }))?.value ?? "route \(number)"
         section.title = "route “\(name)”"
-        try section.check(
+        section.check(
             keys: [
                 "name", "host", "path", "strip-path", "origin", "query", "vary", Known.refreshAfter.name,
                 Known.expireAfter.name, Known.staleIfError.name, Known.freshness.name, Known.clientDirectives.name,
                 Known.allow.name, Known.softTimeout.name, Known.maxBody.name,
             ],
-            hint: "a route has name, host, path, strip-path, origin, query, vary and the limits for its responses")
+            hint: "a route has name, host, path, strip-path, origin, query, vary and the limits for its responses",
+            elsewhere: { key in
+                OptionFile.ofOrigins.contains(key) || [Known.rate.name, Known.timeout.name].contains(key)
+                    ? "it belongs to one of “origins”" : nil
+            }, problems)
+        let hosts = problems.take(try section.find("host", read: hosts))?.value ?? []
+        let path = problems.take(try section.find("path", read: pathPattern))?.value ?? .all
+        let strips = problems.take(try section.find("strip-path", read: yesOrNo))?.value ?? false
         guard let named = try section.find("origin", read: { $0 }) else {
             throw Failure(
                 .configuration, "\(section.title) in \(section.place) has no origin; add a line like “origin: NAME”")
         }
-        let origin = try self.origin(named, origins, settings)
-        let hosts = try section.find("host", read: hosts)?.value ?? []
-        let path = try section.find("path", read: pathPattern)?.value ?? .all
-        let strips = try section.find("strip-path", read: yesOrNo)?.value ?? false
-        let rules = try rules(section, of: origin, settings)
+        let origin = problems.take(try self.origin(named, origins, settings, problems))
+        // Without its origin a route is read for its mistakes alone.
+        let rules = rules(section, of: origin, settings, problems)
+        guard let origin else { return nil }
         do throws(AddressError) {
             return try Route(name: name, hosts: hosts, path: path, stripsPath: strips, origin: origin, rules: rules)
         } catch {
@@ -171,8 +216,9 @@ struct GivenRules: Sendable {
 
     /// An origin by its name, or by its address: then what is said for all origins holds for it.
     private func origin(
-        _ named: Found<String>, _ origins: [String: Origin], _ settings: Settings
-    ) throws(Failure) -> Origin {
+        _ named: Found<String>, _ origins: [String: Origin?], _ settings: Settings, _ problems: Problems
+    ) throws(Failure) -> Origin? {
+        // `nil` in it: there is such an origin, and something wrong with it.
         if let origin = origins[named.value] { return origin }
         guard named.value.contains("://") else {
             let nearest = nearest(to: named.value, in: Array(origins.keys)).map { "did you mean “\($0)”?" }
@@ -187,34 +233,44 @@ struct GivenRules: Sendable {
         } catch {
             throw Failure(.configuration, "\(named.name): \(error)")
         }
-        return try origin(url, nil, settings)
+        return origin(url, nil, settings, problems)
     }
 
     // MARK: Rules
 
-    /// - Parameter section: a route's; `nil`: the command line and the environment say all.
-    private func rules(_ section: FileSection?, of origin: Origin, _ settings: Settings) throws(Failure)
-        -> ResponseRules
-    {
-        var rules = ResponseRules()
-        rules.freshness = try freshness(section, settings)
-        rules.clientDirectives = try settings.find(Known.clientDirectives, clientDirectives, in: section)?.value
-        rules.allowances = try settings.find(Known.allow, allow, in: section)?.value ?? []
-        if let soft = try settings.find(Known.softTimeout, softTimeout, in: section) {
-            if section == nil { try checkOrder(soft, settings.find(Known.timeout, timeout)) }
-            guard soft.value <= origin.timeout else {
-                throw Failure(
-                    soft.place.code,
-                    "\(soft.name) (\(readable(soft.value))) is longer than the origin's time-out (\(readable(origin.timeout))); "
-                        + "make it at most as long")
-            }
-            rules.softTimeout = soft.value
+    /// - Parameters:
+    ///   - section: a route's; `nil`: the command line and the environment say all.
+    ///   - origin: `nil`: nobody knows.
+    private func rules(
+        _ section: FileSection?, of origin: Origin?, _ settings: Settings, _ problems: Problems
+    ) -> ResponseRules {
+        func find<Value>(_ setting: Setting<Value>, _ given: String?) -> Found<Value>? {
+            problems.take(try settings.find(setting, given, in: section))
         }
-        if let size = try settings.find(Known.maxBody, maxBody, in: section)?.value { rules.maxBody = size }
+        var rules = ResponseRules()
+        if let freshness = problems.take(try freshness(section, settings)) { rules.freshness = freshness }
+        rules.clientDirectives = find(Known.clientDirectives, clientDirectives)?.value
+        rules.allowances = find(Known.allow, allow)?.value ?? []
+        if let soft = find(Known.softTimeout, softTimeout) {
+            rules.softTimeout = soft.value
+            problems.take(try check(softTimeout: soft, of: origin, isGeneral: section == nil, settings))
+        }
+        if let size = find(Known.maxBody, maxBody)?.value { rules.maxBody = size }
         guard let section else { return rules }
-        rules.query = try query(section)
-        rules.vary = try vary(section)
+        if let query = problems.take(try query(section, problems)) { rules.query = query }
+        if let vary = problems.take(try vary(section, problems)) { rules.vary = vary }
         return rules
+    }
+
+    private func check(
+        softTimeout soft: Found<Duration>, of origin: Origin?, isGeneral: Bool, _ settings: Settings
+    ) throws(Failure) -> Never? {
+        if isGeneral { try checkOrder(soft, settings.find(Known.timeout, timeout)) }
+        guard let origin, soft.value > origin.timeout else { return nil }
+        throw Failure(
+            soft.place.code,
+            "\(soft.name) (\(readable(soft.value))) is longer than the origin's time-out (\(readable(origin.timeout))); "
+                + "make it at most as long")
     }
 
     private func freshness(_ section: FileSection?, _ settings: Settings) throws(Failure) -> FreshnessMode {
@@ -229,23 +285,23 @@ struct GivenRules: Sendable {
             staleIfError: settings.find(Known.staleIfError, staleIfError, in: section))
     }
 
-    private func query(_ route: FileSection) throws(Failure) -> QueryRules {
+    private func query(_ route: FileSection, _ problems: Problems) throws(Failure) -> QueryRules {
         guard let section = try route.section("query") else { return .everything }
-        try section.check(keys: ["keep", "drop", "sort"], hint: "query has keep, drop and sort")
+        section.check(keys: ["keep", "drop", "sort"], hint: "query has keep, drop and sort", problems)
         // An empty list means none.
         let keepsNone = section.texts["keep"]?.text.isEmpty == true
         return QueryRules(
-            kept: keepsNone ? [] : try section.find("keep", read: wildcards)?.value,
-            dropped: try section.find("drop", read: wildcards)?.value ?? [],
-            isSorted: try section.find("sort", read: yesOrNo)?.value ?? false)
+            kept: keepsNone ? [] : problems.take(try section.find("keep", read: wildcards))?.value,
+            dropped: problems.take(try section.find("drop", read: wildcards))?.value ?? [],
+            isSorted: problems.take(try section.find("sort", read: yesOrNo))?.value ?? false)
     }
 
-    private func vary(_ route: FileSection) throws(Failure) -> VaryRules {
+    private func vary(_ route: FileSection, _ problems: Problems) throws(Failure) -> VaryRules {
         guard let section = try route.section("vary") else { return .none }
-        try section.check(keys: ["add", "ignore"], hint: "vary has add and ignore")
+        section.check(keys: ["add", "ignore"], hint: "vary has add and ignore", problems)
         return VaryRules(
-            added: try section.find("add", read: varyingFields)?.value ?? [],
-            ignored: try section.find("ignore", read: varyingFields)?.value ?? [])
+            added: problems.take(try section.find("add", read: varyingFields))?.value ?? [],
+            ignored: problems.take(try section.find("ignore", read: varyingFields))?.value ?? [])
     }
 }
 

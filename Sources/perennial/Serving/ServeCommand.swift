@@ -34,8 +34,9 @@ struct ServeCommand: AsyncParsableCommand {
     @Flag(help: .hidden) var stopWithInput = false
 
     mutating func run() async throws {
-        let settings = try Settings(config: options.config)
-        let plan = try plan(settings)
+        let problems = Problems()
+        let settings = try Settings(config: options.config, problems: problems)
+        let plan = try plan(settings, problems)
         let logger = makeLogger(plan.common.logLevel)
         let open = try openBackend(
             store: plan.common.store, queue: plan.common.queue, limit: plan.common.storeLimit, logger: logger)
@@ -61,28 +62,39 @@ struct ServeCommand: AsyncParsableCommand {
     }
 
     /// All that was set, read and found to fit together.
-    func plan(_ settings: Settings) throws(Failure) -> ServingPlan {
-        let listen = try settings.value(Known.listen, listen)
-        var gateway = GatewayConfiguration(routes: try given.routes(settings))
+    /// - Parameter problems: what is known to be wrong already.
+    /// - Throws: ``Failure`` with all that is wrong.
+    func plan(_ settings: Settings, _ problems: Problems = Problems()) throws(Failure) -> ServingPlan {
+        func find<Value>(_ setting: Setting<Value>, _ given: String?) -> Found<Value>? {
+            problems.take(try settings.find(setting, given))
+        }
+        func read<Value>(_ place: inout Value, _ setting: Setting<Value>, _ given: String?) {
+            if let found = find(setting, given) { place = found.value }
+        }
+        var gateway = GatewayConfiguration(routes: given.routes(settings, problems))
+        let (chain, key) = (find(Known.tlsCert, tlsCert), find(Known.tlsKey, tlsKey))
+        gateway.certificate = problems.take(try serverCertificate(chain, key: key))
+        read(&gateway.threads, Known.threads, threads)
+        read(&gateway.memory, Known.memory, memory)
+        read(&gateway.maxConnections, Known.maxConnections, maxConnections)
+        gateway.maxRequestBody = find(Known.maxRequestBody, maxRequestBody)?.value
+        read(&gateway.headTimeout, Known.headTimeout, headTimeout)
+        read(&gateway.maxConnectionsPerClient, Known.maxConnectionsPerClient, maxConnectionsPerClient)
+        read(&gateway.minUploadRate, Known.minUploadRate, minUploadRate)
+        read(&gateway.drain, Known.drain, drain)
+        let (listen, admin) = (find(Known.listen, listen), find(Known.admin, admin))
+        let token = find(Known.adminToken, adminTokenFile)?.value
+        let common = options.commonSettings(settings, problems)
+        try problems.check()
+        guard let listen = listen?.value, let admin, let common else {
+            throw Failure(.software, "a setting that has a default has no value")
+        }
         gateway.host = listen.host
         gateway.port = listen.port
         gateway.socketPath = listen.socketPath
-        gateway.certificate = try serverCertificate(
-            settings.find(Known.tlsCert, tlsCert), key: settings.find(Known.tlsKey, tlsKey))
-        if let threads = try settings.find(Known.threads, threads)?.value { gateway.threads = threads }
-        gateway.memory = try settings.value(Known.memory, memory)
-        gateway.maxConnections = try settings.value(Known.maxConnections, maxConnections)
-        gateway.maxRequestBody = try settings.find(Known.maxRequestBody, maxRequestBody)?.value
-        gateway.headTimeout = try settings.value(Known.headTimeout, headTimeout)
-        gateway.maxConnectionsPerClient = try settings.value(Known.maxConnectionsPerClient, maxConnectionsPerClient)
-        gateway.minUploadRate = try settings.value(Known.minUploadRate, minUploadRate)
-        gateway.drain = try settings.value(Known.drain, drain)
-        let common = try options.commonSettings(settings)
         gateway.workers = common.workers.value
         gateway.bodyMemory = common.bodyMemory
-        return ServingPlan(
-            gateway: gateway, listen: listen, admin: try settings.value(Known.admin, admin),
-            token: try settings.find(Known.adminToken, adminTokenFile)?.value, common: common)
+        return ServingPlan(gateway: gateway, listen: listen, admin: admin.value, token: token, common: common)
     }
 }
 
@@ -122,10 +134,13 @@ struct WorkerCommand: AsyncParsableCommand {
     @Flag(help: .hidden) var stopWithInput = false
 
     mutating func run() async throws {
-        let settings = try Settings(config: options.config)
-        let common = try options.commonSettings(settings)
+        let problems = Problems()
+        let settings = try Settings(config: options.config, problems: problems)
+        var configuration = GatewayConfiguration(routes: options.given.routes(settings, problems))
+        let read = options.commonSettings(settings, problems)
+        try problems.check()
+        guard let common = read else { throw Failure(.software, "a setting that has a default has no value") }
         let workers = common.workers
-        var configuration = GatewayConfiguration(routes: try options.given.routes(settings))
         configuration.workers = workers.value
         configuration.bodyMemory = common.bodyMemory
         guard workers.value > 0 else {

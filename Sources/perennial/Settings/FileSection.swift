@@ -1,3 +1,4 @@
+import PerennialConnections
 import Yams
 
 /// A mapping in the configuration file, its values as text, each with its line.
@@ -17,9 +18,11 @@ struct FileSection: Sendable {
     /// - Parameters:
     ///   - path: the file's, for messages.
     ///   - isNested: which of the keys may have mappings in them.
+    ///   - problems: is told of what makes no sense, which is left out.
     init(
-        _ mapping: Node.Mapping, path: String, line: Int, title: String, isNested: (String, Node) -> Bool
-    ) throws(Failure) {
+        _ mapping: Node.Mapping, path: String, line: Int, title: String, problems: Problems,
+        isNested: (String, Node) -> Bool
+    ) {
         self.path = path
         self.title = title
         place = "\(path):\(line)"
@@ -29,13 +32,14 @@ struct FileSection: Sendable {
         for (keyNode, valueNode) in mapping {
             let line = keyNode.mark?.line ?? line
             guard let key = keyNode.scalar?.string else {
-                throw Failure(.configuration, "a key in \(path):\(line) is no text")
+                problems.note(Failure(.configuration, "a key in \(path):\(line) is no text"))
+                continue
             }
             keys.append(key)
             let title = "“\(key)”\(title.isEmpty ? "" : " of \(title)")"
             let name = "\(title) in \(path):\(line)"
             if isNested(key, valueNode) {
-                sections[key] = try Self.sections(valueNode, path: path, title: title, name: name)
+                sections[key] = Self.sections(valueNode, path: path, title: title, name: name, problems)
             } else if let scalar = valueNode.scalar {
                 texts[key] = (scalar.string, line)
             } else if let items = valueNode.sequence?.compactMap(\.scalar?.string),
@@ -43,7 +47,8 @@ struct FileSection: Sendable {
             {
                 texts[key] = (items.joined(separator: ","), line)
             } else {
-                throw Failure(.configuration, "\(name) must be one value or a list of values, not a mapping")
+                problems.note(
+                    Failure(.configuration, "\(name) must be one value or a list of values, not a mapping"))
             }
         }
         self.texts = texts
@@ -52,26 +57,34 @@ struct FileSection: Sendable {
     }
 
     private static func sections(
-        _ node: Node, path: String, title: String, name: String
-    ) throws(Failure) -> [FileSection] {
+        _ node: Node, path: String, title: String, name: String, _ problems: Problems
+    ) -> [FileSection] {
         let items = node.sequence.map { Array($0) } ?? [node]
         var sections: [FileSection] = []
         for item in items {
             guard let mapping = item.mapping else {
-                throw Failure(.configuration, "\(name) must be a mapping, with lines like “name: value”")
+                problems.note(
+                    Failure(.configuration, "\(name) must be a mapping, with lines like “name: value”"))
+                continue
             }
             sections.append(
-                try FileSection(mapping, path: path, line: item.mark?.line ?? 1, title: title) { $1.mapping != nil })
+                FileSection(mapping, path: path, line: item.mark?.line ?? 1, title: title, problems: problems) {
+                    $1.mapping != nil
+                })
         }
         return sections
     }
 
-    /// - Throws: ``Failure`` naming a key that is none of these, and the nearest that is.
-    func check(keys known: [String], hint: String) throws(Failure) {
+    /// Notes the keys that are none of these, each with the nearest that is.
+    /// - Parameter elsewhere: where a key belongs that is known in another place.
+    func check(
+        keys known: [String], hint: String, elsewhere: (String) -> String? = { _ in nil }, _ problems: Problems
+    ) {
         for key in keys where !known.contains(key) {
             let nearest = nearest(to: key, in: known).map { "did you mean “\($0)”?" }
             let line = texts[key].map { "\(path):\($0.line)" } ?? sections[key]?.first?.place ?? place
-            throw Failure(.configuration, "unknown key “\(key)” in \(line); \(nearest ?? hint)")
+            problems.note(
+                Failure(.configuration, "unknown key “\(key)” in \(line); \(elsewhere(key) ?? nearest ?? hint)"))
         }
     }
 

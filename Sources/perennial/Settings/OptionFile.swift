@@ -10,19 +10,33 @@ struct OptionFile: Sendable {
 
     static let origins = "origins"
     static let routes = "routes"
+    /// What only one of ``origins`` can have.
+    static let ofOrigins = ["url", "fields"]
+    /// What only one of ``routes`` can have.
+    static let ofRoutes = ["name", "host", "path", "strip-path", "query", "vary"]
 
     /// Reads a file's text.
     /// - Parameters:
     ///   - path: for messages.
     ///   - known: the options that it may have.
-    /// - Throws: ``Failure`` naming the line, the key and what to do.
-    init(_ text: String, path: String, known: [String]) throws(Failure) {
-        section = try FileSection(try Self.mapping(text, path: path), path: path, line: 1, title: "") { key, _ in
-            key == Self.origins || key == Self.routes
+    ///   - problems: is told of mistakes, with the line, the key and what to do.
+    /// - Throws: ``Failure`` for what is no YAML file of options at all.
+    init(_ text: String, path: String, known: [String], _ problems: Problems) throws(Failure) {
+        let known = known + [Self.origins, Self.routes]
+        section = FileSection(
+            try Self.mapping(text, path: path), path: path, line: 1, title: "", problems: problems
+        ) { key, node in
+            key == Self.origins || key == Self.routes || !known.contains(key) && node.mapping != nil
         }
-        try section.check(
-            keys: known + [Self.origins, Self.routes],
-            hint: "the keys are the names of the options of perennial serve, “origins” and “routes”")
+        section.check(
+            keys: known, hint: "the keys are the names of the options of perennial serve, “origins” and “routes”",
+            elsewhere: { key in
+                switch key {
+                case _ where Self.ofOrigins.contains(key): "it belongs to one of “origins”"
+                case _ where Self.ofRoutes.contains(key): "it belongs to one of “routes”"
+                default: nil
+                }
+            }, problems)
         options = InMemoryProvider(
             name: path,
             values: Dictionary(

@@ -160,7 +160,7 @@ enum Known {
     static let maxBody = Setting(
         "max-body", "SIZE", "Answers with a longer body pass through and are not saved.", default: "16MB", read: size)
     static let rate = Setting(
-        "rate", "N/s", "Ask the origin at most so often.", note: "no limit"
+        "rate", "N/s", "Ask the origin at most so often; name somewhat less than it allows.", note: "no limit"
     ) { text throws(Unreadable) in
         let perSecond = try perennial.rate(text)
         do throws(PolicyError) {

@@ -17,8 +17,10 @@ struct Settings: Sendable {
 
     /// - Parameters:
     ///   - config: `--config`, if given; else the environment's `PERENNIAL_CONFIG` names the file, if there is one.
+    ///   - problems: is told of mistakes in the file. Default: they are thrown, all at once.
     init(
-        config: String?, environment variables: [String: String] = ProcessInfo.processInfo.environment
+        config: String?, environment variables: [String: String] = ProcessInfo.processInfo.environment,
+        problems: Problems? = nil
     ) throws(Failure) {
         environment = EnvironmentVariablesProvider(environmentVariables: variables)
         self.variables = variables
@@ -36,7 +38,9 @@ struct Settings: Sendable {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
             throw Failure(.configuration, "the configuration file \(path) is not UTF-8 text")
         }
-        file = try OptionFile(text, path: path, known: Known.fileKeys)
+        let found = problems ?? Problems()
+        file = try OptionFile(text, path: path, known: Known.fileKeys, found)
+        if problems == nil { try found.check() }
     }
 
     /// The value and where it came from; `nil` when it is nowhere and has no default.
@@ -44,21 +48,23 @@ struct Settings: Sendable {
     func find<Value>(_ setting: Setting<Value>, _ given: String?) throws(Failure) -> Found<Value>? {
         let place: Place
         let text: String
+        var name: String?
         if let given {
             (place, text) = (.commandLine, given)
         } else if let variable = Self.text("perennial.\(setting.name)", in: environment) {
             (place, text) = (.environment, variable)
         } else if let file, let line = Self.text(setting.name, in: file.options) {
             (place, text) = (.file(filePath), line)
+            name = file.section.name(of: setting.name)
         } else if let fallback = setting.fallback {
             (place, text) = (.fallback, fallback)
         } else {
             return nil
         }
         do throws(Unreadable) {
-            return Found(value: try setting.read(text), place: place, name: place.name(of: setting))
+            return Found(value: try setting.read(text), place: place, name: name ?? place.name(of: setting))
         } catch {
-            throw Failure(place.code, "\(place.name(of: setting)): \(error)")
+            throw Failure(place.code, "\(name ?? place.name(of: setting)): \(error)")
         }
     }
 
@@ -73,6 +79,11 @@ struct Settings: Sendable {
     /// The configuration file's sections of a kind, `origins` or `routes`.
     func sections(_ kind: String) -> [FileSection] { file?.section.sections[kind] ?? [] }
 
+    /// How messages call one of the file's keys; `nil`: it is not there.
+    func name(ofFileKey key: String) -> String? {
+        file.flatMap { $0.section.has(key) ? $0.section.name(of: key) : nil }
+    }
+
     /// The path of the configuration file; `nil`: there is none.
     var path: String? { file == nil ? nil : filePath }
 
@@ -82,8 +93,9 @@ struct Settings: Sendable {
     }
 
     /// The same with the file as it is now. The command line and the environment of a process don't change.
-    func readAgain() throws(Failure) -> Settings {
-        try Settings(config: path, environment: variables)
+    /// - Parameter problems: as for ``init(config:environment:problems:)``.
+    func readAgain(_ problems: Problems? = nil) throws(Failure) -> Settings {
+        try Settings(config: path, environment: variables, problems: problems)
     }
 
     /// Which of these settings the file has otherwise than another time.

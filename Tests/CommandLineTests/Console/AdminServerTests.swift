@@ -72,6 +72,21 @@ struct AdminServerTests {
         try await ask(.get, "/api/stats") { try #expect(decode(StatisticsReport.self, $0).store.entries == 1) }
     }
 
+    @Test func `which entries are meant is said in one way`() async throws {
+        for (body, count) in [
+            (#"{"prefix": "/a/"}"#, 2), (#"{"match": "/*/1"}"#, 2), (#"{"all": true}"#, 3), (#"{"url": "/a/1"}"#, 1),
+        ] {
+            for path in ["/a/1", "/a/2", "/b/1"] { try await shelf.put(api + path) }
+            try await ask(.post, "/api/remove", body) {
+                #expect(String(buffer: $0.body) == #"{"removed":\#(count)}"# + "\n")
+            }
+        }
+        for body in ["{}", #"{"all": false}"#, #"{"prefix": ""}"#, #"{"prefix": "a"}"#, #"{"all": true, "tag": "t"}"#] {
+            try await shelf.put("\(api)/a")
+            try await ask(.post, "/api/remove", body) { #expect($0.status == .badRequest, "\(body)") }
+        }
+    }
+
     @Test func `jobs are listed and replayed`() async throws {
         try await shelf.bury("\(api)/a", error: "refused")
         try await ask(.get, "/api/jobs?state=dead") {

@@ -70,6 +70,50 @@ struct AdministrationTests {
         #expect(try await administration.entries(limit: 10).items.map(\.url) == ["\(api)/a/b"])
     }
 
+    @Test func `a prefix, a pattern or everything is expired and removed, variants included`() async throws {
+        let paths = ["/items", "/items/1", "/items/1?page=2", "/items/2", "/item", "/users/1.json", "/v2/users/1.json"]
+        func stocked() async throws -> Administration {
+            for path in paths { try await shelf.put(api + path) }
+            try await shelf.put("\(api)/items/1 accept-language=de", tags: ["\(api)/items/1"])
+            return shelf.administration()
+        }
+        for (target, count) in [
+            (AdministrationTarget.prefix("/items"), 5), (.prefix("\(api)/items/1"), 3), (.prefix("/nothing"), 0),
+            (.match("/items/1"), 2), (.match("/items/*"), 4), (.match("*/users/*.json"), 2), (.match("/*?page=*"), 1),
+            (.match("\(api)/users/*"), 1), (.match("*"), 8), (.all, 8),
+        ] {
+            let administration = try await stocked()
+            #expect(try await administration.expire(target) == count, "\(target)")
+            let states = try await administration.entries(limit: 100).items.map(\.state)
+            #expect(states.count { $0 == .stale } == count, "\(target)")
+            #expect(try await administration.remove(target) == count, "\(target)")
+            #expect(try await administration.entries(limit: 100).items.count == 8 - count, "\(target)")
+            _ = try await administration.remove(.all)
+        }
+    }
+
+    @Test func `many entries are expired and removed page by page`() async throws {
+        for number in 0..<1203 { try await shelf.put("\(api)/\(number)") }
+        let administration = shelf.administration()
+        #expect(try await administration.expire(.prefix("/")) == 1203)
+        #expect(try await administration.remove(.match("/*1")) == 121)
+        #expect(try await administration.remove(.prefix("\(api)/")) == 1082)
+    }
+
+    @Test(arguments: ["items", "items*", "ttp://x", "", "ftp://x"])
+    func `what no address begins with is an error`(text: String) async throws {
+        try await shelf.put("\(api)/items")
+        let administration = shelf.administration()
+        for target in [AdministrationTarget.prefix(text), .match(text)] where !(text.isEmpty && target == .match("")) {
+            let error = await #expect(throws: AdministrationError.self) { try await administration.remove(target) }
+            #expect(error?.kind == .invalid)
+        }
+        if !text.isEmpty {
+            await #expect(throws: AdministrationError.self) { try await administration.entries(prefix: text, limit: 1) }
+        }
+        #expect(try await administration.entries(limit: 1).items.count == 1)
+    }
+
     @Test func `a job is shown with its entry`() async throws {
         try await shelf.put("\(api)/a")
         try await shelf.bury("\(api)/a", error: "503")

@@ -28,12 +28,13 @@ import Testing
     }
 
     /// An entry that is stale, and a read that has queued its refresh.
-    private func makeStale(_ gateway: RunningProgram) async throws {
-        #expect(try await get("\(gateway.addresses[1])/a").body == "answer 1")
-        let expired = try await Program.run(["expire", "/a"] + engines, in: folder)
+    private func makeStale(_ gateway: RunningProgram, _ path: String = "/a") async throws {
+        #expect(try await get("\(gateway.addresses[1])\(path)").body == "answer 1")
+        let expired = try await Program.run(["expire", path] + engines, in: folder)
         #expect(expired.output == "expired 1 entry\n", "\(expired.errors)")
         try await eventually {
-            try await get("\(gateway.addresses[1])/a").headers.first(name: "Cache-Status")?.contains("ttl=-") == true
+            try await get("\(gateway.addresses[1])\(path)").headers.first(name: "Cache-Status")?.contains("ttl=-")
+                == true
         }
     }
 
@@ -60,6 +61,51 @@ import Testing
         // And once more: what Celery has done blocks nothing.
         _ = try await Program.run(["expire", "/a"] + engines, in: folder)
         try await eventually { try await get("\(gateway.addresses[1])/a").body == "answer 3" }
+        #expect(await gateway.stop(SIGTERM) == 0)
+        try await aside { worker.kill() }
+        await upstream.stop()
+    }
+
+    @Test(arguments: [["--refresh-after", "1h", "--expire-after", "7d"], ["--freshness", "origin"]])
+    func `what is gone at the origin is gone for readers, and what is not wanted is told in the worker's log`(
+        limits: [String]
+    ) async throws {
+        let gateway = try await RunningProgram(
+            [
+                "serve", "--origin", upstream.url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+                "--workers", "0", "--admin-token-file", "token",
+            ] + limits + engines, in: folder)
+        let url = gateway.addresses[1]
+        if limits.contains("origin") {
+            // The origin's own limits allow no stale answers: the job is sent by hand.
+            #expect(try await get("\(url)/once").body == "answer 1")
+        } else {
+            try await makeStale(gateway, "/once")
+        }
+        let environment = ["BROKER": server.url, "PERENNIAL": gateway.addresses[2], "TOKEN": Self.token]
+        let worker = try await aside {
+            try CeleryWorker(Celery.file("Examples/celery/worker.py"), environment: environment)
+        }
+        let (key, broker) = ("\(upstream.url)/once", server.url)
+        func send(_ keywords: String) async throws {
+            let program = """
+                import json, sys
+                from celery import Celery
+                task = Celery(broker=sys.argv[1]).send_task
+                task("perennial.refresh", args=["http", sys.argv[2]], kwargs=json.loads(sys.argv[3]))
+                """
+            try await aside { try Celery.python(["-c", program, broker, key, keywords], environment: [:]) }
+        }
+        if limits.contains("origin") { try await send("{}") }
+        do {
+            try await eventually { try await get("\(url)/once").status == 404 }
+            try await eventually { worker.output.contains("\(key): gone (404)") }
+            #expect(!worker.output.contains("Retry in"))
+            try await send(#"{"generation": 1}"#)
+            try await eventually { worker.output.contains("\(key): not wanted") || limits.contains("origin") }
+        } catch {
+            Issue.record("\(error); the worker says: \(worker.output)")
+        }
         #expect(await gateway.stop(SIGTERM) == 0)
         try await aside { worker.kill() }
         await upstream.stop()

@@ -36,6 +36,32 @@ enum Program {
             errors: try String(contentsOfFile: errors, encoding: .utf8))
     }
 
+    /// Runs it as on a terminal, which shows what it prints on either way.
+    /// - Parameters:
+    ///   - columns: how wide the terminal is.
+    ///   - answer: what a person types.
+    static func runOnTerminal(
+        _ arguments: [String], columns: Int = 80, answer: String = "", environment: [String: String] = [:],
+        in folder: Folder
+    ) async throws -> Result {
+        let words = ([path] + arguments).map { "'\($0)'" }.joined(separator: " ")
+        let process = make([], environment: environment, in: folder)
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/script")
+        process.arguments = ["-qec", "stty cols \(columns); exec \(words)", "/dev/null"]
+        let output = folder.path(UUID().uuidString)
+        process.standardOutput = try newFile(output)
+        let input = Pipe()
+        process.standardInput = input
+        try input.fileHandleForWriting.write(contentsOf: Data(answer.utf8))
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            process.terminationHandler = { _ in continuation.resume() }
+            do { try process.run() } catch { continuation.resume(throwing: error) }
+        }
+        try input.fileHandleForWriting.close()
+        let shown = try String(contentsOfFile: output, encoding: .utf8).replacing("\r\n", with: "\n")
+        return Result(code: process.terminationStatus, output: shown, errors: "")
+    }
+
     static func newFile(_ path: String) throws -> FileHandle {
         try Data().write(to: URL(fileURLWithPath: path))
         return try FileHandle(forWritingTo: URL(fileURLWithPath: path))
@@ -48,8 +74,6 @@ enum Program {
         let kept = ["PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR"]
         process.environment = ProcessInfo.processInfo.environment.filter { kept.contains($0.key) }
             .merging(environment) { $1 }
-            // A process killed with -9 leaves libmongoc's counters behind, and a later one of its number is told so on standard error.
-            .merging(["MONGOC_DISABLE_SHM": "1"]) { $1 }
         process.currentDirectoryURL = URL(fileURLWithPath: folder.path)
         process.standardInput = FileHandle.nullDevice
         return process

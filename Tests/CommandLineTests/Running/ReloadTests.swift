@@ -77,6 +77,12 @@ struct ReloadTests {
         #expect(route?["key"] as? String == "https://users.example/v1/users/1?a=b")
         #expect(answers?.last?["route"] == nil)
 
+        let all = try await Program.run(["check", "gateway.yaml"], environment: ["TOKEN": "s3cret"], in: folder)
+        for text in ["10000 connections", "to be made", "64.0 MB for large bodies", "within 10s", "2m in all"] {
+            #expect(all.output.contains(text), "\(text) in \(all.output)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: folder.path("perennial.sqlite")))
+
         let wrong = try await Program.run(["check", "gateway.yaml"], in: folder)
         #expect(wrong.code == 78)
         #expect(wrong.errors.contains("gateway.yaml:4: it needs TOKEN in the environment, which is not set"))

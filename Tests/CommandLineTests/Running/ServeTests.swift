@@ -174,9 +174,44 @@ struct ServeTests {
             #expect(result.code == 66)
             #expect(result.errors == "perennial: nothing is saved for \(upstream.url)/nothing\n")
         }
+        // The gateway's own address is no address of an entry.
+        let own = try await perennial("inspect", "\(gateway.addresses[1])/a")
+        #expect(own.code == 66)
+        #expect(own.errors.contains("the origin, \(upstream.url), not at the gateway: try /a\n"), "\(own.errors)")
         let replay = try await perennial("jobs", "replay", "12345")
         #expect(replay.code == 66)
         #expect(try await perennial("remove", "--tag", "none").output == "removed 0 entries\n")
+        #expect(await gateway.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `everything is removed when it is asked about or said to be meant, in the store or by the gateway`()
+        async throws
+    {
+        let gateway = try await serve()
+        let (url, admin) = (gateway.addresses[1], gateway.addresses[2])
+        for path in ["/a", "/b/1", "/b/2"] { _ = try await get(url + path) }
+        #expect(try await perennial("remove", "--all").code == 64)
+        let store = ["--store", "sqlite:cache.sqlite"]
+        let no = try await Program.runOnTerminal(["remove", "--all"] + store, answer: "n\n", in: folder)
+        #expect(no.code == 1)
+        #expect(no.output.contains("remove all 3 entries of the store? [y/N]"), "\(no.output)")
+        #expect(no.output.contains("nothing was changed"))
+        #expect(try await perennial("expire", "--all", "--yes").output == "expired 3 entries\n")
+        #expect(try await perennial("remove", "--prefix", "/b/").output == "removed 2 entries\n")
+        try await eventually { try await get("\(url)/b/1").body != "answer 2" }
+        let yes = try await Program.runOnTerminal(["remove", "--all"] + store, answer: "y\n", in: folder)
+        #expect(yes.code == 0)
+        #expect(yes.output.contains("removed 2 entries"), "\(yes.output)")
+        // The gateway knows, and its own store needs no name.
+        try await eventually { try await get("\(url)/a").body != "answer 1" }
+        for path in ["/c/1", "/c/2"] { _ = try await get(url + path) }
+        #expect(
+            try await Program.run(["remove", "--match", "/c/*1", "--admin", admin, "--json"], in: folder).output
+                == #"{"removed":1}"# + "\n")
+        #expect(
+            try await Program.run(["expire", "--all", "--yes", "--admin", admin], in: folder).output
+                == "expired 2 entries\n")
         #expect(await gateway.stop(SIGTERM) == 0)
         await upstream.stop()
     }
@@ -197,6 +232,98 @@ struct ServeTests {
         #expect(try await get("\(other.addresses[1])/7").headers.first(name: "Cache-Status")?.contains("; hit") == true)
         #expect(upstream.asked == asked)
         #expect(await other.stop(SIGTERM) == 0)
+        await upstream.stop()
+    }
+
+    @Test func `an origin that says nothing of freshness is noticed once, with what to do`() async throws {
+        let word = "answers come without freshness"
+        let gateway = try await serve()
+        for path in ["/silent/1?secret", "/silent/2", "/silent/1?secret"] {
+            _ = try await get("\(gateway.addresses[1])\(path)")
+        }
+        #expect(gateway.errors.split(separator: "\n").count { $0.contains(word) } == 1, "\(gateway.errors)")
+        #expect(gateway.errors.contains("--refresh-after 1h --expire-after 7d"))
+        #expect(gateway.errors.contains("\(upstream.url)/silent/1") && !gateway.errors.contains("secret"))
+        #expect(await gateway.stop(SIGTERM) == 0)
+        // Where it says something, and where the operator does, there is nothing to notice.
+        for (options, path) in [([], "/a"), (["--refresh-after", "1h"], "/silent/3"), ([], "/broken")] {
+            let gateway = try await serve(options)
+            _ = try await get(gateway.addresses[1] + path)
+            #expect(!gateway.errors.contains(word), "\(gateway.errors)")
+            #expect(await gateway.stop(SIGTERM) == 0)
+        }
+        await upstream.stop()
+    }
+
+    @Test func `who looks into a store leaves nothing behind and changes nothing`() async throws {
+        let gateway = try await serve()
+        for path in ["/a", "/b"] { _ = try await get("\(gateway.addresses[1])\(path)") }
+        #expect(await gateway.stop(SIGTERM) == 0)
+        let files = FileManager.default
+        let file = folder.path("cache.sqlite")
+        func everything() throws -> [String] {
+            try files.contentsOfDirectory(atPath: folder.path).filter { $0.contains("sqlite") }.sorted()
+        }
+        #expect(try everything() == ["cache.sqlite"])
+        let before = try Data(contentsOf: URL(filePath: file))
+        for command in [["ls"], ["inspect", "/a"], ["stats"], ["jobs"], ["jobs", "--dead"]] {
+            let result = try await Program.run(command + ["--store", "sqlite:cache.sqlite"], in: folder)
+            #expect(result.code == 0, "\(command): \(result.errors)")
+            #expect(try everything() == ["cache.sqlite"], "\(command)")
+        }
+        try "origin: \(upstream.url)\nstore: sqlite:cache.sqlite\n"
+            .write(toFile: folder.path("gateway.yaml"), atomically: true, encoding: .utf8)
+        let check = try await Program.run(["check", "gateway.yaml"], in: folder)
+        #expect(check.output.contains("sqlite:cache.sqlite, 2 entries"), "\(check.output)\(check.errors)")
+        #expect(try everything() == ["cache.sqlite"])
+        #expect(try Data(contentsOf: URL(filePath: file)) == before)
+        // What is changed is changed in the file alone.
+        #expect(try await perennial("remove", "/a").output == "removed 1 entry\n")
+        #expect(try everything() == ["cache.sqlite"])
+        await upstream.stop()
+    }
+
+    @Test func `what a killed process of the same number left behind is nothing to complain of`() async throws {
+        let process = Program.make([], environment: [:], in: folder)
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        // The file in which libmongoc keeps its counters.
+        process.arguments = ["-c", ": > /dev/shm/mongoc-$$ && exec '\(Program.path)' --version"]
+        let errors = folder.path("errors")
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = try Program.newFile(errors)
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            process.terminationHandler = { _ in continuation.resume() }
+            do { try process.run() } catch { continuation.resume(throwing: error) }
+        }
+        #expect(process.terminationStatus == 0)
+        #expect(try String(contentsOfFile: errors, encoding: .utf8) == "")
+        await upstream.stop()
+    }
+
+    @Test func `rows are cut to a terminal, and whole in a pipe`() async throws {
+        let gateway = try await serve()
+        let long = "/" + String(repeating: "long", count: 60)
+        _ = try await get("\(gateway.addresses[1])\(long)")
+        #expect(await gateway.stop(SIGTERM) == 0)
+        #expect(try await perennial("ls").output.contains(long))
+        let list = ["ls", "--store", "sqlite:cache.sqlite"]
+        let shown = try await Program.runOnTerminal(list, columns: 60, in: folder)
+        #expect(shown.outputLines.count == 2, "\(shown.output)")
+        #expect(
+            shown.outputLines.last?.count == 60 && shown.outputLines.last?.hasSuffix("…") == true, "\(shown.output)")
+        let plain = try await Program.runOnTerminal(list, columns: 60, environment: ["LC_ALL": "C"], in: folder)
+        #expect(plain.outputLines.last?.hasSuffix("g>") == true, "\(plain.output)")
+        await upstream.stop()
+    }
+
+    @Test func `a terminal with no more than ASCII gets no curly quotes, but for what is data`() async throws {
+        for locale in ["C", "POSIX"] {
+            let result = try await Program.run(["statz"], environment: ["LC_ALL": locale], in: folder)
+            #expect(result.errors.contains("there is no command \"statz\""))
+            let help = try await Program.run(["serve", "--help"], environment: ["LC_ALL": locale], in: folder)
+            #expect(help.output.utf8.allSatisfy { $0 < 0x80 })
+        }
+        #expect(try await Program.run(["jobs", "--help"], in: folder).output.contains("--dead"))
         await upstream.stop()
     }
 

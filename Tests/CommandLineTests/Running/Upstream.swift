@@ -23,7 +23,11 @@ final class Upstream: Sendable {
             if request.uri.path.hasPrefix("/busy") {
                 return Response(status: .serviceUnavailable, headers: [.retryAfter: "3000"])
             }
+            if request.uri.path.hasPrefix("/once"), number > 1 {
+                return Response(status: .notFound, body: .init(byteBuffer: ByteBuffer(string: "gone")))
+            }
             if request.uri.path == "/broken" { return Response(status: .internalServerError) }
+            if request.uri.path.hasPrefix("/silent") { return Response(status: .ok) }
             return Response(
                 status: .ok,
                 headers: [.contentType: "text/plain", .cacheControl: "max-age=600", .eTag: "\"\(number)\""],

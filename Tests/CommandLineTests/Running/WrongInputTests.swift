@@ -69,8 +69,13 @@ struct WrongInputTests {
         (["ls", "--store", "memory:"], 64, "can't be seen from outside"),
         (["ls", "--limit", "0"], 64, "--limit"),
         (["inspect", "--store", "sqlite:none"], 64, "Missing expected argument '<URL>'"),
-        (["expire"], 64, "say which entries: an address, or --tag T"),
-        (["remove", "/a", "--tag", "t"], 64, "give an address or --tag, not both"),
+        (["expire"], 64, "say which entries: an address, --tag T, --prefix URL, --match PATTERN or --all"),
+        (["remove", "/a", "--tag", "t"], 64, "give one of an address, --tag, --prefix, --match and --all"),
+        (["remove", "--prefix", ""], 64, "--prefix is empty; for all entries, say --all"),
+        (["remove", "--all", "--admin", "127.0.0.1:1"], 64, "there is no terminal to ask on; add --yes"),
+        (["remove", "--match", "*", "--admin", "127.0.0.1:1"], 64, "there is no terminal to ask on; add --yes"),
+        (["expire", "/a", "--admin", "127.0.0.1:1"], 69, "no gateway answers at http://127.0.0.1:1"),
+        (["expire", "/a", "--admin", "127.0.0.1:1", "--store", "sqlite:a"], 64, "give --admin or --store, not both"),
         (["jobs", "replay"], 64, "say which jobs"),
         (["jobs", "replay", "1", "--all"], 64, "say which jobs"),
         (["copy", "--from", "sqlite:none", "--to", "sqlite:new"], 66, "--from: there is no file none"),
@@ -81,7 +86,15 @@ struct WrongInputTests {
         (["origin", "reopen", "--admin", "none"], 64, "--admin names no address; give the running gateway's"),
         (["origin", "reopen", "--admin", "http://8081"], 64, "--admin: “8081” is not an address"),
         (["origin", "ls", "--admin-token-file", "none"], 64, "can't read none"),
-        (["nonsense"], 64, "nonsense"),
+        (["nonsense"], 64, "there is no command “nonsense” of perennial; see perennial --help"),
+        (["inspct", "/a"], 64, "did you mean “inspect”?"),
+        (["serve", "--origin", "https://x", "--store", "redis://h?prefx=a"], 64, "did you mean “prefix”?"),
+        (["ls", "--store", "postgres://h/d?shema=a"], 64, "did you mean “schema”?"),
+        (["ls", "--store", "postgres://h/d?sslmod=require"], 64, "did you mean “sslmode”?"),
+        (["ls", "--store", "mongodb://h/d?replicaset=r&tlsCAfiel=x"], 64, "did you mean “tlscafile”?"),
+        (["ls", "--store", "sqlite:a.sqlite?mode=ro"], 64, "a file has no options"),
+        (["ls", "--queue", "celery+redis://h?ques=a"], 64, "did you mean “queue”?"),
+        (["copy", "--from", "sqlite:a", "--to", "redis://u:secret@h?nonsense=1"], 64, "there are prefix, timeout"),
     ])
     func `wrong input`(arguments: [String], code: Int32, message: String) async throws {
         let folder = try Folder()
@@ -92,6 +105,7 @@ struct WrongInputTests {
         #expect(result.errors.contains(message), "\(result.errors)")
         #expect(result.errors.hasSuffix("\n") && result.errors.count { $0 == "\n" } == 1, "\(result.errors)")
         #expect(result.output == "")
+        #expect(!result.errors.contains("secret"))
     }
 
     @Test func `a file that is no store is told, and left as it is`() async throws {

@@ -49,7 +49,9 @@ import Yams
     }
 
     @Test func `the configuration file has only settings that there are`() throws {
-        _ = try OptionFile(text("gateway.yaml"), path: "gateway.yaml", known: Known.fileKeys)
+        let problems = Problems()
+        _ = try OptionFile(text("gateway.yaml"), path: "gateway.yaml", known: Known.fileKeys, problems)
+        try problems.check()
     }
 
     @Test func `the file with routes is one that can be served`() throws {

@@ -132,12 +132,28 @@ struct RouteSettingsTests {
         ("routes: [{origin: 'https://a', listen: 'x:1'}]", "unknown key “listen” in p.yaml:1"),
         (
             "routes: [{origin: 'https://a'}, {origin: 'https://b', path: /x}]",
-            "p.yaml: no request gets to route “route 2”"
+            "p.yaml:1: no request gets to route “route 2”: all of its requests go to “route 1”, which comes before it; put “route 2” first"
         ),
         (
             "routes: [{origin: 'https://a', name: x, host: a.b}, {origin: 'https://b', name: x}]",
             "two routes have the name “x”"
         ),
+        (
+            "routes:\n- {origin: 'https://a', path: /a}\n- {origin: 'https://b', path: /a}",
+            "p.yaml:3: routes “route 1” and “route 2” are for the same requests, so none gets to “route 2”; give one"
+        ),
+        (
+            "routes: []",
+            "“routes” in p.yaml:1 is empty; add a route with a line like “- origin: https://api.example.com”"
+        ),
+        ("origins: {a: {url: 'https://a'}}", "“origins” in p.yaml:1 has nobody to use it; add “routes”"),
+        ("origin: https://a\nfields: {A: b}", "unknown key “fields” in p.yaml:2; it belongs to one of “origins”"),
+        ("origin: https://a\nhost: b.example", "unknown key “host” in p.yaml:2; it belongs to one of “routes”"),
+        (
+            "routes: [{origin: 'https://a', fields: {A: b}}]",
+            "unknown key “fields” in p.yaml:1; it belongs to one of “origins”"
+        ),
+        ("origins: {a: {url: 'https://a', path: /x}}\nroutes: [{origin: a}]", "it belongs to one of “routes”"),
     ])
     func `a mistake is told with its place`(text: String, expected: String) {
         let failure = #expect(throws: Failure.self) { try routes(text) }
@@ -145,13 +161,60 @@ struct RouteSettingsTests {
         #expect(failure?.description.contains(expected) == true, "\(failure?.description ?? "")")
     }
 
+    @Test func `all mistakes of a file are told at once, each with its line`() throws {
+        let text = """
+            timeout: soon
+            refesh-after: 1h
+            origins:
+              a:
+                url: https://a.example
+                rate: often
+                fields:
+                  X-One: ${NOT_THERE}
+                  Connection: x
+              b: {url: "ftp://b.example"}
+            routes:
+              - origin: a
+                path: users
+                strip-path: maybe
+              - origin: b
+                soft-timeout: 5
+              - origin: c
+                query: {kept: [a]}
+                fields: {A: b}
+            """
+        let failure = #expect(throws: Failure.self) { try routes(text) }
+        let lines = failure?.lines ?? []
+        let expected = [
+            "p.yaml:2; did you mean “refresh-after”?", "“X-One” of fields of origin “a” in p.yaml:8",
+            "“Connection” of fields of origin “a” in p.yaml:9", "“rate” of origin “a” in p.yaml:6",
+            "“timeout” in p.yaml:1: “soon”", "“url” of origin “b” in p.yaml:10",
+            "“path” of route “route 1” in p.yaml:13",
+            "“strip-path” of route “route 1” in p.yaml:14", "“soft-timeout” of route “route 2” in p.yaml:16",
+            "“origin” of route “route 3” in p.yaml:17: there is no origin “c”", "unknown key “kept” in p.yaml:18",
+            "unknown key “fields” in p.yaml:19",
+        ]
+        for text in expected {
+            #expect(lines.count { $0.contains(text) } == 1, "\(text)\n\(lines.joined(separator: "\n"))")
+        }
+        #expect(lines.count == expected.count, "\(lines.joined(separator: "\n"))")
+    }
+
     private func routes(_ text: String, _ environment: [String: String] = [:]) throws -> [Route] {
         var routes: [Route] = []
         try withFile(text) { path in
             do {
-                routes = try GivenRules().routes(Settings(config: path, environment: environment))
+                let problems = Problems()
+                let settings = try Settings(config: path, environment: environment, problems: problems)
+                routes = GivenRules().routes(settings, problems)
+                try problems.check()
             } catch let failure as Failure {
-                throw Failure(failure.code, failure.description.replacing(path, with: "p.yaml"))
+                // The file is a test's own.
+                let problems = Problems()
+                for line in failure.lines {
+                    problems.note(Failure(failure.code, line.replacing(path, with: "p.yaml")))
+                }
+                try problems.check()
             }
         }
         return routes

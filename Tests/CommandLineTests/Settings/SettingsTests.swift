@@ -42,7 +42,7 @@ struct SettingsTests {
             let file = try Settings(config: path, environment: [:])
             let inFile = #expect(throws: Failure.self) { try file.value(Known.timeout, nil) }
             #expect(inFile?.code == .configuration)
-            #expect(inFile?.description.hasPrefix("“timeout” in \(path): “soon” is not a duration") == true)
+            #expect(inFile?.description.hasPrefix("“timeout” in \(path):1: “soon” is not a duration") == true)
         }
         let environment = try Settings(config: nil, environment: ["PERENNIAL_TIMEOUT": "soon"])
         let inEnvironment = #expect(throws: Failure.self) { try environment.value(Known.timeout, nil) }
@@ -104,7 +104,10 @@ struct SettingsTests {
     }
 
     private func read(_ text: String) throws -> InMemoryProvider {
-        try OptionFile(text, path: "p.yaml", known: Known.fileKeys).options
+        let problems = Problems()
+        let file = try OptionFile(text, path: "p.yaml", known: Known.fileKeys, problems)
+        try problems.check()
+        return file.options
     }
 }
 

@@ -12,6 +12,31 @@ struct TableTests {
         #expect(table.lines(header: false).count == 2)
     }
 
+    @Test func `a row is cut to the terminal's width, with a mark`() {
+        #expect(cut("abcdef", to: 6, mark: "…") == "abcdef")
+        #expect(cut("abcdef", to: 5, mark: "…") == "abcd…")
+        #expect(cut("äöüß", to: 4, mark: ">") == "äöüß")
+        #expect(cut("äöüßa", to: 4, mark: ">") == "äöü>")
+        #expect(cut("ab", to: 0, mark: ">") == ">")
+    }
+
+    @Test func `without more than ASCII there is other punctuation`() {
+        #expect(plain("“a” is no ‘b’ – redis://…") == "\"a\" is no 'b' - redis://...")
+        #expect(plain("https://example.com/ä") == "https://example.com/ä")
+    }
+
+    @Test(
+        arguments: [
+            (["stat"], "there is no command “stat” of perennial; did you mean “stats”?"),
+            (["list"], "there is no command “list” of perennial; see perennial --help"),
+            (["jobs", "reply", "3"], "there is no command “reply” of perennial jobs; did you mean “replay”?"),
+            (["stats", "extra"], nil), (["jobs", "--dead"], nil), (["origin", "ls"], nil), (["help"], nil), ([], nil),
+            (["--bogus"], nil),
+        ] as [([String], String?)])
+    func `an unknown command is told, with the nearest one`(arguments: [String], hint: String?) {
+        #expect(unknownCommand(in: arguments) == hint)
+    }
+
     @Test func `control characters do not reach the terminal`() {
         #expect(printable("a\u{1B}[31mb\nc\u{9B}d") == "a?[31mb?c?d")
     }

@@ -20,24 +20,44 @@ import Testing
         #expect(state.begin("a", at: start) != nil)
     }
 
-    @Test func `the bucket refills at the rate and holds the burst at most`() throws {
+    @Test func `a burst may begin at once, and the next request when the first of it is long enough ago`() throws {
         let state = state(rate: try .init(perSecond: 10, burst: 2))
         #expect(state.begin("a", at: start) != nil)
-        #expect(state.begin("a", at: start) != nil)
-        #expect(state.request(nil, at: start) == .wait(until: start + .milliseconds(100)))
-        #expect(state.begin("a", at: start + .milliseconds(100)) != nil)
+        #expect(state.begin("a", at: start + .milliseconds(50)) != nil)
+        #expect(state.request(nil, at: start + .milliseconds(60)) == .wait(until: start + .milliseconds(202)))
+        #expect(state.begin("a", at: start + .milliseconds(202)) != nil)
+        #expect(state.request(nil, at: start + .milliseconds(203)) == .wait(until: start + .milliseconds(252)))
         let later = start + .hours(1)
         #expect(state.begin("a", at: later) != nil)
         #expect(state.begin("a", at: later) != nil)
         #expect(state.begin("a", at: later) == nil)
     }
 
-    @Test func `a clock set back adds no tokens and does not stop the bucket`() throws {
+    @Test(arguments: [(5.0, 5), (0.4, 1), (15, 15), (1.4, 1), (100, 100)])
+    func `no second has more requests than the rate says, wherever it begins`(perSecond: Double, burst: Int) throws {
+        let state = state(rate: try .init(perSecond: perSecond, burst: Double(burst)))
+        var random = SeededGenerator(seed: 7)
+        var (now, begun): (Timestamp, [Timestamp]) = (start, [])
+        while begun.count < 300 {
+            now = now + .milliseconds(Int64.random(in: 0..<8, using: &random))
+            guard state.begin("a", at: now) != nil else { continue }
+            begun.append(now)
+            // Mostly as soon as possible, now and then after a pause.
+            if begun.count.isMultiple(of: 97) { now = now + .milliseconds(Int64(5_000 / perSecond)) }
+        }
+        let stretch = Duration.milliseconds(Int64((Double(burst) / perSecond * 1000).rounded(.up)))
+        for (first, next) in zip(begun, begun.dropFirst(burst)) { #expect(next - first > stretch) }
+        // And no fewer than it could be.
+        let seconds = Double((begun.last! - start).milliseconds) / 1000
+        #expect(Double(begun.count) / seconds > perSecond * 0.5)
+    }
+
+    @Test func `a clock set back adds no turns and does not stop anybody`() throws {
         let state = state(rate: try .init(perSecond: 10, burst: 1))
         #expect(state.begin("a", at: start) != nil)
         let earlier = start - .hours(1)
-        #expect(state.request(nil, at: earlier) == .wait(until: earlier + .milliseconds(100)))
-        #expect(state.begin("a", at: earlier + .milliseconds(100)) != nil)
+        #expect(state.request(nil, at: earlier) == .wait(until: earlier + .milliseconds(101)))
+        #expect(state.begin("a", at: earlier + .milliseconds(101)) != nil)
     }
 
     /// What is asked, how it ends, and what is refused, in the notation of ``GuardScript``.

@@ -1,4 +1,5 @@
 import PerennialTesting
+import Synchronization
 import Testing
 
 @testable import Perennial
@@ -47,10 +48,105 @@ import Testing
         try await eventually { done.all.count == 1 && origin.status.waiting == 4 }
         for expected in 2...5 {
             await clock.waitForSleepers()
-            clock.advance(by: .milliseconds(100))
+            clock.advance(by: .milliseconds(101))
             try await eventually { done.all.count == expected }
         }
         for task in tasks { try await task.value }
+    }
+
+    @Test func `where there is a rate, a reader outlasts a short pause, and no long one`() async throws {
+        let origin = OriginGuard(rate: try .init(perSecond: 10), breaker: nil, time: clock)
+        let patience = OriginGuard.Patience(limit: .seconds(5), outlastsPauses: true)
+        func ask(_ address: String, _ patience: OriginGuard.Patience?) async throws {
+            try await origin.withPermit(.reader, for: .init(address: address), patience: patience) {}
+        }
+        func busy(for pause: Duration) async {
+            _ = try? await origin.withPermit(.reader) {
+                throw OriginFailure("busy", retryAfter: pause, scope: .origin)
+            }
+        }
+        await busy(for: .seconds(2))
+        let (began, one) = (clock.now, OriginGuard.Patience(limit: .seconds(1), outlastsPauses: true))
+        let modest = OriginGuard.Patience(limit: .seconds(5), outlastsPauses: false)
+        for impatient in [nil, one, modest] {
+            await #expect(throws: OriginUnavailable.self) { try await ask("a", impatient) }
+        }
+        let patient = Task { try await ask("a", patience) }
+        await clock.waitForSleepers()
+        clock.advance(by: .seconds(2))
+        try await patient.value
+        #expect(clock.now - began == .seconds(2))
+        await busy(for: .seconds(6))
+        await #expect(throws: OriginUnavailable.self) { try await ask("a", patience) }
+    }
+
+    @Test func `a pause that begins while readers wait for their turn is outlasted, too`() async throws {
+        let origin = OriginGuard(concurrency: 1, rate: try .init(perSecond: 10), breaker: nil, time: clock)
+        let gate = Gate()
+        let first = Task {
+            try await origin.withPermit(.reader) {
+                await gate.pass()
+                throw OriginFailure("busy", retryAfter: .seconds(1), scope: .origin)
+            }
+        }
+        try await eventually { gate.arrived == 1 }
+        let patience = OriginGuard.Patience(limit: .seconds(5), outlastsPauses: true)
+        let second = Task { try await origin.withPermit(.reader, for: .init(address: "b"), patience: patience) {} }
+        try await eventually { origin.status.waiting == 1 }
+        gate.open()
+        await #expect(throws: OriginFailure.self) { try await first.value }
+        try await eventually { origin.status.waiting == 0 }
+        await clock.waitForSleepers()
+        clock.advance(by: .seconds(1))
+        try await second.value
+    }
+
+    @Test func `a reader whose turn does not come in time is refused, and takes none`() async throws {
+        let origin = OriginGuard(concurrency: 1, breaker: nil, time: clock)
+        let gate = Gate()
+        let first = Task { try await origin.withPermit(.reader) { await gate.pass() } }
+        try await eventually { gate.arrived == 1 }
+        let patience = OriginGuard.Patience(limit: .seconds(3), outlastsPauses: true)
+        let second = Task { try await origin.withPermit(.reader, patience: patience) {} }
+        try await eventually { origin.status.waiting == 1 }
+        await clock.waitForSleepers()
+        clock.advance(by: .seconds(3))
+        await #expect(throws: OriginUnavailable.self) { try await second.value }
+        #expect(origin.status.waiting == 0)
+        gate.open()
+        try await first.value
+        try await origin.withPermit(.reader, patience: patience) {}
+        #expect(origin.status.running == 0)
+    }
+
+    @Test func `readers of cold keys get their values, although the origin asks for a pause on the way`() async throws {
+        let (clock, asked, done) = (clock, Notes(), Notes())
+        var policy = Rig.policy()
+        policy.turnTimeout = .seconds(30)
+        let cache = Cache<String, String>(
+            "texts", policy: policy, codec: .json,
+            origin: OriginGuard(rate: try .init(perSecond: 5), time: clock), workers: 0, time: clock,
+            answering: { key, _ in
+                asked.add(key)
+                if asked.all.count == 6 {
+                    throw OriginFailure("too many requests", retryAfter: .seconds(1), scope: .origin)
+                }
+                return .value("value of \(key)")
+            })
+        let readers = (0..<13).map { number in
+            Task {
+                defer { done.add("done") }
+                return try? await cache["\(number)"]
+            }
+        }
+        try await eventually { done.all.count == 5 }
+        try await eventually {
+            clock.advance(by: .milliseconds(1))
+            return done.all.count == 13
+        }
+        var values: [String] = []
+        for reader in readers { if let value = await reader.value { values.append(value) } }
+        #expect(values.count == 12)
     }
 
     @Test func `when the origin asks to be left alone those who wait are turned away at once`() async throws {

@@ -1,5 +1,5 @@
 /// The known name that is the fewest edits away, if it is near at all.
-func nearest(to word: String, in known: [String]) -> String? {
+package func nearest(to word: String, in known: [String]) -> String? {
     let simple = word.lowercased().filter(\.isLetter)
     let ranked = known.map { (name: $0, edits: edits(simple, $0.filter(\.isLetter))) }
     return ranked.min { $0.edits < $1.edits }.flatMap { $0.edits <= max(2, simple.count / 3) ? $0.name : nil }
