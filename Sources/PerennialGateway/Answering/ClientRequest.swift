@@ -12,6 +12,8 @@ struct ClientRequest: Sendable {
     var method: HTTPMethod
     /// The key of the address asked for.
     var key: String
+    /// The host that the client named, and perhaps a port; empty: none.
+    var host: String
     /// As the client sent them.
     var fields: HeaderFields
     /// `nil`: the request has none.

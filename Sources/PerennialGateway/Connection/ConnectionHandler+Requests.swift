@@ -95,7 +95,8 @@ extension ConnectionHandler {
         }
         exchange?.extras = extras
         let request = ClientRequest(
-            route: route, method: head.method, key: key, fields: fields, body: body, extras: extras,
+            route: route, method: head.method, key: key, host: head.namedHost, fields: fields, body: body,
+            extras: extras,
             address: context?.channel.remoteAddress, eventLoop: loop.eventLoop,
             isOldVersion: head.isOldVersion || isStream,
             version: isStream ? "2" : head.isOldVersion ? "1.0" : "1.1")
@@ -124,6 +125,13 @@ extension ConnectionHandler {
 extension HTTPRequestHead {
     /// HTTP/1.0: needs no `Host`, knows no chunks.
     var isOldVersion: Bool { version == .http1_0 || version == .http0_9 }
+
+    /// The host that is asked, and perhaps a port: an absolute address counts in place of `Host` (RFC 9112 §3.2.2).
+    /// Empty: none.
+    fileprivate var namedHost: String {
+        let absolute = uri.utf8.first == UInt8(ascii: "/") ? nil : (try? RequestTarget(uri))?.hostAndPort
+        return absolute ?? headers.first(name: "Host") ?? ""
+    }
 }
 
 /// What a client is told whose request's body is larger than `limit` bytes.

@@ -24,6 +24,7 @@ struct OriginFetch: Sendable {
     private static let largestForHead = 1 << 20
 
     let origin: Origin
+    let address: RouteAddress
     let rules: ResponseRules
     let client: OriginClient
     let unstorable: UnstorableKeys
@@ -63,9 +64,11 @@ struct OriginFetch: Sendable {
         for condition in conditions { fields.set(condition.name, to: condition.value) }
         if let directives = reader?.directives { fields.set("Cache-Control", to: directives) }
         let requested = time.now
-        guard let target = client.origin.target(ofKey: primaryKey(of: key)) else { throw NoRoute(key: key) }
+        let question = try OriginQuestion(key, address)
         var response = try await client.send(
-            OriginRequest(method: .GET, target: target, fields: fields, body: nil, extras: reader?.extras),
+            OriginRequest(
+                method: .GET, host: question.host, target: question.target, fields: fields, body: nil,
+                extras: reader?.extras),
             rank: .fetch, on: reader?.eventLoop)
         // A "not modified" that says nothing of it leaves what is stored as it is.
         if response.status != 304 || response.fields.contains("Vary") {
@@ -256,7 +259,9 @@ struct OriginFetch: Sendable {
     /// - Parameter fields: as they are stored.
     private func tags(ofKey key: String, _ fields: HeaderFields) -> [String] {
         let primary = primaryKey(of: key)
-        return (primary == key ? [] : [primary]) + responseTags(of: fields, origin: origin.url)
+        // Groups are a matter of the name that clients know the origin by (RFC 9875 §2.1).
+        let named = address.origin(ofKey: primary) ?? address.named
+        return (primary == key ? [] : [primary]) + responseTags(of: fields, origin: named)
     }
 }
 

@@ -102,15 +102,17 @@ public struct Route: Hashable, Sendable {
     /// - Parameters:
     ///   - hosts: empty: any.
     ///   - stripsPath: whether `path` is left out at the origin.
+    ///   - sentHost: what `Host` the origin is sent.
     /// - Throws: ``PerennialHTTP/AddressError`` when a path with asterisks is to be left out.
     public init(
         name: String, hosts: [HostPattern] = [], path: PathPattern = .all, stripsPath: Bool = false, origin: Origin,
-        rules: ResponseRules = ResponseRules()
+        sentHost: SentHost = .origin, rules: ResponseRules = ResponseRules()
     ) throws(AddressError) {
         self.name = name
         self.origin = origin
         self.rules = rules
-        address = try RouteAddress(hosts: hosts, path: path, stripsPath: stripsPath, origin: origin.url)
+        address = try RouteAddress(
+            hosts: hosts, path: path, stripsPath: stripsPath, origin: origin.url, sentHost: sentHost)
     }
 }
 
@@ -140,9 +142,11 @@ public func check(_ routes: [Route]) throws(RoutingError) {
                         + "“\(earlier.name)”, which comes before it; put “\(later.name)” first")
             }
             if earlier.origin == later.origin && earlier.rules == later.rules { continue }
+            // A client that names an origin's own host in place of its own is told so.
+            if (earlier.address.sentHost == .client) != (later.address.sentHost == .client) { continue }
             if earlier.address.mayShareKeys(with: later.address) && !earlier.address.goesBefore(later.address) {
                 throw RoutingError(
-                    description: "\(names) lead to the same addresses at \(later.origin.url), with different rules: "
+                    description: "\(names) lead to the same addresses at \(later.address.named), with different rules: "
                         + "nobody could tell whose rules hold for a response; give them the same rules, or paths that have nothing in common"
                 )
             }

@@ -25,14 +25,14 @@ struct CheckCommand: ParsableCommand {
         if json {
             return try asked.isEmpty
                 ? Console.print(json: routes.map { RouteReport($0, key: nil) })
-                : Console.print(json: asked.map { AnswerReport($0, routes: routes) })
+                : Console.print(json: asked.map { try AnswerReport($0, routes: routes) })
         }
         Console.print("\(file): \(routes.count) \(routes.count == 1 ? "route" : "routes"), no mistakes found")
         if asked.isEmpty {
             for route in routes { show(RouteReport(route, key: nil), title: route.name) }
         }
         for asked in asked {
-            let report = AnswerReport(asked, routes: routes)
+            let report = try AnswerReport(asked, routes: routes)
             if let route = report.route {
                 show(route, title: asked.text)
             } else {
@@ -59,7 +59,7 @@ private struct Asked {
         self.text = text
         do throws(AddressError) {
             let target = try RequestTarget(String(text.prefix { $0 != "#" }))
-            host = target.host ?? ""
+            host = target.hostAndPort ?? ""
             path = target.path
         } catch {
             throw Failure(.usage, "\(error)")
@@ -72,10 +72,17 @@ private struct AnswerReport: Encodable {
     /// `nil`: no route is for it.
     let route: RouteReport?
 
-    init(_ asked: Asked, routes: [Route]) {
+    init(_ asked: Asked, routes: [Route]) throws(Failure) {
         url = asked.text
-        route = routes.first { $0.address.matches(host: asked.host, path: asked.path) }.map {
-            RouteReport($0, key: $0.rules.query.applied(to: $0.address.key(forPath: asked.path)))
+        guard let found = routes.first(where: { $0.address.matches(host: asked.host, path: asked.path) }) else {
+            route = nil
+            return
+        }
+        do throws(AddressError) {
+            let key = try found.address.key(forPath: asked.path, host: asked.host)
+            route = RouteReport(found, key: found.rules.query.applied(to: key))
+        } catch {
+            throw Failure(.usage, "\(error)")
         }
     }
 }
@@ -89,6 +96,8 @@ private struct RouteReport: Encodable {
     let origin: String
     /// What is asked for at the origin, which is the entry's key, too.
     let key: String?
+    /// What the origin is sent as `Host`: `origin`, `client`, or a name.
+    let sentHost: String
     /// The names of the fields that the origin is sent beside the client's. Their values may be secret.
     let originFields: [String]
     let ratePerSecond: Double?
@@ -125,6 +134,12 @@ private struct RouteReport: Encodable {
         stripsPath = address.stripsPath
         self.origin = origin.url.description
         self.key = key
+        sentHost =
+            switch address.sentHost {
+            case .origin: "origin"
+            case .client: "client"
+            case .name(let name): name.description
+            }
         originFields = origin.fields.map(\.name)
         ratePerSecond = origin.rate?.perSecond
         concurrency = origin.concurrency
@@ -155,6 +170,8 @@ private struct RouteReport: Encodable {
             ("route", key == nil ? "" : name),
             ("for", "\(hosts.isEmpty ? "any host" : hosts.joined(separator: ", ")), \(path)"),
             ("asks", key ?? (stripsPath ? "\(origin), without \(path)" : origin)),
+            ("at", key != nil && sentHost != "origin" ? origin : ""),
+            ("host", hostLine),
             ("with", originFields.joined(separator: ", ")),
             ("at most", bounds.joined(separator: ", ")),
             ("fresh", freshnessLine),
@@ -164,6 +181,14 @@ private struct RouteReport: Encodable {
             ("allowed", allow.joined(separator: ", ")),
             ("keeps", "bodies up to \(readable(bytes: maxBody))"),
         ]
+    }
+
+    private var hostLine: String {
+        switch sentHost {
+        case "origin": ""
+        case "client": "the client's, by which addresses are kept apart"
+        default: "\(sentHost), by which addresses are kept"
+        }
     }
 
     private var bounds: [String] {

@@ -7,6 +7,7 @@ import PerennialHTTP
 /// and for the file's routes and origins where they don't say otherwise.
 struct GivenRules: Sendable {
     var origin: String?
+    var host: String?
     var originCA: String?
     var originCert: String?
     var originKey: String?
@@ -35,6 +36,7 @@ struct GivenRules: Sendable {
             routes.isEmpty ? try settings.require(Known.origin, origin) : try settings.find(Known.origin, origin)
         if let origin {
             var route = Route(origin: try self.origin(origin.value, nil, settings))
+            route.address.sentHost = try settings.value(Known.host, host)
             route.rules = try rules(nil, of: route.origin, settings)
             routes.append(route)
         }
@@ -48,21 +50,29 @@ struct GivenRules: Sendable {
 
     // MARK: Origins
 
-    private func origins(_ settings: Settings) throws(Failure) -> [String: Origin] {
+    /// An origin of the file, and what else it says of the routes to it.
+    private struct NamedOrigin {
+        var origin: Origin
+        var sentHost: SentHost
+    }
+
+    private func origins(_ settings: Settings) throws(Failure) -> [String: NamedOrigin] {
         let sections = settings.sections(OptionFile.origins)
         guard let named = sections.first else { return [:] }
         guard sections.count == 1 else {
             throw Failure(
                 .configuration, "“origins” in \(named.place) must be a mapping from names to origins, no list")
         }
-        var origins: [String: Origin] = [:]
+        var origins: [String: NamedOrigin] = [:]
         for name in named.keys {
             guard var section = try named.section(name) else {
                 throw Failure(
                     .configuration, "\(named.name(of: name)) must be a mapping, with a line like “url: https://…”")
             }
             section.title = "origin “\(name)”"
-            origins[name] = try origin(section, settings)
+            origins[name] = NamedOrigin(
+                origin: try origin(section, settings),
+                sentHost: try settings.find(Known.host, host, in: section)?.value ?? .origin)
         }
         return origins
     }
@@ -70,11 +80,11 @@ struct GivenRules: Sendable {
     private func origin(_ section: FileSection, _ settings: Settings) throws(Failure) -> Origin {
         try section.check(
             keys: [
-                "url", "fields", Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
+                "url", "fields", Known.host.name, Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
                 Known.longestRetryAfter.name, Known.fetchTimeout.name, Known.originCert.name, Known.originKey.name,
             ],
             hint:
-                "an origin has url, fields, origin-ca, origin-cert, origin-key, timeout, fetch-timeout, rate, concurrency "
+                "an origin has url, fields, host, origin-ca, origin-cert, origin-key, timeout, fetch-timeout, rate, concurrency "
                 + "and longest-retry-after")
         guard let url = try section.find("url", read: originAddress) else {
             throw Failure(
@@ -140,30 +150,37 @@ struct GivenRules: Sendable {
 
     // MARK: Routes
 
+    private static let sentHost = "send-host"
+
     private func route(
-        _ section: FileSection, number: Int, _ origins: [String: Origin], _ settings: Settings
+        _ section: FileSection, number: Int, _ origins: [String: NamedOrigin], _ settings: Settings
     ) throws(Failure) -> Route {
         var section = section
         let name = try section.find("name", read: { $0 })?.value ?? "route \(number)"
         section.title = "route “\(name)”"
         try section.check(
             keys: [
-                "name", "host", "path", "strip-path", "origin", "query", "vary", Known.refreshAfter.name,
+                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "vary", Known.refreshAfter.name,
                 Known.expireAfter.name, Known.staleIfError.name, Known.freshness.name, Known.clientDirectives.name,
                 Known.allow.name, Known.softTimeout.name, Known.maxBody.name,
             ],
-            hint: "a route has name, host, path, strip-path, origin, query, vary and the limits for its responses")
+            hint: "a route has name, host, path, strip-path, origin, send-host, query, vary and the limits for its responses")
         guard let named = try section.find("origin", read: { $0 }) else {
             throw Failure(
                 .configuration, "\(section.title) in \(section.place) has no origin; add a line like “origin: NAME”")
         }
-        let origin = try self.origin(named, origins, settings)
+        let found = try self.origin(named, origins, settings)
+        let origin = found.origin
+        // `host` says which requests it is for.
+        let sentHost = try section.find(Self.sentHost, read: Known.host.read)?.value ?? found.sentHost
         let hosts = try section.find("host", read: hosts)?.value ?? []
         let path = try section.find("path", read: pathPattern)?.value ?? .all
         let strips = try section.find("strip-path", read: yesOrNo)?.value ?? false
         let rules = try rules(section, of: origin, settings)
         do throws(AddressError) {
-            return try Route(name: name, hosts: hosts, path: path, stripsPath: strips, origin: origin, rules: rules)
+            return try Route(
+                name: name, hosts: hosts, path: path, stripsPath: strips, origin: origin, sentHost: sentHost,
+                rules: rules)
         } catch {
             throw Failure(.configuration, "\(section.name(of: "strip-path")): \(error)")
         }
@@ -171,8 +188,8 @@ struct GivenRules: Sendable {
 
     /// An origin by its name, or by its address: then what is said for all origins holds for it.
     private func origin(
-        _ named: Found<String>, _ origins: [String: Origin], _ settings: Settings
-    ) throws(Failure) -> Origin {
+        _ named: Found<String>, _ origins: [String: NamedOrigin], _ settings: Settings
+    ) throws(Failure) -> NamedOrigin {
         if let origin = origins[named.value] { return origin }
         guard named.value.contains("://") else {
             let nearest = nearest(to: named.value, in: Array(origins.keys)).map { "did you mean “\($0)”?" }
@@ -187,7 +204,8 @@ struct GivenRules: Sendable {
         } catch {
             throw Failure(.configuration, "\(named.name): \(error)")
         }
-        return try origin(url, nil, settings)
+        return NamedOrigin(
+            origin: try origin(url, nil, settings), sentHost: try settings.value(Known.host, host))
     }
 
     // MARK: Rules

@@ -94,14 +94,20 @@ struct ServingPlan {
     var token: String?
     var common: CommonSettings
 
-    /// The origin, if there is but one: a path alone is an address at it.
-    var onlyOrigin: OriginURL? { gateway.routes.onlyOrigin }
+    /// The origin as addresses name it, if there is but one: a path alone is an address at it.
+    var onlyOrigin: OriginURL? { gateway.routes.onlyName }
 }
 
 extension [Route] {
     var onlyOrigin: OriginURL? {
         let origins = Set(map(\.origin.url))
         return origins.count == 1 ? origins.first : nil
+    }
+
+    /// The origin as keys name it, if all do by one name.
+    fileprivate var onlyName: OriginURL? {
+        let names = Set(map(\.address.named))
+        return names.count == 1 && !contains { $0.address.sentHost == .client } ? names.first : nil
     }
 
     /// Where the routes lead, for people.

@@ -63,6 +63,21 @@ enum Known {
     }
 
     static let origin = Setting("origin", "URL", "The origin, like https://api.example.com.", read: originAddress)
+    static let host = Setting(
+        "host", "origin|client|NAME", "What Host the origin is sent: its own, the client's, or this one.",
+        default: "origin"
+    ) { text throws(Unreadable) in
+        switch text {
+        case "origin": return SentHost.origin
+        case "client": return .client
+        default:
+            do throws(AddressError) {
+                return .name(try HostName(text))
+            } catch {
+                throw Unreadable("\(error); write origin, client, or a host like www.example.com")
+            }
+        }
+    }
     static let store = Setting(
         "store", "ENGINE", "Where entries live: \(EngineAddress.forms.joined(separator: ", ")).",
         default: "sqlite:perennial.sqlite", read: engineAddress)
@@ -215,7 +230,7 @@ enum Known {
     /// The names that the file may have.
     static let fileKeys =
         fixedKeys + [
-            origin.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
+            origin.name, host.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
             expireAfter.name, staleIfError.name, freshness.name,
             clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
             concurrency.name, longestRetryAfter.name,

@@ -88,6 +88,25 @@ struct RouteSettingsTests {
         #expect(try routes[0].rules.freshness == .policy(.init(refreshAfter: .minutes(1), expireAfter: .days(7))))
     }
 
+    @Test func `the host that is sent is a route's to say, else its origin's, else everybody's`() throws {
+        let routes = try routes(
+            """
+            host: Client.example:8080
+            origin: https://rest.example
+            origins:
+              named: {url: "https://named.example", host: client}
+              plain: {url: "https://plain.example"}
+            routes:
+              - {path: /a, origin: named}
+              - {path: /b, origin: named, host: b.example, send-host: origin}
+              - {path: /c, origin: plain}
+              - {path: /d, origin: "https://d.example"}
+            """)
+        let name = SentHost.name(try HostName("client.example:8080"))
+        #expect(routes.map(\.address.sentHost) == [.client, .origin, name, name, name])
+        #expect(routes[1].address.hosts.map(\.description) == ["b.example"])
+    }
+
     @Test(arguments: [
         ("routes: 5", "“routes” in p.yaml:1 must be a mapping"),
         ("routes: [5]", "“routes” in p.yaml:1 must be a mapping"),
@@ -129,6 +148,10 @@ struct RouteSettingsTests {
         ("routes: [{origin: 'https://a', query: {kept: a}}]", "unknown key “kept”"),
         ("routes: [{origin: 'https://a', query: {keep: {a: b}}}]", "must be one value"),
         ("routes: [{origin: 'https://a', vary: {add: Cookie}}]", "credentials, which don't belong in keys"),
+        (
+            "routes: [{origin: 'https://a', send-host: 'a b'}]",
+            "“send-host” of route “route 1” in p.yaml:1: host \"a b\""
+        ),
         ("routes: [{origin: 'https://a', listen: 'x:1'}]", "unknown key “listen” in p.yaml:1"),
         (
             "routes: [{origin: 'https://a'}, {origin: 'https://b', path: /x}]",
