@@ -54,7 +54,8 @@ public final class Gateway: Sendable {
             configuration,
             Responder(
                 responses: responses,
-                logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }))
+                logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() },
+                purgers: configuration.purgeFrom))
         let routes = responses.routing.now
         let memory = responses.memory
         loops = group.makeIterator().map { eventLoop in

@@ -11,6 +11,8 @@ internal import PerennialHTTP
 struct Responder: Sendable {
     let responses: ResponseCache
     let logger: Logger
+    /// Who may remove what is stored; empty: PURGE is a method like any other.
+    let purgers: [AddressRange]
 
     var cache: Cache<String, CachedResponse> { responses.cache }
     var now: Timestamp { responses.time.now }
@@ -22,6 +24,7 @@ struct Responder: Sendable {
             return await writer.finish(
                 with: .own(508, text, cacheStatus: CacheStatus(detail: "loop"), now: now, isHead: request.isHead))
         }
+        if isPurge(request) { return await writer.finish(with: purge(request)) }
         var request = request
         if let reply = ownAnswer(to: &request) { return await writer.finish(with: reply) }
         switch plan {

@@ -20,7 +20,8 @@ struct CheckCommand: ParsableCommand {
     mutating func run() throws {
         let settings = try Settings(config: file)
         let serve = try ServeCommand.parse([])
-        let routes = try serve.plan(settings).gateway.routes
+        let gateway = try serve.plan(settings).gateway
+        let routes = gateway.routes
         let asked = try urls.map { try Asked($0) }
         if json {
             return try asked.isEmpty
@@ -28,6 +29,9 @@ struct CheckCommand: ParsableCommand {
                 : Console.print(json: asked.map { try AnswerReport($0, routes: routes) })
         }
         Console.print("\(file): \(routes.count) \(routes.count == 1 ? "route" : "routes"), no mistakes found")
+        if !gateway.purgeFrom.isEmpty {
+            Console.print("PURGE is answered for \(gateway.purgeFrom.map(\.description).joined(separator: ", "))")
+        }
         if asked.isEmpty {
             for route in routes { show(RouteReport(route, key: nil), title: route.name) }
         }

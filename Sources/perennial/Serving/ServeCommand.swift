@@ -31,6 +31,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: Known.maxConnectionsPerClient.argumentHelp) var maxConnectionsPerClient: String?
     @Option(help: Known.minUploadRate.argumentHelp) var minUploadRate: String?
     @Option(help: Known.drain.argumentHelp) var drain: String?
+    @Option(help: Known.purgeFrom.argumentHelp) var purgeFrom: [String] = []
     @Flag(help: .hidden) var stopWithInput = false
 
     mutating func run() async throws {
@@ -77,6 +78,8 @@ struct ServeCommand: AsyncParsableCommand {
         gateway.maxConnectionsPerClient = try settings.value(Known.maxConnectionsPerClient, maxConnectionsPerClient)
         gateway.minUploadRate = try settings.value(Known.minUploadRate, minUploadRate)
         gateway.drain = try settings.value(Known.drain, drain)
+        let purgers = purgeFrom.isEmpty ? nil : purgeFrom.joined(separator: ",")
+        gateway.purgeFrom = try settings.find(Known.purgeFrom, purgers)?.value ?? []
         let common = try options.commonSettings(settings)
         gateway.workers = common.workers.value
         gateway.bodyMemory = common.bodyMemory

@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import Perennial
 import PerennialEngines
+import PerennialGateway
 import PerennialHTTP
 
 /// One thing that can be set: `--refresh-after` on the command line, `PERENNIAL_REFRESH_AFTER` in the environment,
@@ -210,6 +211,21 @@ enum Known {
         }
         return try size(String(text.dropLast(2)))
     }
+    static let purgeFrom = Setting(
+        "purge-from", "ADDRESS,…",
+        "Answer PURGE from these addresses or ranges, like 127.0.0.1 or 10.0.0.0/8, by removing what is stored.",
+        note: "PURGE passes to the origin"
+    ) { text throws(Unreadable) in
+        var ranges: [AddressRange] = []
+        for item in text.split(separator: ",").map({ $0.filter { $0 != " " } }) where !item.isEmpty {
+            guard let range = AddressRange(item) else {
+                throw Unreadable(
+                    "“\(item)” is neither an address nor a range of addresses; write it like 127.0.0.1, 10.0.0.0/8 or ::1")
+            }
+            ranges.append(range)
+        }
+        return ranges
+    }
     static let drain = Setting(
         "drain", "D", "How long a gateway that is told to stop takes new connections before --grace begins.",
         default: "0", read: duration)
@@ -225,6 +241,7 @@ enum Known {
         logLevel.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, admin.name, adminToken.name,
         workers.name, threads.name, memory.name, storeLimit.name, grace.name, maxConnections.name, maxRequestBody.name,
         headTimeout.name, bodyMemory.name, maxConnectionsPerClient.name, minUploadRate.name, drain.name,
+        purgeFrom.name,
     ]
 
     /// The names that the file may have.
