@@ -14,8 +14,7 @@ extension Responder {
         do {
             question = try OriginQuestion(request.key, request.route.route.address)
             let fields = passedFields(
-                of: request.fields, originFields: request.route.route.origin.fields,
-                receivedVersion: request.version)
+                of: request.fields, origin: request.route.route.origin, receivedVersion: request.version)
             response = try await request.route.origin.client.send(
                 OriginRequest(
                     method: request.method, host: question.host, target: question.target, fields: fields,

@@ -60,7 +60,7 @@ struct OriginFetch: Sendable {
         _ key: String, _ request: HeaderFields, _ conditions: HeaderFields, _ reader: Reader?
     ) async throws -> (OriginClient.Response, (requested: Timestamp, received: Timestamp)) {
         var fields = sharedFields(
-            of: request.removing(rules.vary.ignored), allowances: rules.allowances, originFields: origin.fields)
+            of: request.removing(rules.vary.ignored), allowances: rules.allowances, origin: origin)
         for condition in conditions { fields.set(condition.name, to: condition.value) }
         if let directives = reader?.directives { fields.set("Cache-Control", to: directives) }
         let requested = time.now

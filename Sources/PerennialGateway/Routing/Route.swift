@@ -7,6 +7,8 @@ public struct Origin: Hashable, Sendable {
     /// Fields sent with every request to it, in place of the client's fields of those names. This is where credentials
     /// for the origin belong: they are neither stored nor logged. Default: none.
     public var fields: HeaderFields = [:]
+    /// What it is told of the gateway that requests come through. Default: `Via: 1.1 perennial`.
+    public var via = ViaRule.on
     /// Who may have signed the certificate of an `https` origin, and nobody else. Default: those whom the system
     /// trusts.
     public var authorities: TrustedAuthorities?

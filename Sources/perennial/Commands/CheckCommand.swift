@@ -102,6 +102,8 @@ private struct RouteReport: Encodable {
     let key: String?
     /// What the origin is sent as `Host`: `origin`, `client`, or a name.
     let sentHost: String
+    /// `on`, `off` or a name.
+    let via: String
     /// The names of the fields that the origin is sent beside the client's. Their values may be secret.
     let originFields: [String]
     let ratePerSecond: Double?
@@ -144,6 +146,12 @@ private struct RouteReport: Encodable {
             case .client: "client"
             case .name(let name): name.description
             }
+        via =
+            switch origin.via {
+            case .on: "on"
+            case .off: "off"
+            case .name(let name): name
+            }
         originFields = origin.fields.map(\.name)
         ratePerSecond = origin.rate?.perSecond
         concurrency = origin.concurrency
@@ -176,6 +184,7 @@ private struct RouteReport: Encodable {
             ("asks", key ?? (stripsPath ? "\(origin), without \(path)" : origin)),
             ("at", key != nil && sentHost != "origin" ? origin : ""),
             ("host", hostLine),
+            ("via", via == "on" ? "" : via == "off" ? "not told to the origin" : via),
             ("with", originFields.joined(separator: ", ")),
             ("at most", bounds.joined(separator: ", ")),
             ("fresh", freshnessLine),

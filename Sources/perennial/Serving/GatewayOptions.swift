@@ -7,6 +7,7 @@ import PerennialEngines
 struct GatewayOptions: ParsableArguments {
     @Option(help: Known.origin.argumentHelp) var origin: String?
     @Option(help: Known.host.argumentHelp) var host: String?
+    @Option(help: Known.via.argumentHelp) var via: String?
     @Option(name: .customLong("origin-ca"), help: Known.originCA.argumentHelp) var originCA: String?
     @Option(help: Known.originCert.argumentHelp) var originCert: String?
     @Option(help: Known.originKey.argumentHelp) var originKey: String?
@@ -33,7 +34,7 @@ struct GatewayOptions: ParsableArguments {
     /// What is said here of how to ask and keep.
     var given: GivenRules {
         GivenRules(
-            origin: origin, host: host, originCA: originCA, originCert: originCert, originKey: originKey,
+            origin: origin, host: host, via: via, originCA: originCA, originCert: originCert, originKey: originKey,
             refreshAfter: refreshAfter, expireAfter: expireAfter,
             staleIfError: staleIfError, freshness: freshness,
             allow: allow.isEmpty ? nil : allow.joined(separator: ","), timeout: timeout, fetchTimeout: fetchTimeout,

@@ -79,6 +79,19 @@ enum Known {
             }
         }
     }
+    static let via = Setting(
+        "via", "on|off|NAME", "Whether requests to the origin have a Via, and which name is in it.", default: "on"
+    ) { text throws(Unreadable) in
+        switch text {
+        case "on": return ViaRule.on
+        case "off": return .off
+        default:
+            guard let rule = ViaRule(name: text) else {
+                throw Unreadable("“\(text)” can't be a name in Via; write on, off, or a name like cache-1 or cache.example:80")
+            }
+            return rule
+        }
+    }
     static let store = Setting(
         "store", "ENGINE", "Where entries live: \(EngineAddress.forms.joined(separator: ", ")).",
         default: "sqlite:perennial.sqlite", read: engineAddress)
@@ -247,7 +260,7 @@ enum Known {
     /// The names that the file may have.
     static let fileKeys =
         fixedKeys + [
-            origin.name, host.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
+            origin.name, host.name, via.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
             expireAfter.name, staleIfError.name, freshness.name,
             clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
             concurrency.name, longestRetryAfter.name,
