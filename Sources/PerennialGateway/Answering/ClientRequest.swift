@@ -14,7 +14,7 @@ struct ClientRequest: Sendable {
     var key: String
     /// The host that the client named, and perhaps a port; empty: none.
     var host: String
-    /// As the client sent them.
+    /// As the client sent them; what does not count here is left out where the answer may be from the cache or for it.
     var fields: HeaderFields
     /// `nil`: the request has none.
     var body: RequestBody?

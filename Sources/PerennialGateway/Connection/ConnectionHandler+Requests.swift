@@ -34,15 +34,15 @@ extension ConnectionHandler {
             let fields = HeaderFields(head.headers)
             return begin(head, route, key: key, fields: fields, plan: .cache(nil), hasEnded: true)
         }
-        let fields = HeaderFields(head.headers)
-        let plan = plan(
-            method: head.method, fields: fields, rules: route.rules)
+        let all = HeaderFields(head.headers)
+        let counted = route.countedFields(of: all)
+        let plan = plan(method: head.method, fields: counted, rules: route.rules)
         switch plan {
         case .cache(let demand), .keepNothing(let demand):
-            if hasEnded && answerFromMemory(key, head, route, fields: fields, demand: demand) { return }
-        case .pass, .refuse: break
+            if hasEnded && answerFromMemory(key, head, route, fields: counted, demand: demand) { return }
+            begin(head, route, key: key, fields: counted, plan: plan, hasEnded: hasEnded)
+        case .pass, .refuse: begin(head, route, key: key, fields: all, plan: plan, hasEnded: hasEnded)
         }
-        begin(head, route, key: key, fields: fields, plan: plan, hasEnded: hasEnded)
     }
 
     private func complaint(about head: HTTPRequestHead) -> (status: Int, text: String)? {

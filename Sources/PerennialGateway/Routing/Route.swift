@@ -5,7 +5,8 @@ public import PerennialHTTP
 public struct Origin: Hashable, Sendable {
     public var url: OriginURL
     /// Fields sent with every request to it, in place of the client's fields of those names. This is where credentials
-    /// for the origin belong: they are neither stored nor logged. Default: none.
+    /// for the origin belong: they are neither stored nor logged. The client's credentials in those fields play no part
+    /// then: what the origin answers to the gateway's own may be shared. Default: none.
     public var fields: HeaderFields = [:]
     /// What it is told of the gateway that requests come through. Default: `Via: 1.1 perennial`.
     public var via = ViaRule.on
@@ -52,6 +53,8 @@ public struct ResponseRules: Hashable, Sendable {
     public var maxBody = 16 << 20
     /// Which parameters of a query count. Default: all, in their order.
     public var query = QueryRules.everything
+    /// Which cookies of a request count. Default: all.
+    public var cookies = CookieRules.everything
     /// Which request fields choose a response. Default: those that its `Vary` names.
     public var vary = VaryRules.none
 

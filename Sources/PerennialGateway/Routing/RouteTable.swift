@@ -12,6 +12,8 @@ final class ActiveRoute: Sendable {
     let terms: OriginTerms
     /// Whether a client's host may make a key that is another route's.
     let mayTakeOthersKeys: Bool
+    /// The credentials in whose place the origin is sent the gateway's own; folded.
+    private let replacedSecrets: Set<String>
 
     /// - Parameter others: all routes.
     init(
@@ -21,6 +23,8 @@ final class ActiveRoute: Sendable {
         self.route = route
         self.origin = origin
         mayTakeOthersKeys = route.address.sentHost == .client && others.contains { route.mayTakeKeys(of: $0) }
+        replacedSecrets = Set(
+            route.origin.fields.filter { RequestFieldClass($0.name).isSecret }.map { foldedName($0.name) })
         keys = AddressKeys(address: route.address, query: route.rules.query, limit: limit)
         fetch = OriginFetch(
             origin: route.origin, address: route.address, rules: route.rules, client: origin.client,
@@ -30,6 +34,13 @@ final class ActiveRoute: Sendable {
     }
 
     var rules: ResponseRules { route.rules }
+
+    /// What counts of a request's fields where its answer may be from the cache or for it.
+    func countedFields(of request: HeaderFields) -> HeaderFields {
+        let fields = rules.cookies.applied(to: request)
+        guard !replacedSecrets.isEmpty else { return fields }
+        return fields.removing(where: { replacedSecrets.contains(foldedName($0.name)) })
+    }
 
     /// Whether the same is asked for a key by either.
     fileprivate func hasSameKeys(as other: ActiveRoute) -> Bool {

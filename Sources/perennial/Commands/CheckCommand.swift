@@ -118,7 +118,13 @@ private struct RouteReport: Encodable {
     let softTimeoutSeconds: Double?
     let maxBody: Int
     let query: Query
+    let cookies: Cookies
     let vary: Vary
+
+    struct Cookies: Encodable {
+        let keep: [String]?
+        let drop: [String]
+    }
 
     struct Query: Encodable {
         let keep: [String]?
@@ -174,6 +180,8 @@ private struct RouteReport: Encodable {
         query = Query(
             keep: rules.query.kept?.map(\.description), drop: rules.query.dropped.map(\.description),
             sort: rules.query.isSorted)
+        cookies = Cookies(
+            keep: rules.cookies.kept?.map(\.description), drop: rules.cookies.dropped.map(\.description))
         vary = Vary(add: rules.vary.added, ignore: rules.vary.ignored)
     }
 
@@ -190,6 +198,7 @@ private struct RouteReport: Encodable {
             ("fresh", freshnessLine),
             ("clients", "their Cache-Control is \(clientDirectives == "obey" ? "obeyed" : "ignored")"),
             ("query", queryLine.joined(separator: ", ")),
+            ("cookies", cookieLine.joined(separator: ", ")),
             ("varies", varyLine.joined(separator: ", ")),
             ("allowed", allow.joined(separator: ", ")),
             ("keeps", "bodies up to \(readable(bytes: maxBody))"),
@@ -224,10 +233,14 @@ private struct RouteReport: Encodable {
     }
 
     private var queryLine: [String] {
-        [
-            query.keep.map { "only \($0.joined(separator: " "))" },
-            query.drop.isEmpty ? nil : "without \(query.drop.joined(separator: " "))", query.sort ? "sorted" : nil,
-        ].compactMap { $0 }
+        countedLine(keep: query.keep, drop: query.drop) + (query.sort ? ["sorted"] : [])
+    }
+
+    private var cookieLine: [String] { countedLine(keep: cookies.keep, drop: cookies.drop) }
+
+    private func countedLine(keep: [String]?, drop: [String]) -> [String] {
+        let kept = keep.map { $0.isEmpty ? "none" : "only \($0.joined(separator: " "))" }
+        return [kept, drop.isEmpty ? nil : "without \(drop.joined(separator: " "))"].compactMap { $0 }
     }
 
     private var varyLine: [String] {

@@ -162,11 +162,11 @@ struct GivenRules: Sendable {
         section.title = "route “\(name)”"
         try section.check(
             keys: [
-                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "vary", Known.refreshAfter.name,
+                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "cookies", "vary", Known.refreshAfter.name,
                 Known.expireAfter.name, Known.staleIfError.name, Known.freshness.name, Known.clientDirectives.name,
                 Known.allow.name, Known.softTimeout.name, Known.maxBody.name,
             ],
-            hint: "a route has name, host, path, strip-path, origin, send-host, query, vary and the limits for its responses")
+            hint: "a route has name, host, path, strip-path, origin, send-host, query, cookies, vary and the limits for its responses")
         guard let named = try section.find("origin", read: { $0 }) else {
             throw Failure(
                 .configuration, "\(section.title) in \(section.place) has no origin; add a line like “origin: NAME”")
@@ -233,6 +233,7 @@ struct GivenRules: Sendable {
         if let size = try settings.find(Known.maxBody, maxBody, in: section)?.value { rules.maxBody = size }
         guard let section else { return rules }
         rules.query = try query(section)
+        rules.cookies = try cookies(section)
         rules.vary = try vary(section)
         return rules
     }
@@ -252,20 +253,29 @@ struct GivenRules: Sendable {
     private func query(_ route: FileSection) throws(Failure) -> QueryRules {
         guard let section = try route.section("query") else { return .everything }
         try section.check(keys: ["keep", "drop", "sort"], hint: "query has keep, drop and sort")
-        // An empty list means none.
-        let keepsNone = section.texts["keep"]?.text.isEmpty == true
         return QueryRules(
-            kept: keepsNone ? [] : try section.find("keep", read: wildcards)?.value,
+            kept: try kept(section),
             dropped: try section.find("drop", read: wildcards)?.value ?? [],
             isSorted: try section.find("sort", read: yesOrNo)?.value ?? false)
+    }
+
+    private func cookies(_ route: FileSection) throws(Failure) -> CookieRules {
+        guard let section = try route.section("cookies") else { return .everything }
+        try section.check(keys: ["keep", "drop"], hint: "cookies has keep and drop")
+        return CookieRules(kept: try kept(section), dropped: try section.find("drop", read: wildcards)?.value ?? [])
+    }
+
+    /// An empty list means none.
+    private func kept(_ section: FileSection) throws(Failure) -> [Wildcard]? {
+        section.texts["keep"]?.text.isEmpty == true ? [] : try section.find("keep", read: wildcards)?.value
     }
 
     private func vary(_ route: FileSection) throws(Failure) -> VaryRules {
         guard let section = try route.section("vary") else { return .none }
         try section.check(keys: ["add", "ignore"], hint: "vary has add and ignore")
         return VaryRules(
-            added: try section.find("add", read: varyingFields)?.value ?? [],
-            ignored: try section.find("ignore", read: varyingFields)?.value ?? [])
+            added: try section.find("add", read: selectingFields)?.value ?? [],
+            ignored: try section.find("ignore", read: ignoredFields)?.value ?? [])
     }
 }
 
@@ -288,10 +298,18 @@ private func pathPattern(_ text: String) throws(Unreadable) -> PathPattern {
     do throws(AddressError) { return try PathPattern(text) } catch { throw Unreadable(error.description) }
 }
 
-private func varyingFields(_ text: String) throws(Unreadable) -> [String] {
+private func selectingFields(_ text: String) throws(Unreadable) -> [String] {
+    try names(text) { complaint(aboutSelectingField: $0) }
+}
+
+private func ignoredFields(_ text: String) throws(Unreadable) -> [String] {
+    try names(text) { complaint(aboutIgnoredField: $0) }
+}
+
+private func names(_ text: String, complaint: (String) -> String?) throws(Unreadable) -> [String] {
     let names = items(text)
     for name in names {
-        if let complaint = complaint(aboutSelectingField: name) { throw Unreadable(complaint) }
+        if let complaint = complaint(name) { throw Unreadable(complaint) }
     }
     return names
 }

@@ -35,6 +35,7 @@ struct RouteSettingsTests {
                 soft-timeout: 2s
                 allow: [cookies, private]
                 query: {drop: [utm_*, fbclid], sort: true}
+                cookies: {keep: [session, lang], drop: _ga*}
                 vary:
                   add: Accept-Language
                   ignore: [User-Agent]
@@ -63,6 +64,9 @@ struct RouteSettingsTests {
         #expect(github.rules.softTimeout == .seconds(2))
         #expect(github.rules.allowances == [.cookies, .onlyPrivate])
         #expect(github.rules.query == QueryRules(dropped: [Wildcard("utm_*"), Wildcard("fbclid")], isSorted: true))
+        #expect(
+            github.rules.cookies
+                == CookieRules(kept: [Wildcard("session"), Wildcard("lang")], dropped: [Wildcard("_ga*")]))
         #expect(github.rules.vary == VaryRules(added: ["accept-language"], ignored: ["user-agent"]))
         #expect(routes[1].rules.freshness == .origin())
         #expect(routes[1].rules.clientDirectives == .ignore)
@@ -75,8 +79,9 @@ struct RouteSettingsTests {
     }
 
     @Test func `an empty list of parameters to keep means none`() throws {
-        let routes = try routes("routes: [{origin: 'https://a.example', query: {keep: []}}]")
+        let routes = try routes("routes: [{origin: 'https://a.example', query: {keep: []}, cookies: {keep: []}}]")
         #expect(routes[0].rules.query == QueryRules(kept: []))
+        #expect(routes[0].rules.cookies == CookieRules(kept: []))
     }
 
     @Test func `limits of a route's own hold although the origin's rule elsewhere`() throws {
@@ -147,6 +152,11 @@ struct RouteSettingsTests {
         ("routes: [{origin: 'https://a', soft-timeout: 1m}]", "is longer than the origin's time-out (30s)"),
         ("routes: [{origin: 'https://a', query: {kept: a}}]", "unknown key “kept”"),
         ("routes: [{origin: 'https://a', query: {keep: {a: b}}}]", "must be one value"),
+        ("routes: [{origin: 'https://a', cookies: {ignore: a}}]", "cookies has keep and drop"),
+        (
+            "routes: [{origin: 'https://a', vary: {ignore: [Cookie]}}]",
+            "pass uncached, whatever Vary says; say which cookies don't count, like “cookies: {drop: [_ga*]}”"
+        ),
         ("routes: [{origin: 'https://a', vary: {add: Cookie}}]", "credentials, which don't belong in keys"),
         (
             "routes: [{origin: 'https://a', send-host: 'a b'}]",
