@@ -1,3 +1,4 @@
+import NIOHTTP1
 import Perennial
 import PerennialGateway
 import PerennialHTTP
@@ -40,7 +41,8 @@ struct CredentialTests {
                 configuration.routes[0].rules.allowances = [.cookies]
             }, origin: { .ok("\($0.number) \($0.field("Cookie") ?? "-")", ["Cache-Control": "max-age=60"]) }
         ) { rig in
-            #expect(try await rig.get("/", ["Cookie": "session=1; lang=de"]).body == "1 lang=de")
+            let first = try await rig.get("/", ["Cookie": "session=1; lang=de"])
+            #expect(first.body == "1 lang=de")
             #expect(try await rig.get("/", ["Cookie": "session=2"]).body == "1 lang=de")
         }
     }
@@ -64,7 +66,8 @@ struct CredentialTests {
 
     @Test func `a credential is the same field however it is written`() async throws {
         try await withRig({ $0.routes[0].origin.fields = ["X-Api-Key": "ours"] }, origin: Self.echo) { rig in
-            #expect(try await rig.get("/", ["X_Api_Key": "theirs"]).body == "1 - ours -")
+            let first = try await rig.get("/", ["X_Api_Key": "theirs"])
+            #expect(first.body == "1 - ours -")
             #expect(try await rig.get("/", ["x-api_key": "theirs"]).cacheStatus.contains("; hit"))
             #expect(try await rig.get("/", ["Authorization": "theirs"]).body == "2 theirs ours -")
         }

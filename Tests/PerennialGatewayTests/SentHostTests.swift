@@ -17,8 +17,10 @@ struct SentHostTests {
 
     @Test func `by default the origin's own host is sent, and the client's plays no part`() async throws {
         try await withRig(origin: Self.echo) { rig in
-            #expect(try await rig.get("/", ["Host": "a.example"]).body == "127.0.0.1:\(rig.origin.port) 1")
-            #expect(try await rig.get("/", ["Host": "b.example"]).body == "127.0.0.1:\(rig.origin.port) 1")
+            for host in ["a.example", "b.example"] {
+                let answer = try await rig.get("/", ["Host": host])
+                #expect(answer.body == "127.0.0.1:\(rig.origin.port) 1")
+            }
         }
     }
 
@@ -27,7 +29,8 @@ struct SentHostTests {
             // Twice: asked for, and from memory.
             for _ in 1...2 {
                 for host in ["a.example", "A.Example:80", "a.example.:443"] {
-                    #expect(try await rig.get("/x?y", ["Host": host]).body == "a.example 1", "\(host)")
+                    let answer = try await rig.get("/x?y", ["Host": host])
+                    #expect(answer.body == "a.example 1", "\(host)")
                 }
                 #expect(try await rig.get("/x?y", ["Host": "b.example:8080"]).body == "b.example:8080 2")
                 #expect(try await rig.get("http://a.example/x?y", ["Host": "b.example"]).body == "a.example 1")
@@ -77,8 +80,10 @@ struct SentHostTests {
         try await withRig(
             { $0.routes[0].address.sentHost = .name(try HostName("www.example")) }, origin: Self.echo
         ) { rig in
-            #expect(try await rig.get("/", ["Host": "a.example"]).body == "www.example 1")
-            #expect(try await rig.get("/", ["Host": "b.example"]).body == "www.example 1")
+            for host in ["a.example", "b.example"] {
+                let answer = try await rig.get("/", ["Host": host])
+                #expect(answer.body == "www.example 1")
+            }
             #expect(try await rig.storedKeys() == ["http://www.example/"])
             #expect(try await rig.gateway.responses.remove(rig.gateway.responses.key(for: "/")) == 1)
         }
@@ -98,7 +103,8 @@ struct SentHostTests {
                 ]
             }, origin: Self.echo
         ) { rig in
-            #expect(try await rig.get("/", ["Host": "a.example"]).body == "a.example 1")
+            let first = try await rig.get("/", ["Host": "a.example"])
+            #expect(first.body == "a.example 1")
             #expect(try await rig.get("/", ["Host": "b.example"]).body == "b.example 2")
             #expect(try await rig.get("/", ["Host": "c"]).body == "127.0.0.1:\(rig.origin.port) 3")
             let routes = rig.gateway.responses.routing.now
