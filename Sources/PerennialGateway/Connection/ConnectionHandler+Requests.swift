@@ -36,6 +36,10 @@ extension ConnectionHandler {
         }
         let all = HeaderFields(head.headers)
         let counted = route.countedFields(of: all)
+        if hasEnded, let key = route.preflightKey(primary: key, head.method, counted) {
+            if answerFromMemory(key, head, route, fields: counted, demand: nil) { return }
+            return begin(head, route, key: key, fields: counted, plan: .cache(nil), hasEnded: true)
+        }
         let plan = plan(method: head.method, fields: counted, rules: route.rules)
         switch plan {
         case .cache(let demand), .keepNothing(let demand):

@@ -57,11 +57,20 @@ public struct ResponseRules: Hashable, Sendable {
     public var cookies = CookieRules.everything
     /// Which request fields choose a response. Default: those that its `Vary` names.
     public var vary = VaryRules.none
+    /// Whether pages of other origins read the responses (CORS): then `Origin` chooses among them, and answers to
+    /// preflights are kept. Default: no.
+    public var cors = false
 
     public init() {}
 
     /// Whether clients' directives count.
     public var effectiveClientDirectives: ClientDirectives { clientDirectives ?? ClientDirectives(for: freshness) }
+
+    /// Which request fields choose a response, `Origin` among them where pages of other origins read it.
+    var effectiveVary: VaryRules {
+        guard cors, !vary.added.contains("origin") else { return vary }
+        return VaryRules(added: vary.added + ["origin"], ignored: vary.ignored.filter { $0 != "origin" })
+    }
 
     /// The freshness mode with limits for "no such thing" filled in: never longer than ``Perennial/Limits/absent``
     /// unless given.

@@ -1,5 +1,6 @@
 internal import NIOConcurrencyHelpers
 internal import NIOCore
+internal import NIOHTTP1
 internal import Perennial
 internal import PerennialHTTP
 
@@ -40,6 +41,12 @@ final class ActiveRoute: Sendable {
         let fields = rules.cookies.applied(to: request)
         guard !replacedSecrets.isEmpty else { return fields }
         return fields.removing(where: { replacedSecrets.contains(foldedName($0.name)) })
+    }
+
+    /// The key of the answer to a preflight that may be kept; `nil`: it is no preflight, or its answer is not kept here.
+    func preflightKey(primary: String, _ method: HTTPMethod, _ fields: HeaderFields) -> String? {
+        guard rules.cors, method == .OPTIONS, primary != ClientRequest.serverItself else { return nil }
+        return Preflight(method: method.rawValue, fields: fields)?.key(primary: primary)
     }
 
     /// Whether the same is asked for a key by either.

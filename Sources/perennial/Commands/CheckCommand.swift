@@ -120,6 +120,7 @@ private struct RouteReport: Encodable {
     let query: Query
     let cookies: Cookies
     let vary: Vary
+    let cors: Bool
 
     struct Cookies: Encodable {
         let keep: [String]?
@@ -182,6 +183,7 @@ private struct RouteReport: Encodable {
             sort: rules.query.isSorted)
         cookies = Cookies(
             keep: rules.cookies.kept?.map(\.description), drop: rules.cookies.dropped.map(\.description))
+        cors = rules.cors
         vary = Vary(add: rules.vary.added, ignore: rules.vary.ignored)
     }
 
@@ -200,6 +202,7 @@ private struct RouteReport: Encodable {
             ("query", queryLine.joined(separator: ", ")),
             ("cookies", cookieLine.joined(separator: ", ")),
             ("varies", varyLine.joined(separator: ", ")),
+            ("cors", cors ? "by Origin, preflights by what they ask" : "as the origin's Vary says; preflights pass"),
             ("allowed", allow.joined(separator: ", ")),
             ("keeps", "bodies up to \(readable(bytes: maxBody))"),
         ]

@@ -162,11 +162,11 @@ struct GivenRules: Sendable {
         section.title = "route “\(name)”"
         try section.check(
             keys: [
-                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "cookies", "vary", Known.refreshAfter.name,
+                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "cookies", "cors", "vary", Known.refreshAfter.name,
                 Known.expireAfter.name, Known.staleIfError.name, Known.freshness.name, Known.clientDirectives.name,
                 Known.allow.name, Known.softTimeout.name, Known.maxBody.name,
             ],
-            hint: "a route has name, host, path, strip-path, origin, send-host, query, cookies, vary and the limits for its responses")
+            hint: "a route has name, host, path, strip-path, origin, send-host, query, cookies, vary, cors and the limits for its responses")
         guard let named = try section.find("origin", read: { $0 }) else {
             throw Failure(
                 .configuration, "\(section.title) in \(section.place) has no origin; add a line like “origin: NAME”")
@@ -235,6 +235,12 @@ struct GivenRules: Sendable {
         rules.query = try query(section)
         rules.cookies = try cookies(section)
         rules.vary = try vary(section)
+        rules.cors = try section.find("cors", read: yesOrNo)?.value ?? false
+        if rules.cors && rules.vary.ignored.contains("origin") {
+            throw Failure(
+                .configuration,
+                "\(section.name(of: "cors")) tells answers apart by Origin, which “vary” ignores; leave one of them out")
+        }
         return rules
     }
 

@@ -43,6 +43,7 @@ struct RouteSettingsTests {
                 origin: plain
                 freshness: origin
                 client-directives: ignore
+                cors: true
                 max-body: 1MB
                 query:
                   keep: page, q
@@ -71,6 +72,8 @@ struct RouteSettingsTests {
         #expect(routes[1].rules.freshness == .origin())
         #expect(routes[1].rules.clientDirectives == .ignore)
         #expect(routes[1].rules.maxBody == 1_000_000)
+        #expect(routes[1].rules.cors)
+        #expect(!github.rules.cors)
         #expect(routes[1].rules.query == QueryRules(kept: [Wildcard("page"), Wildcard("q")]))
         #expect(routes[1].origin.timeout == .seconds(20))
         #expect(routes[2].origin.url.description == "https://other.example")
@@ -152,6 +155,7 @@ struct RouteSettingsTests {
         ("routes: [{origin: 'https://a', soft-timeout: 1m}]", "is longer than the origin's time-out (30s)"),
         ("routes: [{origin: 'https://a', query: {kept: a}}]", "unknown key “kept”"),
         ("routes: [{origin: 'https://a', query: {keep: {a: b}}}]", "must be one value"),
+        ("routes: [{origin: 'https://a', cors: true, vary: {ignore: Origin}}]", "by Origin, which “vary” ignores"),
         ("routes: [{origin: 'https://a', cookies: {ignore: a}}]", "cookies has keep and drop"),
         (
             "routes: [{origin: 'https://a', vary: {ignore: [Cookie]}}]",
