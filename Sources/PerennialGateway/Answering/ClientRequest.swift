@@ -22,6 +22,8 @@ struct ClientRequest: Sendable {
     var extras: MessageExtras
     /// Where it came from.
     var address: SocketAddress?
+    /// Whether it came with TLS.
+    var isSecure: Bool
     /// The one that the client's connection lives on.
     var eventLoop: any EventLoop
     /// HTTP/1.0 and older: knows no chunks. So is HTTP/2, which needs none.

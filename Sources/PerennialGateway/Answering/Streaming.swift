@@ -13,8 +13,9 @@ extension Responder {
         let question: OriginQuestion
         do {
             question = try OriginQuestion(request.key, request.route.route.address)
-            let fields = passedFields(
+            var fields = passedFields(
                 of: request.fields, origin: request.route.route.origin, receivedVersion: request.version)
+            for claim in claims(of: request) where !fields.contains(claim.name) { fields.add(claim.name, claim.value) }
             response = try await request.route.origin.client.send(
                 OriginRequest(
                     method: request.method, host: question.host, target: question.target, fields: fields,
@@ -29,6 +30,12 @@ extension Responder {
         await stream(
             StreamedHead(status: response.status, fields: response.fields, cacheStatus: status, kind: .pass),
             response.body, to: request, writer)
+    }
+
+    /// What the origin is told of the client, for whom alone the answer is.
+    private func claims(of request: ClientRequest) -> HeaderFields {
+        request.route.route.origin.forwarded.fields(
+            address: request.address?.clientText, scheme: request.isSecure ? "https" : "http", host: request.host)
     }
 
     private func invalidation(

@@ -101,7 +101,7 @@ extension ConnectionHandler {
         let request = ClientRequest(
             route: route, method: head.method, key: key, host: head.namedHost, fields: fields, body: body,
             extras: extras,
-            address: context?.channel.remoteAddress, eventLoop: loop.eventLoop,
+            address: context?.channel.remoteAddress, isSecure: service.isSecure, eventLoop: loop.eventLoop,
             isOldVersion: head.isOldVersion || isStream,
             version: isStream ? "2" : head.isOldVersion ? "1.0" : "1.1")
         let writer = ResponseWriter(eventLoop: loop.eventLoop, connection: bound)

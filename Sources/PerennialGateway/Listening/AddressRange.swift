@@ -41,6 +41,12 @@ public struct AddressRange: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension SocketAddress {
+    /// The address without a port, an IPv4 one as that; `nil`: a Unix socket has none.
+    var clientText: String? {
+        guard let ipAddress, let bytes = ipBytes else { return nil }
+        return bytes.count == 4 ? bytes.map { String($0) }.joined(separator: ".") : ipAddress
+    }
+
     /// The four bytes of an IPv4 address, or the sixteen of one of IPv6; `nil`: a Unix socket has none.
     var ipBytes: [UInt8]? {
         let raw = withSockAddr { Array(UnsafeRawBufferPointer(start: $0, count: $1)) }

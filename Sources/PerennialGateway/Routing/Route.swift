@@ -10,6 +10,8 @@ public struct Origin: Hashable, Sendable {
     public var fields: HeaderFields = [:]
     /// What it is told of the gateway that requests come through. Default: `Via: 1.1 perennial`.
     public var via = ViaRule.on
+    /// Whether and how it is told who a client is whose request passes. Default: it isn't.
+    public var forwarded = ForwardedRule.off
     /// Who may have signed the certificate of an `https` origin, and nobody else. Default: those whom the system
     /// trusts.
     public var authorities: TrustedAuthorities?

@@ -104,6 +104,8 @@ private struct RouteReport: Encodable {
     let sentHost: String
     /// `on`, `off` or a name.
     let via: String
+    /// `off`, `x` or `rfc`.
+    let forwarded: String
     /// The names of the fields that the origin is sent beside the client's. Their values may be secret.
     let originFields: [String]
     let ratePerSecond: Double?
@@ -159,6 +161,7 @@ private struct RouteReport: Encodable {
             case .off: "off"
             case .name(let name): name
             }
+        forwarded = origin.forwarded.rawValue
         originFields = origin.fields.map(\.name)
         ratePerSecond = origin.rate?.perSecond
         concurrency = origin.concurrency
@@ -195,6 +198,7 @@ private struct RouteReport: Encodable {
             ("at", key != nil && sentHost != "origin" ? origin : ""),
             ("host", hostLine),
             ("via", via == "on" ? "" : via == "off" ? "not told to the origin" : via),
+            ("tells", forwardedLine),
             ("with", originFields.joined(separator: ", ")),
             ("at most", bounds.joined(separator: ", ")),
             ("fresh", freshnessLine),
@@ -206,6 +210,14 @@ private struct RouteReport: Encodable {
             ("allowed", allow.joined(separator: ", ")),
             ("keeps", "bodies up to \(readable(bytes: maxBody))"),
         ]
+    }
+
+    private var forwardedLine: String {
+        switch forwarded {
+        case "x": "who the client is whose request passes, with X-Forwarded-For, -Proto and -Host"
+        case "rfc": "who the client is whose request passes, with Forwarded"
+        default: ""
+        }
     }
 
     private var hostLine: String {

@@ -9,6 +9,7 @@ struct GivenRules: Sendable {
     var origin: String?
     var host: String?
     var via: String?
+    var forwarded: String?
     var originCA: String?
     var originCert: String?
     var originKey: String?
@@ -81,11 +82,11 @@ struct GivenRules: Sendable {
     private func origin(_ section: FileSection, _ settings: Settings) throws(Failure) -> Origin {
         try section.check(
             keys: [
-                "url", "fields", Known.host.name, Known.via.name, Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
+                "url", "fields", Known.host.name, Known.via.name, Known.forwarded.name, Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
                 Known.longestRetryAfter.name, Known.fetchTimeout.name, Known.originCert.name, Known.originKey.name,
             ],
             hint:
-                "an origin has url, fields, host, via, origin-ca, origin-cert, origin-key, timeout, fetch-timeout, rate, concurrency "
+                "an origin has url, fields, host, via, forwarded, origin-ca, origin-cert, origin-key, timeout, fetch-timeout, rate, concurrency "
                 + "and longest-retry-after")
         guard let url = try section.find("url", read: originAddress) else {
             throw Failure(
@@ -106,6 +107,7 @@ struct GivenRules: Sendable {
             origin.authorities = try authorities(file)
         }
         origin.via = try settings.find(Known.via, via, in: section)?.value ?? .on
+        origin.forwarded = try settings.find(Known.forwarded, forwarded, in: section)?.value ?? .off
         origin.certificate = try clientCertificate(
             settings.find(Known.originCert, originCert, in: section),
             key: settings.find(Known.originKey, originKey, in: section))

@@ -92,6 +92,16 @@ enum Known {
             return rule
         }
     }
+    static let forwarded = Setting(
+        "forwarded", "off|x|rfc", "Tell the origin whose requests pass: with X-Forwarded-*, or with Forwarded.",
+        default: "off"
+    ) { text throws(Unreadable) in
+        guard let rule = ForwardedRule(rawValue: text) else {
+            throw Unreadable(
+                "“\(text)” is no way to tell the origin who a client is; write off, x (X-Forwarded-*) or rfc (Forwarded)")
+        }
+        return rule
+    }
     static let store = Setting(
         "store", "ENGINE", "Where entries live: \(EngineAddress.forms.joined(separator: ", ")).",
         default: "sqlite:perennial.sqlite", read: engineAddress)
@@ -260,7 +270,7 @@ enum Known {
     /// The names that the file may have.
     static let fileKeys =
         fixedKeys + [
-            origin.name, host.name, via.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
+            origin.name, host.name, via.name, forwarded.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
             expireAfter.name, staleIfError.name, freshness.name,
             clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
             concurrency.name, longestRetryAfter.name,
