@@ -13,7 +13,8 @@ struct CredentialTests {
         return .ok("\(request.number) \(shown)", ["Cache-Control": "max-age=60", "Vary": "Cookie"])
     }
 
-    @Test func `cookies that don't count keep nobody from the cache, and are not sent with what is kept`() async throws {
+    @Test func `cookies that don't count keep nobody from the cache, and are not sent with what is kept`() async throws
+    {
         try await withRig(
             { $0.routes[0].rules.cookies = CookieRules(dropped: [Wildcard("_ga*")]) }, origin: Self.echo
         ) { rig in
@@ -34,7 +35,8 @@ struct CredentialTests {
         }
     }
 
-    @Test func `only the cookies that are kept count, and those that were let in reach the origin alone`() async throws {
+    @Test func `only the cookies that are kept count, and those that were let in reach the origin alone`() async throws
+    {
         try await withRig(
             { configuration in
                 configuration.routes[0].rules.cookies = CookieRules(kept: [Wildcard("lang")])

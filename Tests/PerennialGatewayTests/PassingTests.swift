@@ -264,7 +264,8 @@ import Testing
 
     @Test func `the origin need not hear of the gateway, for some don't compress then`() async throws {
         try await withRig(
-            { $0.routes[0].origin.via = .off }, origin: { .ok("\($0.field("Via") ?? "-") \($0.field("CDN-Loop") ?? "-")") }
+            { $0.routes[0].origin.via = .off },
+            origin: { .ok("\($0.field("Via") ?? "-") \($0.field("CDN-Loop") ?? "-")") }
         ) { rig in
             for method in ["GET", "POST"] {
                 let client = try await rig.client()

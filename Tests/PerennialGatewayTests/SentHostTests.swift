@@ -139,8 +139,10 @@ struct SentHostTests {
         try await second.kill()
     }
 
-    @Test(arguments: ["origin", "client", "www.example"], ["http://shop.example/items/7", "https://Shop.example/items/7"])
-    func `what an answer names by the client's own address is out of date`(sent: String, location: String) async throws {
+    @Test(
+        arguments: ["origin", "client", "www.example"], ["http://shop.example/items/7", "https://Shop.example/items/7"])
+    func `what an answer names by the client's own address is out of date`(sent: String, location: String) async throws
+    {
         try await withRig(
             { configuration in
                 switch sent {

@@ -16,12 +16,13 @@ struct ViaTests {
                 == ["CDN-Loop": "front, perennial", "X": "y"])
     }
 
-    @Test(arguments: [
-        (ViaRule.on, ["Via": "1.1 perennial"], 1), (.on, ["Via": "1.1 a, 1.1 perennial,2 perennial"], 2),
-        (.on, ["Via": "1.1 notperennial, perennial"], 0), (.on, ["CDN-Loop": "perennial;a=b, x"], 1),
-        (.off, ["CDN-Loop": "perennial, perennial", "Via": "1.1 perennial"], 3),
-        (.name("cache"), ["Via": "1.1 cache, 1.1 perennial, 1.1 cache2"], 2), (.on, [:], 0),
-    ] as [(ViaRule, HeaderFields, Int)])
+    @Test(
+        arguments: [
+            (ViaRule.on, ["Via": "1.1 perennial"], 1), (.on, ["Via": "1.1 a, 1.1 perennial,2 perennial"], 2),
+            (.on, ["Via": "1.1 notperennial, perennial"], 0), (.on, ["CDN-Loop": "perennial;a=b, x"], 1),
+            (.off, ["CDN-Loop": "perennial, perennial", "Via": "1.1 perennial"], 3),
+            (.name("cache"), ["Via": "1.1 cache, 1.1 perennial, 1.1 cache2"], 2), (.on, [:], 0),
+        ] as [(ViaRule, HeaderFields, Int)])
     func `how often it has come through one like this`(rule: ViaRule, fields: HeaderFields, times: Int) {
         #expect(rule.timesPassed(fields) == times)
     }
