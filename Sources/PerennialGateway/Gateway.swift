@@ -54,7 +54,8 @@ public final class Gateway: Sendable {
             configuration,
             Responder(
                 responses: responses,
-                logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() }))
+                logger: logger ?? Logger(label: "perennial.gateway") { _ in SwiftLogNoOpLogHandler() },
+                purgers: configuration.purgeFrom))
         let routes = responses.routing.now
         let memory = responses.memory
         loops = group.makeIterator().map { eventLoop in
@@ -179,6 +180,8 @@ struct GatewayService: Sendable {
     let minUploadRate: Int
     let connections: ConnectionCount
     let limits: HeadLimits
+    /// Whether all connections have TLS.
+    let isSecure: Bool
 
     /// - Parameter respond: default: the responder's own way.
     init(_ configuration: GatewayConfiguration, _ responder: Responder, respond: Respond? = nil) {
@@ -193,6 +196,7 @@ struct GatewayService: Sendable {
         minUploadRate = configuration.minUploadRate
         connections = ConnectionCount(
             limit: configuration.maxConnections, clientLimit: configuration.maxConnectionsPerClient)
+        isSecure = configuration.certificate != nil
         limits = HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields)
     }
 }

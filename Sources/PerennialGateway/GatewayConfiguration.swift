@@ -34,6 +34,10 @@ public struct GatewayConfiguration: Sendable {
     /// another. Default: 10 seconds.
     public var unstorableMemory = Duration.seconds(10)
 
+    /// Whose PURGE removes what is stored for its address; a PURGE from elsewhere is a 403. Default: nobody's, and PURGE
+    /// passes to the origin, as other methods do.
+    public var purgeFrom: [AddressRange] = []
+
     /// How long a connection may be idle, or a client may neither send the rest of its request nor read its answer.
     /// Default: 75 seconds.
     public var idleTimeout = Duration.seconds(75)

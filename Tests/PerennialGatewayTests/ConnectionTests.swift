@@ -318,7 +318,7 @@ import Testing
         for origin in ["http://x", "https://x:1234/base"] {
             let keys = AddressKeys(address: RouteAddress(origin: try OriginURL(origin)), limit: 100)
             let slow = Result { () throws(AddressError) in try keys.address.origin.key(forTarget: target, limit: 100) }
-            let quick = Result { () throws(AddressError) in try keys.key(forTarget: target) }
+            let quick = Result { () throws(AddressError) in try keys.key(forTarget: target, host: "h") }
             #expect(quick == slow)
         }
     }

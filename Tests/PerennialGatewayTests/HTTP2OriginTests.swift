@@ -29,6 +29,15 @@ import Testing
         }
     }
 
+    @Test func `the host that is sent is the authority`() async throws {
+        try await withHTTP2Origin(
+            sentHost: .client, { request in [.head(200), .body(request.fields.first(name: ":authority") ?? "-")] }
+        ) { _, client, _ in
+            let answer = try await client.get("/", ["Host": "A.example"])
+            #expect(answer.body == "a.example")
+        }
+    }
+
     @Test func `data behind a status without a body are nobody's answer`() async throws {
         try await withHTTP2Origin({ _ in
             [.head(204, [("cache-control", "max-age=60")]), .body("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")]
@@ -98,7 +107,8 @@ import Testing
 }
 
 private func withHTTP2Origin(
-    timeout: Duration = .seconds(30), trusts: Bool = true, _ handler: @escaping HTTP2Origin.Handler,
+    timeout: Duration = .seconds(30), trusts: Bool = true, sentHost: SentHost = .origin,
+    _ handler: @escaping HTTP2Origin.Handler,
     test: (HTTP2Origin, TestClient, Gateway) async throws -> Void
 ) async throws {
     let certificates = try await Certificates()
@@ -107,6 +117,7 @@ private func withHTTP2Origin(
     address.timeout = timeout
     if trusts { address.authorities = try TrustedAuthorities(file: certificates.path("server.crt")) }
     var configuration = GatewayConfiguration(routes: [Route(origin: address)])
+    configuration.routes[0].address.sentHost = sentHost
     configuration.port = 0
     configuration.threads = 1
     let gateway = try Gateway(configuration: configuration)

@@ -112,7 +112,8 @@ import Testing
             let response = loop.makePromise(of: OriginClient.Response.self)
             let exchange = OriginExchange(
                 OriginRequest(
-                    method: scenario.method, target: "/\(round)", fields: ["X": "y"], body: nil, extras: extras),
+                    method: scenario.method, host: "origin", target: "/\(round)", fields: ["X": "y"], body: nil,
+                    extras: extras),
                 rank: .fetch, places: places, timeout: .seconds(30), on: loop, response: response)
             let outcome = Outcome()
             let seen = NIOLoopBound(outcome, eventLoop: loop)

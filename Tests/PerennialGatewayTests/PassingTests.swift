@@ -238,9 +238,51 @@ import Testing
         }
     }
 
-    @Test func `a gateway that is its own origin notices`() async throws {
+    @Test(arguments: [ForwardedRule.off, .x, .rfc])
+    func `the origin is told whose request passes, and nothing with what is shared`(rule: ForwardedRule) async throws {
+        try await withRig(
+            { $0.routes[0].origin.forwarded = rule }, origin: { _ in .ok("", ["Cache-Control": "max-age=60"]) }
+        ) { rig in
+            let client = try await rig.client()
+            // What the client itself says is worth nothing.
+            let claims: KeyValuePairs = [
+                "Host": "a.example", "X-Forwarded-For": "1.2.3.4", "Forwarded": "for=1.2.3.4", "Content-Length": "0",
+            ]
+            try await client.send("POST", "/", claims)
+            _ = try await client.response()
+            try await client.send("GET", "/", ["Host": "a.example", "X-Forwarded-Host": "evil.example"])
+            _ = try await client.response()
+            await client.close()
+            let (passed, shared) = (rig.origin.requests[0], rig.origin.requests[1])
+            #expect(passed.field("X-Forwarded-For") == (rule == .x ? "127.0.0.1" : nil))
+            #expect(passed.field("X-Forwarded-Proto") == (rule == .x ? "http" : nil))
+            #expect(passed.field("X-Forwarded-Host") == (rule == .x ? "a.example" : nil))
+            #expect(passed.field("Forwarded") == (rule == .rfc ? "for=127.0.0.1;proto=http;host=a.example" : nil))
+            #expect(!shared.fields.contains { $0.name.lowercased().contains("forwarded") })
+        }
+    }
+
+    @Test func `the origin need not hear of the gateway, for some don't compress then`() async throws {
+        try await withRig(
+            { $0.routes[0].origin.via = .off },
+            origin: { .ok("\($0.field("Via") ?? "-") \($0.field("CDN-Loop") ?? "-")") }
+        ) { rig in
+            for method in ["GET", "POST"] {
+                let client = try await rig.client()
+                try await client.send(method, "/", ["Via": "1.1 front", "Content-Length": "0"])
+                let answer = try await client.response()
+                #expect(answer.body == "- perennial")
+                #expect(answer.field("Via") == "1.1 perennial")
+                await client.close()
+            }
+        }
+    }
+
+    @Test(arguments: [ViaRule.on, .off, .name("cache-1")])
+    func `a gateway that is its own origin notices`(via: ViaRule) async throws {
         try await withRig(origin: { _ in .ok("") }) { rig in
-            let itself = Origin(try OriginURL("http://127.0.0.1:\(rig.port)"))
+            var itself = Origin(try OriginURL("http://127.0.0.1:\(rig.port)"))
+            itself.via = via
             try await rig.gateway.reload([Route(origin: itself)])
             let client = try await rig.client()
             try await client.send("POST", "/")

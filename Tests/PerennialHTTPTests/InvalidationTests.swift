@@ -51,6 +51,28 @@ struct InvalidationTests {
         }
     }
 
+    @Test(arguments: [
+        ("http://blog.example/base/7", ["http://api.example/base/7"]),
+        ("https://Blog.example:443/base/7#x", ["http://api.example/base/7"]),
+        ("//blog.example/base/7", ["http://api.example/base/7"]),
+        ("http://10.0.0.1:9000/base/7", ["http://api.example/base/7"]),
+        // As clients know it, whose paths the gateway may map.
+        ("http://blog.example/7", ["http://api.example/base/of-clients/7"]), ("http://blog.example:81/base/7", []),
+        ("http://10.0.0.1/base/7", []), ("http://elsewhere.example/base/7", []),
+    ])
+    func `all names of the origin are one origin, that which the client named among them`(
+        reference: String, others: [String]
+    ) throws {
+        let invalidation = try Invalidation(
+            method: "POST", key: Self.key, status: 201, fields: ["Location": reference],
+            origin: OriginURL("http://api.example/base"), aliases: [HostName("10.0.0.1:9000")],
+            client: (
+                host: HostName("blog.example"),
+                keyOfPath: { $0.hasPrefix("/base") ? nil : "http://api.example/base/of-clients\($0)" }
+            ))
+        #expect(invalidation?.keys == [Self.key] + others)
+    }
+
     @Test func `Each address is named once`() throws {
         let both = try invalidation("POST", 201, ["Location": "7", "Content-Location": "/base/7"])
         #expect(both?.keys == [Self.key, "http://api.example/base/7"])

@@ -133,6 +133,28 @@ import Testing
                 _ = origin.key(forReference: $0, from: "http://a.example/base/x")
                 _ = origin.key(forReference: "x", from: "http://a.example/base/" + $0)
             },
+            Scanner("key(forReference:), by another name", prefixes: ["//b.example/base/", "http://b.example/"]) {
+                _ = origin.key(forReference: $0, from: "http://a.example/base/x", aliases: [try! HostName("b.example")])
+            },
+            Scanner("HostName", prefixes: ["", "a:", "["]) { _ = try? HostName($0) },
+            Scanner("key with a client's host", prefixes: ["http://", "http://b.example/base/"]) {
+                _ = RouteAddress(origin: origin, sentHost: .client).mayHaveMade($0)
+            },
+            Scanner("CookieRules", prefixes: ["", "a="]) {
+                _ = CookieRules(kept: rules.kept, dropped: rules.dropped).applied(to: fields("Cookie", $0))
+            },
+            Scanner("ViaRule") {
+                let request = ["Via": $0, "CDN-Loop": $0] as HeaderFields
+                _ = ViaRule.off.timesPassed(ViaRule.on.applied(to: request, of: request, version: "1.1"))
+            },
+            Scanner("Preflight") {
+                let request: HeaderFields = [
+                    "Origin": $0, "Access-Control-Request-Method": $0, "Access-Control-Request-Headers": $0,
+                ]
+                _ = Preflight(method: "OPTIONS", fields: request)?.key(primary: $0)
+                _ = Preflight.lifetime(status: 204, fields: ["Vary": $0, "Access-Control-Max-Age": $0])
+            },
+            Scanner("asksForSoftPurge") { _ = asksForSoftPurge(fields("Perennial-Soft-Purge", $0)) },
             Scanner("OriginURL", prefixes: ["", "http://", "http://a/", "http://[", "http://a:"]) {
                 _ = try? OriginURL($0)
             },

@@ -12,7 +12,9 @@ struct ClientRequest: Sendable {
     var method: HTTPMethod
     /// The key of the address asked for.
     var key: String
-    /// As the client sent them.
+    /// The host that the client named, and perhaps a port; empty: none.
+    var host: String
+    /// As the client sent them; what does not count here is left out where the answer may be from the cache or for it.
     var fields: HeaderFields
     /// `nil`: the request has none.
     var body: RequestBody?
@@ -20,6 +22,8 @@ struct ClientRequest: Sendable {
     var extras: MessageExtras
     /// Where it came from.
     var address: SocketAddress?
+    /// Whether it came with TLS.
+    var isSecure: Bool
     /// The one that the client's connection lives on.
     var eventLoop: any EventLoop
     /// HTTP/1.0 and older: knows no chunks. So is HTTP/2, which needs none.

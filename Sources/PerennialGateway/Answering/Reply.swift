@@ -64,13 +64,13 @@ extension Reply {
     ///   - allow: the value of `Allow`.
     static func own(
         _ status: Int, _ text: String, cacheStatus: CacheStatus, now: Timestamp, retryAfter: Duration? = nil,
-        isHead: Bool = false, allow: String? = nil
+        isHead: Bool = false, allow: String? = nil, contentType: String = "text/plain; charset=utf-8"
     ) -> Reply {
         let body = ByteBuffer(string: text + "\n")
         var head = ByteBuffer()
         head.writeStatusLine(status)
         head.writeField("Date", HTTPDate.format(now))
-        head.writeField("Content-Type", "text/plain; charset=utf-8")
+        head.writeField("Content-Type", contentType)
         head.writeField("Content-Length", String(body.readableBytes))
         if let allow { head.writeField("Allow", allow) }
         if let retryAfter { head.writeField("Retry-After", String(max(1, (retryAfter.milliseconds + 999) / 1000))) }

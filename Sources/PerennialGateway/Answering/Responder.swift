@@ -11,17 +11,20 @@ internal import PerennialHTTP
 struct Responder: Sendable {
     let responses: ResponseCache
     let logger: Logger
+    /// Who may remove what is stored; empty: PURGE is a method like any other.
+    let purgers: [AddressRange]
 
     var cache: Cache<String, CachedResponse> { responses.cache }
     var now: Timestamp { responses.time.now }
 
     /// Answers through `writer`, whatever happens.
     func respond(to request: ClientRequest, plan: Plan, through writer: ResponseWriter) async {
-        if timesPassed(request.fields) >= 8 {
+        if request.route.route.origin.via.timesPassed(request.fields) >= 8 {
             let text = "This request has come through here many times: the gateway's origin leads back to the gateway."
             return await writer.finish(
                 with: .own(508, text, cacheStatus: CacheStatus(detail: "loop"), now: now, isHead: request.isHead))
         }
+        if isPurge(request) { return await writer.finish(with: purge(request)) }
         var request = request
         if let reply = ownAnswer(to: &request) { return await writer.finish(with: reply) }
         switch plan {
@@ -58,11 +61,6 @@ struct Responder: Sendable {
             request.fields.set("Max-Forwards", to: String(left))
             return nil
         }
-    }
-
-    /// How often a request has been through a gateway, by its `Via`.
-    private func timesPassed(_ fields: HeaderFields) -> Int {
-        fields["Via"].map { $0.split(separator: ",").filter { $0.hasSuffix(" perennial") }.count } ?? 0
     }
 
     /// Follows the address's stored responses to the one that was made for this request, asking the origin on the way.

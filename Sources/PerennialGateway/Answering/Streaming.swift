@@ -10,28 +10,53 @@ extension Responder {
     /// Sends the request to the origin as it is, and its answer back, past the cache.
     func passThrough(_ request: ClientRequest, _ status: CacheStatus, _ writer: ResponseWriter) async {
         let response: OriginClient.Response
+        let question: OriginQuestion
         do {
-            let client = request.route.origin.client
-            guard let target = client.origin.target(ofKey: request.key) else { throw NoRoute(key: request.key) }
-            let fields = passedFields(
-                of: request.fields, originFields: request.route.route.origin.fields,
-                receivedVersion: request.version)
-            response = try await client.send(
+            question = try OriginQuestion(request.key, request.route.route.address)
+            var fields = passedFields(
+                of: request.fields, origin: request.route.route.origin, receivedVersion: request.version)
+            for claim in claims(of: request) where !fields.contains(claim.name) { fields.add(claim.name, claim.value) }
+            response = try await request.route.origin.client.send(
                 OriginRequest(
-                    method: request.method, target: target, fields: fields, body: request.body, extras: request.extras),
+                    method: request.method, host: question.host, target: question.target, fields: fields,
+                    body: request.body, extras: request.extras),
                 rank: .pass(client: request.client), on: request.eventLoop)
         } catch {
             return await writer.finish(with: failure(error, status, request, isOwn: true))
         }
-        let invalidation = Invalidation(
-            method: request.method.rawValue, key: request.key, status: response.status, fields: response.fields,
-            origin: request.route.route.origin.url)
-        if let invalidation { await remove(invalidation) }
+        if let invalidation = invalidation(by: response, to: request, question) { await remove(invalidation) }
         var status = status
         status.forwardStatus = response.status
         await stream(
             StreamedHead(status: response.status, fields: response.fields, cacheStatus: status, kind: .pass),
             response.body, to: request, writer)
+    }
+
+    /// What the origin is told of the client, for whom alone the answer is.
+    private func claims(of request: ClientRequest) -> HeaderFields {
+        request.route.route.origin.forwarded.fields(
+            address: request.address?.clientText, scheme: request.isSecure ? "https" : "http", host: request.host)
+    }
+
+    private func invalidation(
+        by response: OriginClient.Response, to request: ClientRequest, _ question: OriginQuestion
+    ) -> Invalidation? {
+        let routes = responses.routing.now
+        let client = (try? HostName(request.host)).map { host in
+            (
+                host: host,
+                keyOfPath: { (path: String) -> String? in
+                    guard let (route, key) = try? routes.find(target: path, host: host.description),
+                        route.route.origin.url == request.route.route.origin.url
+                    else { return nil }
+                    return key
+                }
+            )
+        }
+        let own = try? HostName(request.route.route.origin.url.authority)
+        return Invalidation(
+            method: request.method.rawValue, key: request.key, status: response.status, fields: response.fields,
+            origin: question.origin, aliases: own.map { [$0] } ?? [], client: client)
     }
 
     /// What is out of date is gone before the client hears that its request succeeded.

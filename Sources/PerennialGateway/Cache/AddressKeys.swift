@@ -5,14 +5,17 @@ struct AddressKeys: Sendable {
     let address: RouteAddress
     let query: QueryRules
     let limit: Int
+    /// What all keys begin with: the origin, or if the client's host follows its scheme alone.
     private let prefix: String
     private let strippedBytes: Int
+    private let hasClientHost: Bool
 
     init(address: RouteAddress, query: QueryRules = .everything, limit: Int) {
         self.address = address
         self.query = query
         self.limit = limit
-        prefix = address.origin.description
+        hasClientHost = address.sentHost == .client
+        prefix = hasClientHost ? "\(address.origin.scheme)://" : address.named.description
         strippedBytes = address.strippedBytes
     }
 
@@ -22,25 +25,29 @@ struct AddressKeys: Sendable {
     /// gateway as clients know it, the path counts as if it had come alone (RFC 9112 §3.2.2).
     ///
     /// Most targets are in normal form already; those cost one look at each byte.
-    func key(forTarget target: String) throws(AddressError) -> String {
-        if target.utf8.count <= limit && isNormalPath(target) { return key(forPath: target) }
+    /// - Parameter host: the value of `Host`; may be empty.
+    /// - Throws: as ``PerennialHTTP/RequestTarget/init(_:limit:)``, and for a host that can't be sent to the origin.
+    func key(forTarget target: String, host: String) throws(AddressError) -> String {
+        if target.utf8.count <= limit && isNormalPath(target) { return try key(forPath: target, host: host) }
         let wanted = try RequestTarget(target, limit: limit)
-        if let key = address.origin.key(ofAbsolute: wanted) { return query.applied(to: key) }
-        return key(forPath: wanted.path)
+        if !hasClientHost, let key = address.named.key(ofAbsolute: wanted) { return query.applied(to: key) }
+        return try key(forPath: wanted.path, host: wanted.hostAndPort ?? host)
     }
 
     /// The key for a path in normal form that this route is for.
-    func key(forPath path: String) -> String {
-        if strippedBytes == 0 && query == .everything { return prefix + path }
-        return query.applied(to: address.key(forPath: path))
+    func key(forPath path: String, host: String) throws(AddressError) -> String {
+        if strippedBytes == 0 && query == .everything && !hasClientHost { return prefix + path }
+        return query.applied(to: try address.key(forPath: path, host: host))
     }
 
     /// The key for a target that is in normal form; `nil`: it may not be.
-    func key(forPlainTarget target: Range<Int>, in bytes: Span<UInt8>) -> String? {
+    /// - Parameter host: the value of `Host`.
+    func key(forPlainTarget target: Range<Int>, host: Range<Int>, in bytes: Span<UInt8>) -> String? {
         guard target.count <= limit, isNormalPath(bytes, at: target) else { return nil }
         let target = target.dropFirst(strippedBytes)
         // Without what was stripped, a path may have to get its slash.
         guard strippedBytes == 0 || target.first.map({ bytes[$0] == UInt8(ascii: "/") }) == true else { return nil }
+        if hasClientHost { return key(forRest: target, host: host, in: bytes) }
         let size = prefix.utf8.count + target.count
         let key = String(unsafeUninitializedCapacity: size) { place in
             var prefix = prefix
@@ -50,6 +57,26 @@ struct AddressKeys: Sendable {
                 place[index] = bytes[byte]
                 index += 1
             }
+            return size
+        }
+        return query == .everything ? key : query.applied(to: key)
+    }
+
+    private func key(forRest rest: Range<Int>, host: Range<Int>, in bytes: Span<UInt8>) -> String? {
+        guard bytes.isNormalHost(host) else { return nil }
+        var base = address.origin.basePath
+        let size = prefix.utf8.count + host.count + base.utf8.count + rest.count
+        let key = String(unsafeUninitializedCapacity: size) { place in
+            var prefix = prefix
+            var index = 0
+            func write(_ byte: UInt8) {
+                place[index] = byte
+                index += 1
+            }
+            prefix.withUTF8 { for byte in $0 { write(byte) } }
+            for byte in host { write(bytes[byte]) }
+            base.withUTF8 { for byte in $0 { write(byte) } }
+            for byte in rest { write(bytes[byte]) }
             return size
         }
         return query == .everything ? key : query.applied(to: key)

@@ -107,13 +107,14 @@ public final class ResponseCache: Sendable {
         cache.applyLimits()
     }
 
-    /// The key of an address as a person writes it: a URL at an origin, or with one origin a path alone.
+    /// The key of an address as a person writes it: a URL at an origin, by the name that the origin is asked by, or with
+    /// one origin a path alone.
     /// - Throws: ``PerennialHTTP/AddressError``, in one line for whoever wrote it.
     public func key(for input: String) throws(AddressError) -> String {
         let table = routing.now
-        let origins = origins
-        let fitting = origins.first { origin in (try? origin.key(forInput: input, limit: table.limit)) != nil }
-        let key = try (input.contains("://") ? fitting ?? origins[0] : origins[0])
+        let addresses = table.routes.map(\.route.address)
+        let fitting = addresses.first { (try? $0.key(forInput: input, limit: table.limit)) != nil }
+        let key = try (input.contains("://") ? fitting ?? addresses[0] : addresses[0])
             .key(forInput: input, limit: table.limit)
         return canonical(key)
     }

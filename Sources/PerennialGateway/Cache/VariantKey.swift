@@ -3,7 +3,8 @@ internal import PerennialHTTP
 
 // Responses that vary. The first response of an address is stored at the address itself, the primary key. A request
 // which that response was not made for is stored at a variant key: the primary key, a space, and the request's
-// selecting fields. Addresses have no spaces, so the two can't be confused.
+// selecting fields. Addresses have no spaces, so the two can't be confused. Answers to preflights have keys of their own
+// kind: ``PerennialHTTP/Preflight``.
 
 /// The key for `request` at an address whose stored response varies by `names`.
 /// - Returns: `nil` when a selecting field carries credentials, which don't belong in keys.
@@ -29,10 +30,11 @@ func primaryKey(of key: String) -> String {
     String(key.prefix { $0 != " " })
 }
 
-/// The request fields that a variant key stands for; none for a primary key.
+/// The request fields that the key of a variant or a preflight stands for; none for a primary key.
 func selectingFields(ofKey key: String) -> HeaderFields {
     guard let space = key.firstIndex(of: " ") else { return [:] }
-    let members = key[key.index(after: space)...].split(separator: "&")
+    let variant = Preflight.variant(ofKey: key) ?? key[key.index(after: space)...]
+    let members = variant.split(separator: "&")
     return HeaderFields(
         members.compactMap { member in
             guard let equals = member.firstIndex(of: "=") else { return nil }

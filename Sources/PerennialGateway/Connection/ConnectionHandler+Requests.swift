@@ -34,15 +34,19 @@ extension ConnectionHandler {
             let fields = HeaderFields(head.headers)
             return begin(head, route, key: key, fields: fields, plan: .cache(nil), hasEnded: true)
         }
-        let fields = HeaderFields(head.headers)
-        let plan = plan(
-            method: head.method, fields: fields, rules: route.rules)
+        let all = HeaderFields(head.headers)
+        let counted = route.countedFields(of: all)
+        if hasEnded, let key = route.preflightKey(primary: key, head.method, counted) {
+            if answerFromMemory(key, head, route, fields: counted, demand: nil) { return }
+            return begin(head, route, key: key, fields: counted, plan: .cache(nil), hasEnded: true)
+        }
+        let plan = plan(method: head.method, fields: counted, rules: route.rules)
         switch plan {
         case .cache(let demand), .keepNothing(let demand):
-            if hasEnded && answerFromMemory(key, head, route, fields: fields, demand: demand) { return }
-        case .pass, .refuse: break
+            if hasEnded && answerFromMemory(key, head, route, fields: counted, demand: demand) { return }
+            begin(head, route, key: key, fields: counted, plan: plan, hasEnded: hasEnded)
+        case .pass, .refuse: begin(head, route, key: key, fields: all, plan: plan, hasEnded: hasEnded)
         }
-        begin(head, route, key: key, fields: fields, plan: plan, hasEnded: hasEnded)
     }
 
     private func complaint(about head: HTTPRequestHead) -> (status: Int, text: String)? {
@@ -95,8 +99,9 @@ extension ConnectionHandler {
         }
         exchange?.extras = extras
         let request = ClientRequest(
-            route: route, method: head.method, key: key, fields: fields, body: body, extras: extras,
-            address: context?.channel.remoteAddress, eventLoop: loop.eventLoop,
+            route: route, method: head.method, key: key, host: head.namedHost, fields: fields, body: body,
+            extras: extras,
+            address: context?.channel.remoteAddress, isSecure: service.isSecure, eventLoop: loop.eventLoop,
             isOldVersion: head.isOldVersion || isStream,
             version: isStream ? "2" : head.isOldVersion ? "1.0" : "1.1")
         let writer = ResponseWriter(eventLoop: loop.eventLoop, connection: bound)
@@ -124,6 +129,13 @@ extension ConnectionHandler {
 extension HTTPRequestHead {
     /// HTTP/1.0: needs no `Host`, knows no chunks.
     var isOldVersion: Bool { version == .http1_0 || version == .http0_9 }
+
+    /// The host that is asked, and perhaps a port: an absolute address counts in place of `Host` (RFC 9112 §3.2.2).
+    /// Empty: none.
+    fileprivate var namedHost: String {
+        let absolute = uri.utf8.first == UInt8(ascii: "/") ? nil : (try? RequestTarget(uri))?.hostAndPort
+        return absolute ?? headers.first(name: "Host") ?? ""
+    }
 }
 
 /// What a client is told whose request's body is larger than `limit` bytes.

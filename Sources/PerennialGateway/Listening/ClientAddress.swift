@@ -7,18 +7,7 @@ struct ClientAddress: Hashable, Sendable {
 
     /// `nil`: a Unix socket has none.
     init?(_ address: SocketAddress?) {
-        guard let address else { return nil }
-        let raw = address.withSockAddr { Array(UnsafeRawBufferPointer(start: $0, count: $1)) }
-        switch address {
-        // Behind the family and the port.
-        case .v4: bytes = Array(raw[4..<8])
-        // Behind the flow label, too.
-        case .v6:
-            let all = raw[8..<24]
-            // IPv4 as a socket for both shows it (RFC 4291 §2.5.5.2).
-            let isIPv4 = all.prefix(12).elementsEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255])
-            bytes = Array(isIPv4 ? all.suffix(4) : all.prefix(8))
-        case .unixDomainSocket: return nil
-        }
+        guard let all = address?.ipBytes else { return nil }
+        bytes = all.count == 16 ? Array(all.prefix(8)) : all
     }
 }

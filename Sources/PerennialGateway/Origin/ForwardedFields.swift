@@ -6,24 +6,19 @@ internal import PerennialHTTP
 /// says who the client is or what it really asks for, which nobody vouches for here
 /// (``PerennialHTTP/RequestFieldClass/claim``).
 /// - Parameter receivedVersion: of the message this one stands for (RFC 9110 §7.6.3).
-func passedFields(
-    of request: HeaderFields, originFields: HeaderFields, receivedVersion: String = "1.1"
-) -> HeaderFields {
-    let own = Set(originFields.map { foldedName($0.name) } + ["via"])
+func passedFields(of request: HeaderFields, origin: Origin, receivedVersion: String = "1.1") -> HeaderFields {
+    let own = Set(origin.fields.map { foldedName($0.name) })
     var kept = request.removingHopByHop().removing { field in
         !RequestFieldClass(field.name).isSentOn || own.contains(foldedName(field.name))
     }
-    for field in originFields { kept.add(field.name, field.value) }
-    // What `Connection` names is left out, but a loop must not be hidden that way.
-    let before = request["Via"].map { "\($0), " } ?? ""
-    kept.add("Via", "\(before)\(receivedVersion) perennial")
-    return kept
+    for field in origin.fields { kept.add(field.name, field.value) }
+    return origin.via.applied(to: kept, of: request, version: receivedVersion)
 }
 
-/// The fields of a fetch whose response may be shown to others: as ``passedFields(of:originFields:)``, and without
+/// The fields of a fetch whose response may be shown to others: as ``passedFields(of:origin:receivedVersion:)``, and without
 /// conditions and ranges (the whole response is wanted, whatever this client has), cache directives (they are about
 /// this client's wishes), credentials that were not lifted, and what says where this client came from.
-func sharedFields(of request: HeaderFields, allowances: Allowances, originFields: HeaderFields) -> HeaderFields {
+func sharedFields(of request: HeaderFields, allowances: Allowances, origin: Origin) -> HeaderFields {
     var fields = request.removing { field in
         switch RequestFieldClass(field.name) {
         case .validation, .precondition, .range, .cacheDirective, .referrer, .methodOverride: true
@@ -34,7 +29,7 @@ func sharedFields(of request: HeaderFields, allowances: Allowances, originFields
     }
     // Some origins turn away who does not say what they are.
     if !fields.contains("User-Agent") { fields.add("User-Agent", "perennial") }
-    return passedFields(of: fields, originFields: originFields)
+    return passedFields(of: fields, origin: origin)
 }
 
 extension RequestFieldClass {

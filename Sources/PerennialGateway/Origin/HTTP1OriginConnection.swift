@@ -65,7 +65,7 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
         head.writeStaticString(" ")
         head.writeString(request.target)
         head.writeStaticString(" HTTP/1.1\r\n")
-        head.writeField("Host", pool.authority)
+        head.writeField("Host", request.host)
         head.writeFields(request.fields)
         if isChunked {
             head.writeStaticString("Transfer-Encoding: chunked\r\n")

@@ -247,7 +247,7 @@ private final class HTTP2OriginStream: ChannelDuplexHandler, OriginCarrier {
         fields.reserveCapacity(request.fields.count + 5)
         fields.add(name: ":method", value: request.method.rawValue)
         fields.add(name: ":scheme", value: connection.scheme)
-        fields.add(name: ":authority", value: connection.authority)
+        fields.add(name: ":authority", value: request.host)
         fields.add(name: ":path", value: request.target)
         for field in request.fields {
             let name = field.name.lowercased()
@@ -405,5 +405,4 @@ private final class HTTP2OriginStream: ChannelDuplexHandler, OriginCarrier {
 
 extension HTTP2OriginConnection {
     fileprivate var scheme: String { pool.scheme }
-    fileprivate var authority: String { pool.authority }
 }

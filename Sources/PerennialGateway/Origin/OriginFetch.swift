@@ -23,7 +23,11 @@ struct OriginFetch: Sendable {
     /// A HEAD does not make larger bodies be fetched, in bytes.
     private static let largestForHead = 1 << 20
 
+    /// The answer to a preflight is in its head; a longer body is passed on, in bytes.
+    private static let largestOfPreflight = 64 << 10
+
     let origin: Origin
+    let address: RouteAddress
     let rules: ResponseRules
     let client: OriginClient
     let unstorable: UnstorableKeys
@@ -39,6 +43,7 @@ struct OriginFetch: Sendable {
     func fetch(
         _ key: String, _ context: FetchContext<CachedResponse>, for reader: Reader?
     ) async throws -> Fetched<CachedResponse> {
+        if Preflight.variant(ofKey: key) != nil { return try await fetchPreflight(key, for: reader) }
         let previous = context.previous?.value
         let request = reader?.fields ?? previous?.requestFields ?? selectingFields(ofKey: key)
         if let previous, let validator = context.previous?.validator, previous.isSelected(by: request) {
@@ -56,21 +61,50 @@ struct OriginFetch: Sendable {
         return try await take(response, times, key: key, request: request, context, reader: reader)
     }
 
+    /// Asks as a browser did whether a page may send a request.
+    private func fetchPreflight(_ key: String, for reader: Reader?) async throws -> Fetched<CachedResponse> {
+        let request = reader?.fields ?? selectingFields(ofKey: key)
+        let (response, times) = try await ask(key, request, [:], reader, method: .OPTIONS)
+        reader?.handoff.originStatus = response.status
+        if isFailure(response.status) { throw try await refusal(response, now: times.received) }
+        func unshared(_ reason: String) -> Fetched<CachedResponse> {
+            notStored(
+                UnsharedResponse(
+                    status: response.status, fields: response.fields, body: .stream(response.body), reason: reason),
+                key: key, reader: reader, isAboutRequest: false, keepsPrevious: false)
+        }
+        guard let lifetime = Preflight.lifetime(status: response.status, fields: response.fields) else {
+            return unshared("preflight")
+        }
+        // Nobody reads it.
+        let body = try await response.body.collect(
+            limit: Self.largestOfPreflight, memory: memory.hold(), patience: patience)
+        guard case .success = body else { return unshared("too-large") }
+        let fields = fieldsToStore(of: response.fields, receivedAt: times.received)
+        let stored = StoredResponse(status: response.status, fields: fields, body: [], requestFields: [:], vary: [])
+        return .value(
+            CachedResponse(stored), limits: Limits(raising: lifetime, lifetime, lifetime), tags: tags(ofKey: key, fields),
+            age: times.received - times.requested)
+    }
+
     private func ask(
-        _ key: String, _ request: HeaderFields, _ conditions: HeaderFields, _ reader: Reader?
+        _ key: String, _ request: HeaderFields, _ conditions: HeaderFields, _ reader: Reader?,
+        method: HTTPMethod = .GET
     ) async throws -> (OriginClient.Response, (requested: Timestamp, received: Timestamp)) {
         var fields = sharedFields(
-            of: request.removing(rules.vary.ignored), allowances: rules.allowances, originFields: origin.fields)
+            of: request.removing(rules.effectiveVary.ignored), allowances: rules.allowances, origin: origin)
         for condition in conditions { fields.set(condition.name, to: condition.value) }
         if let directives = reader?.directives { fields.set("Cache-Control", to: directives) }
         let requested = time.now
-        guard let target = client.origin.target(ofKey: primaryKey(of: key)) else { throw NoRoute(key: key) }
+        let question = try OriginQuestion(key, address)
         var response = try await client.send(
-            OriginRequest(method: .GET, target: target, fields: fields, body: nil, extras: reader?.extras),
+            OriginRequest(
+                method: method, host: question.host, target: question.target, fields: fields, body: nil,
+                extras: reader?.extras),
             rank: .fetch, on: reader?.eventLoop)
         // A "not modified" that says nothing of it leaves what is stored as it is.
         if response.status != 304 || response.fields.contains("Vary") {
-            response.fields = rules.vary.applied(to: response.fields)
+            response.fields = rules.effectiveVary.applied(to: response.fields)
         }
         return (response, (requested, time.now))
     }
@@ -200,8 +234,11 @@ struct OriginFetch: Sendable {
     func accept(
         _ response: OriginResponse, _ body: [UInt8], key: String, request: HeaderFields
     ) -> Result<Fetched<CachedResponse>, NotAccepted> {
+        if Preflight.variant(ofKey: key) != nil {
+            return .failure(NotAccepted(reason: "it is the key of the answer to a preflight, which only the gateway asks for"))
+        }
         var response = response
-        response.fields = rules.vary.applied(to: response.fields)
+        response.fields = rules.effectiveVary.applied(to: response.fields)
         if isFailure(response.status) {
             return .failure(NotAccepted(reason: "a status of \(response.status) is a failure, and replaces nothing"))
         }
@@ -259,7 +296,9 @@ struct OriginFetch: Sendable {
     /// - Parameter fields: as they are stored.
     private func tags(ofKey key: String, _ fields: HeaderFields) -> [String] {
         let primary = primaryKey(of: key)
-        return (primary == key ? [] : [primary]) + responseTags(of: fields, origin: origin.url)
+        // Groups are a matter of the name that clients know the origin by (RFC 9875 §2.1).
+        let named = address.origin(ofKey: primary) ?? address.named
+        return (primary == key ? [] : [primary]) + responseTags(of: fields, origin: named)
     }
 }
 

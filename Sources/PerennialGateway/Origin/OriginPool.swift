@@ -29,8 +29,6 @@ final class OriginPool {
     var scheme: String { connector.origin.scheme }
     /// How long a step of an exchange may take.
     var timeout: TimeAmount { connector.timeout }
-    /// The value of `Host`.
-    var authority: String { connector.origin.authority }
 
     /// Finds a connection for an exchange, or makes one.
     /// - Parameter isFresh: one that has not carried anything yet.

@@ -5,6 +5,8 @@ internal import PerennialHTTP
 /// A request as it is sent to an origin: its target goes out byte for byte, for nobody reads it again on the way.
 struct OriginRequest: Sendable {
     var method: HTTPMethod
+    /// The value of `Host`.
+    var host: String
     /// Path and query, as they stand in the request's first line.
     var target: String
     /// All fields but `Host` and those that say how the body is framed.
@@ -33,4 +35,26 @@ enum OriginRank: Hashable, Sendable {
     /// Its answer goes through to one client.
     /// - Parameter client: `nil`: it has no address.
     case pass(client: ClientAddress?)
+}
+
+/// What is asked for a key, and by what name.
+struct OriginQuestion {
+    /// The origin as the key names it.
+    let origin: OriginURL
+    let target: String
+
+    var host: String { origin.authority }
+
+    /// - Parameters:
+    ///   - key: of an address or one of its variants.
+    ///   - address: the route's.
+    /// - Throws: ``NoRoute`` for a key that the route can't have made.
+    init(_ key: String, _ address: RouteAddress) throws(NoRoute) {
+        let primary = primaryKey(of: key)
+        guard let origin = address.origin(ofKey: primary), let target = origin.target(ofKey: primary) else {
+            throw NoRoute(key: key)
+        }
+        self.origin = origin
+        self.target = target
+    }
 }

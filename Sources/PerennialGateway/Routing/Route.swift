@@ -5,8 +5,13 @@ public import PerennialHTTP
 public struct Origin: Hashable, Sendable {
     public var url: OriginURL
     /// Fields sent with every request to it, in place of the client's fields of those names. This is where credentials
-    /// for the origin belong: they are neither stored nor logged. Default: none.
+    /// for the origin belong: they are neither stored nor logged. The client's credentials in those fields play no part
+    /// then: what the origin answers to the gateway's own may be shared. Default: none.
     public var fields: HeaderFields = [:]
+    /// What it is told of the gateway that requests come through. Default: `Via: 1.1 perennial`.
+    public var via = ViaRule.on
+    /// Whether and how it is told who a client is whose request passes. Default: it isn't.
+    public var forwarded = ForwardedRule.off
     /// Who may have signed the certificate of an `https` origin, and nobody else. Default: those whom the system
     /// trusts.
     public var authorities: TrustedAuthorities?
@@ -50,13 +55,24 @@ public struct ResponseRules: Hashable, Sendable {
     public var maxBody = 16 << 20
     /// Which parameters of a query count. Default: all, in their order.
     public var query = QueryRules.everything
+    /// Which cookies of a request count. Default: all.
+    public var cookies = CookieRules.everything
     /// Which request fields choose a response. Default: those that its `Vary` names.
     public var vary = VaryRules.none
+    /// Whether pages of other origins read the responses (CORS): then `Origin` chooses among them, and answers to
+    /// preflights are kept. Default: no.
+    public var cors = false
 
     public init() {}
 
     /// Whether clients' directives count.
     public var effectiveClientDirectives: ClientDirectives { clientDirectives ?? ClientDirectives(for: freshness) }
+
+    /// Which request fields choose a response, `Origin` among them where pages of other origins read it.
+    var effectiveVary: VaryRules {
+        guard cors, !vary.added.contains("origin") else { return vary }
+        return VaryRules(added: vary.added + ["origin"], ignored: vary.ignored.filter { $0 != "origin" })
+    }
 
     /// The freshness mode with limits for "no such thing" filled in: never longer than ``Perennial/Limits/absent``
     /// unless given.
@@ -103,15 +119,17 @@ public struct Route: Hashable, Sendable {
     /// - Parameters:
     ///   - hosts: empty: any.
     ///   - stripsPath: whether `path` is left out at the origin.
+    ///   - sentHost: what `Host` the origin is sent.
     /// - Throws: ``PerennialHTTP/AddressError`` when a path with asterisks is to be left out.
     public init(
         name: String, hosts: [HostPattern] = [], path: PathPattern = .all, stripsPath: Bool = false, origin: Origin,
-        rules: ResponseRules = ResponseRules()
+        sentHost: SentHost = .origin, rules: ResponseRules = ResponseRules()
     ) throws(AddressError) {
         self.name = name
         self.origin = origin
         self.rules = rules
-        address = try RouteAddress(hosts: hosts, path: path, stripsPath: stripsPath, origin: origin.url)
+        address = try RouteAddress(
+            hosts: hosts, path: path, stripsPath: stripsPath, origin: origin.url, sentHost: sentHost)
     }
 }
 
@@ -157,8 +175,10 @@ private func complaint(about later: Route, behind earlier: Route) -> String? {
             + "“\(earlier.name)”, which comes before it; put “\(later.name)” first"
     }
     if earlier.origin == later.origin && earlier.rules == later.rules { return nil }
+    // A client that names an origin's own host in place of its own is told so.
+    if (earlier.address.sentHost == .client) != (later.address.sentHost == .client) { return nil }
     if earlier.address.mayShareKeys(with: later.address) && !earlier.address.goesBefore(later.address) {
-        return "\(names) lead to the same addresses at \(later.origin.url), with different rules: "
+        return "\(names) lead to the same addresses at \(later.address.named), with different rules: "
             + "nobody could tell whose rules hold for a response; give them the same rules, or paths that have nothing in common"
     }
     return nil

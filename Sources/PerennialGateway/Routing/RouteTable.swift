@@ -1,6 +1,7 @@
 internal import Logging
 internal import NIOConcurrencyHelpers
 internal import NIOCore
+internal import NIOHTTP1
 internal import Perennial
 internal import PerennialHTTP
 
@@ -11,21 +12,53 @@ final class ActiveRoute: Sendable {
     let keys: AddressKeys
     let fetch: OriginFetch
     let terms: OriginTerms
+    /// Whether a client's host may make a key that is another route's.
+    let mayTakeOthersKeys: Bool
+    /// The credentials in whose place the origin is sent the gateway's own; folded.
+    private let replacedSecrets: Set<String>
 
+    /// - Parameter others: all routes.
     init(
-        _ route: Route, _ origin: ActiveOrigin, limit: Int, unstorable: UnstorableKeys, memory: BodyMemory,
-        time: any TimeSource, logger: Logger
+        _ route: Route, _ origin: ActiveOrigin, others: [Route], limit: Int, unstorable: UnstorableKeys,
+        memory: BodyMemory, time: any TimeSource, logger: Logger
     ) throws(PolicyError) {
         self.route = route
         self.origin = origin
+        mayTakeOthersKeys = route.address.sentHost == .client && others.contains { route.mayTakeKeys(of: $0) }
+        replacedSecrets = Set(
+            route.origin.fields.filter { RequestFieldClass($0.name).isSecret }.map { foldedName($0.name) })
         keys = AddressKeys(address: route.address, query: route.rules.query, limit: limit)
         fetch = OriginFetch(
-            origin: route.origin, rules: route.rules, client: origin.client, unstorable: unstorable, memory: memory,
-            silence: SilenceLog(route: route.name, logger: logger), time: time)
+            origin: route.origin, address: route.address, rules: route.rules, client: origin.client,
+            unstorable: unstorable, memory: memory, silence: SilenceLog(route: route.name, logger: logger), time: time)
         terms = OriginTerms(policy: try route.rules.policy(for: route.origin), origin: origin.limits)
     }
 
     var rules: ResponseRules { route.rules }
+
+    /// What counts of a request's fields where its answer may be from the cache or for it.
+    func countedFields(of request: HeaderFields) -> HeaderFields {
+        let fields = rules.cookies.applied(to: request)
+        guard !replacedSecrets.isEmpty else { return fields }
+        return fields.removing(where: { replacedSecrets.contains(foldedName($0.name)) })
+    }
+
+    /// The key of the answer to a preflight that may be kept; `nil`: it is no preflight, or its answer is not kept here.
+    func preflightKey(primary: String, _ method: HTTPMethod, _ fields: HeaderFields) -> String? {
+        guard rules.cors, method == .OPTIONS, primary != ClientRequest.serverItself else { return nil }
+        return Preflight(method: method.rawValue, fields: fields)?.key(primary: primary)
+    }
+
+    /// Whether the same is asked for a key by either.
+    fileprivate func hasSameKeys(as other: ActiveRoute) -> Bool {
+        self === other || route.origin == other.route.origin && route.rules == other.route.rules
+    }
+}
+
+extension Route {
+    fileprivate func mayTakeKeys(of other: Route) -> Bool {
+        (origin != other.origin || rules != other.rules) && address.mayShareKeys(with: other.address)
+    }
 }
 
 /// An origin at work: connections to it, and the guard before it.
@@ -63,7 +96,8 @@ final class RouteTable: Sendable {
                         rate: route.origin.rate, longestRetryAfter: route.origin.longestRetryAfter, time: time))
             origins[route.origin] = origin
             return try ActiveRoute(
-                route, origin, limit: limit, unstorable: unstorable, memory: memory, time: time, logger: logger)
+                route, origin, others: routes, limit: limit, unstorable: unstorable, memory: memory, time: time,
+                logger: logger)
         }
         self.limit = limit
         only = routes.count == 1 && routes[0].address.isForAll ? self.routes[0] : nil
@@ -79,26 +113,33 @@ final class RouteTable: Sendable {
     ///
     /// An absolute address names the host in place of `Host` (RFC 9112 §3.2.2).
     /// - Parameter host: the value of `Host`.
-    /// - Throws: ``PerennialHTTP/AddressError``, of the kind `unknown` when there is no route.
+    /// - Throws: ``PerennialHTTP/AddressError``, of the kind `noRoute` when there is no route, and of the kind
+    ///   `elsewhere` when the host is one by which another route's origin is asked.
     func find(target: String, host: String) throws(AddressError) -> (ActiveRoute, key: String) {
-        if let only { return (only, try only.keys.key(forTarget: target)) }
+        if let only { return (only, try only.keys.key(forTarget: target, host: host)) }
         let wanted = try RequestTarget(target, limit: limit)
-        let host = wanted.host ?? host
+        let host = wanted.hostAndPort ?? host
         guard let found = routes.first(where: { $0.route.address.matches(host: host, path: wanted.path) }) else {
             throw .noRoute(host: host, path: wanted.path)
         }
-        return (found, found.keys.key(forPath: wanted.path))
+        let key = try found.keys.key(forPath: wanted.path, host: host)
+        // What one client asks for by another origin's name must not be taken for that origin's.
+        guard !found.mayTakeOthersKeys || route(ofKey: key).map({ found.hasSameKeys(as: $0) }) == true else {
+            throw .elsewhere(host: host)
+        }
+        return (found, key)
     }
 
     /// As ``find(target:host:)``, of a request as it lies among received bytes; `nil`: it needs a closer look.
     func find(_ head: RequestHead, in bytes: Span<UInt8>) -> (ActiveRoute, key: String)? {
         if let only {
-            return only.keys.key(forPlainTarget: head.target, in: bytes).map { (only, $0) }
+            return only.keys.key(forPlainTarget: head.target, host: head.host, in: bytes).map { (only, $0) }
         }
         // Paths that normalising would change belong to the route that they are for then.
         guard head.target.count <= limit, isNormalPath(bytes, at: head.target) else { return nil }
         for route in routes where route.route.address.matches(host: head.host, path: head.target, in: bytes) {
-            return route.keys.key(forPlainTarget: head.target, in: bytes).map { (route, $0) }
+            if route.mayTakeOthersKeys { return nil }
+            return route.keys.key(forPlainTarget: head.target, host: head.host, in: bytes).map { (route, $0) }
         }
         return nil
     }
@@ -106,7 +147,9 @@ final class RouteTable: Sendable {
     /// The route whose rules hold for a key; `nil`: none makes such keys.
     func route(ofKey key: String) -> ActiveRoute? {
         let address = primaryKey(of: key)
-        return routes.first { $0.route.address.mayHaveMade(address) }
+        // A name that an origin is known to have means that origin, whatever hosts clients may name elsewhere.
+        return routes.first { $0.route.address.sentHost != .client && $0.route.address.mayHaveMade(address) }
+            ?? routes.first { $0.route.address.sentHost == .client && $0.route.address.mayHaveMade(address) }
     }
 }
 

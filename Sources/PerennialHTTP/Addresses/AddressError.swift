@@ -26,6 +26,11 @@ public struct AddressError: Error, Hashable, CustomStringConvertible {
         AddressError(.noRoute, "no route is for \(shown(path)) at \(shown(host))")
     }
 
+    /// - Parameter host: what a request names.
+    public static func elsewhere(host: String) -> AddressError {
+        AddressError(.elsewhere, "\(shown(host)) is the name of another server here")
+    }
+
     init(_ description: String) {
         self.init(.malformed, description)
     }

@@ -37,6 +37,18 @@ public struct OriginURL: Hashable, Sendable, CustomStringConvertible {
 
     /// The address in its normal form, without a slash at its end.
     public let description: String
+
+    private init(_ origin: OriginURL, named name: HostName) {
+        scheme = origin.scheme
+        host = name.host
+        port = name.port ?? defaultPort(of: origin.scheme)
+        authority = name.description
+        basePath = origin.basePath
+        description = "\(scheme)://\(authority)\(basePath)"
+    }
+
+    /// The same origin under another name.
+    public func named(_ name: HostName) -> OriginURL { OriginURL(self, named: name) }
 }
 
 /// A host and port, taken apart.

@@ -10,6 +10,12 @@ public struct RequestTarget: Sendable {
     /// Of an absolute address: its host, in lower case. It counts in place of `Host`.
     public var host: String? { authority?.host }
 
+    /// Of an absolute address: its host, and its port unless it is the scheme's own.
+    public var hostAndPort: String? {
+        guard let scheme, let authority else { return nil }
+        return authority.port == defaultPort(of: scheme) ? authority.host : "\(authority.host):\(authority.port)"
+    }
+
     /// - Parameter limit: in bytes. Default: 8,192.
     /// - Throws: ``AddressError`` when it is something else, too long, has a fragment (RFC 9112 §3.2 knows none), or
     ///   has a space, a control or a non-ASCII character.

@@ -32,3 +32,14 @@ public func complaint(aboutSelectingField name: String) -> String? {
     }
     return nil
 }
+
+/// What keeps a request field that `Vary` names from being ignored, in one line; `nil`: nothing does.
+public func complaint(aboutIgnoredField name: String) -> String? {
+    let passes = "requests with \(name) pass uncached, whatever Vary says"
+    switch RequestFieldClass(name) {
+    case .cookie: return "\(passes); say which cookies don't count, like “cookies: {drop: [_ga*]}”"
+    case .credential, .proxyCredential:
+        return "\(passes); give the origin one of your own with “fields” of “origins”, in place of the client's"
+    default: return complaint(aboutSelectingField: name)
+    }
+}

@@ -22,21 +22,25 @@ struct CheckCommand: AsyncParsableCommand {
         let problems = Problems()
         let settings = try Settings(config: file, problems: problems)
         let plan = try ServeCommand.parse([]).plan(settings, problems)
-        let routes = plan.gateway.routes
+        let gateway = plan.gateway
+        let routes = gateway.routes
         let store = try await plan.common.storeLine()
         let asked = try urls.map { try Asked($0) }
         if json {
             return try asked.isEmpty
                 ? Console.print(json: routes.map { RouteReport($0, key: nil) })
-                : Console.print(json: asked.map { AnswerReport($0, routes: routes) })
+                : Console.print(json: asked.map { try AnswerReport($0, routes: routes) })
         }
         Console.print("\(file): \(routes.count) \(routes.count == 1 ? "route" : "routes"), no mistakes found")
+        if !gateway.purgeFrom.isEmpty {
+            Console.print("PURGE is answered for \(gateway.purgeFrom.map(\.description).joined(separator: ", "))")
+        }
         if asked.isEmpty {
             show(plan.lines(store: store), title: "gateway")
             for route in routes { show(RouteReport(route, key: nil).lines, title: route.name) }
         }
         for asked in asked {
-            let report = AnswerReport(asked, routes: routes)
+            let report = try AnswerReport(asked, routes: routes)
             if let route = report.route {
                 show(route.lines, title: asked.text)
             } else {
@@ -63,7 +67,7 @@ private struct Asked {
         self.text = text
         do throws(AddressError) {
             let target = try RequestTarget(String(text.prefix { $0 != "#" }))
-            host = target.host ?? ""
+            host = target.hostAndPort ?? ""
             path = target.path
         } catch {
             throw Failure(.usage, "\(error)")
@@ -76,10 +80,17 @@ private struct AnswerReport: Encodable {
     /// `nil`: no route is for it.
     let route: RouteReport?
 
-    init(_ asked: Asked, routes: [Route]) {
+    init(_ asked: Asked, routes: [Route]) throws(Failure) {
         url = asked.text
-        route = routes.first { $0.address.matches(host: asked.host, path: asked.path) }.map {
-            RouteReport($0, key: $0.rules.query.applied(to: $0.address.key(forPath: asked.path)))
+        guard let found = routes.first(where: { $0.address.matches(host: asked.host, path: asked.path) }) else {
+            route = nil
+            return
+        }
+        do throws(AddressError) {
+            let key = try found.address.key(forPath: asked.path, host: asked.host)
+            route = RouteReport(found, key: found.rules.query.applied(to: key))
+        } catch {
+            throw Failure(.usage, "\(error)")
         }
     }
 }
@@ -93,6 +104,12 @@ private struct RouteReport: Encodable {
     let origin: String
     /// What is asked for at the origin, which is the entry's key, too.
     let key: String?
+    /// What the origin is sent as `Host`: `origin`, `client`, or a name.
+    let sentHost: String
+    /// `on`, `off` or a name.
+    let via: String
+    /// `off`, `x` or `rfc`.
+    let forwarded: String
     /// The names of the fields that the origin is sent beside the client's. Their values may be secret.
     let originFields: [String]
     let ratePerSecond: Double?
@@ -109,7 +126,14 @@ private struct RouteReport: Encodable {
     let softTimeoutSeconds: Double?
     let maxBody: Int
     let query: Query
+    let cookies: Cookies
     let vary: Vary
+    let cors: Bool
+
+    struct Cookies: Encodable {
+        let keep: [String]?
+        let drop: [String]
+    }
 
     struct Query: Encodable {
         let keep: [String]?
@@ -131,6 +155,19 @@ private struct RouteReport: Encodable {
         stripsPath = address.stripsPath
         self.origin = origin.url.description
         self.key = key
+        sentHost =
+            switch address.sentHost {
+            case .origin: "origin"
+            case .client: "client"
+            case .name(let name): name.description
+            }
+        via =
+            switch origin.via {
+            case .on: "on"
+            case .off: "off"
+            case .name(let name): name
+            }
+        forwarded = origin.forwarded.rawValue
         originFields = origin.fields.map(\.name)
         ratePerSecond = origin.rate?.perSecond
         concurrency = origin.concurrency
@@ -155,6 +192,9 @@ private struct RouteReport: Encodable {
         query = Query(
             keep: rules.query.kept?.map(\.description), drop: rules.query.dropped.map(\.description),
             sort: rules.query.isSorted)
+        cookies = Cookies(
+            keep: rules.cookies.kept?.map(\.description), drop: rules.cookies.dropped.map(\.description))
+        cors = rules.cors
         vary = Vary(add: rules.vary.added, ignore: rules.vary.ignored)
     }
 
@@ -163,15 +203,37 @@ private struct RouteReport: Encodable {
             ("route", key == nil ? "" : name),
             ("for", "\(hosts.isEmpty ? "any host" : hosts.joined(separator: ", ")), \(path)"),
             ("asks", key ?? (stripsPath ? "\(origin), without \(path)" : origin)),
+            ("at", key != nil && sentHost != "origin" ? origin : ""),
+            ("host", hostLine),
+            ("via", via == "on" ? "" : via == "off" ? "not told to the origin" : via),
+            ("tells", forwardedLine),
             ("with", originFields.joined(separator: ", ")),
             ("at most", bounds.joined(separator: ", ")),
             ("fresh", freshnessLine),
             ("clients", "their Cache-Control is \(clientDirectives == "obey" ? "obeyed" : "ignored")"),
             ("query", queryLine.joined(separator: ", ")),
+            ("cookies", cookieLine.joined(separator: ", ")),
             ("varies", varyLine.joined(separator: ", ")),
+            ("cors", cors ? "by Origin, preflights by what they ask" : "as the origin's Vary says; preflights pass"),
             ("allowed", allow.joined(separator: ", ")),
             ("keeps", "bodies up to \(readable(bytes: maxBody))"),
         ]
+    }
+
+    private var forwardedLine: String {
+        switch forwarded {
+        case "x": "who the client is whose request passes, with X-Forwarded-For, -Proto and -Host"
+        case "rfc": "who the client is whose request passes, with Forwarded"
+        default: ""
+        }
+    }
+
+    private var hostLine: String {
+        switch sentHost {
+        case "origin": ""
+        case "client": "the client's, by which addresses are kept apart"
+        default: "\(sentHost), by which addresses are kept"
+        }
     }
 
     private var bounds: [String] {
@@ -196,10 +258,14 @@ private struct RouteReport: Encodable {
     }
 
     private var queryLine: [String] {
-        [
-            query.keep.map { "only \($0.joined(separator: " "))" },
-            query.drop.isEmpty ? nil : "without \(query.drop.joined(separator: " "))", query.sort ? "sorted" : nil,
-        ].compactMap { $0 }
+        countedLine(keep: query.keep, drop: query.drop) + (query.sort ? ["sorted"] : [])
+    }
+
+    private var cookieLine: [String] { countedLine(keep: cookies.keep, drop: cookies.drop) }
+
+    private func countedLine(keep: [String]?, drop: [String]) -> [String] {
+        let kept = keep.map { $0.isEmpty ? "none" : "only \($0.joined(separator: " "))" }
+        return [kept, drop.isEmpty ? nil : "without \(drop.joined(separator: " "))"].compactMap { $0 }
     }
 
     private var varyLine: [String] {

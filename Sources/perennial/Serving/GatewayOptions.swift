@@ -6,6 +6,9 @@ import PerennialEngines
 /// What `serve` and `worker` both take: the origin, the store, and how to ask and keep.
 struct GatewayOptions: ParsableArguments {
     @Option(help: Known.origin.argumentHelp) var origin: String?
+    @Option(help: Known.host.argumentHelp) var host: String?
+    @Option(help: Known.via.argumentHelp) var via: String?
+    @Option(help: Known.forwarded.argumentHelp) var forwarded: String?
     @Option(name: .customLong("origin-ca"), help: Known.originCA.argumentHelp) var originCA: String?
     @Option(help: Known.originCert.argumentHelp) var originCert: String?
     @Option(help: Known.originKey.argumentHelp) var originKey: String?
@@ -32,7 +35,7 @@ struct GatewayOptions: ParsableArguments {
     /// What is said here of how to ask and keep.
     var given: GivenRules {
         GivenRules(
-            origin: origin, originCA: originCA, originCert: originCert, originKey: originKey,
+            origin: origin, host: host, via: via, forwarded: forwarded, originCA: originCA, originCert: originCert, originKey: originKey,
             refreshAfter: refreshAfter, expireAfter: expireAfter,
             staleIfError: staleIfError, freshness: freshness,
             allow: allow.isEmpty ? nil : allow.joined(separator: ","), timeout: timeout, fetchTimeout: fetchTimeout,

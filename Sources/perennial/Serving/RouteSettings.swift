@@ -8,6 +8,9 @@ import PerennialHTTP
 /// and for the file's routes and origins where they don't say otherwise.
 struct GivenRules: Sendable {
     var origin: String?
+    var host: String?
+    var via: String?
+    var forwarded: String?
     var originCA: String?
     var originCert: String?
     var originKey: String?
@@ -45,6 +48,7 @@ struct GivenRules: Sendable {
         }
         if let origin = problems.take(try settings.find(Known.origin, origin)) {
             var route = Route(origin: self.origin(origin.value, nil, settings, problems))
+            if let sent = problems.take(try settings.find(Known.host, host)) { route.address.sentHost = sent.value }
             route.rules = rules(nil, of: route.origin, settings, problems)
             routes.append(route)
         }
@@ -77,8 +81,14 @@ struct GivenRules: Sendable {
 
     // MARK: Origins
 
+    /// An origin of the file, and what else it says of the routes to it.
+    private struct NamedOrigin {
+        var origin: Origin
+        var sentHost: SentHost
+    }
+
     /// By their names; `nil`: there is something wrong with it, which has been noted.
-    private func origins(_ settings: Settings, _ problems: Problems) -> [String: Origin?] {
+    private func origins(_ settings: Settings, _ problems: Problems) -> [String: NamedOrigin?] {
         let sections = settings.sections(OptionFile.origins)
         guard let named = sections.first else { return [:] }
         guard sections.count == 1 else {
@@ -87,7 +97,7 @@ struct GivenRules: Sendable {
                     .configuration, "“origins” in \(named.place) must be a mapping from names to origins, no list"))
             return [:]
         }
-        var origins: [String: Origin?] = [:]
+        var origins: [String: NamedOrigin?] = [:]
         for name in named.keys {
             origins.updateValue(problems.take(try origin(name, in: named, settings, problems)), forKey: name)
         }
@@ -96,7 +106,7 @@ struct GivenRules: Sendable {
 
     private func origin(
         _ name: String, in named: FileSection, _ settings: Settings, _ problems: Problems
-    ) throws(Failure) -> Origin {
+    ) throws(Failure) -> NamedOrigin {
         guard var section = try named.section(name) else {
             throw Failure(
                 .configuration, "\(named.name(of: name)) must be a mapping, with a line like “url: https://…”")
@@ -104,12 +114,12 @@ struct GivenRules: Sendable {
         section.title = "origin “\(name)”"
         section.check(
             keys: [
-                "url", "fields", Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
+                "url", "fields", Known.host.name, Known.via.name, Known.forwarded.name, Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
                 Known.longestRetryAfter.name, Known.fetchTimeout.name, Known.originCert.name, Known.originKey.name,
             ],
             hint:
-                "an origin has url, fields, origin-ca, origin-cert, origin-key, timeout, fetch-timeout, rate, concurrency "
-                + "and longest-retry-after",
+                "an origin has url, fields, host, via, forwarded, origin-ca, origin-cert, origin-key, timeout, "
+                + "fetch-timeout, rate, concurrency and longest-retry-after",
             elsewhere: { key in OptionFile.ofRoutes.contains(key) ? "it belongs to one of “routes”" : nil },
             problems)
         guard let url = try section.find("url", read: originAddress) else {
@@ -121,7 +131,8 @@ struct GivenRules: Sendable {
         if let fields = problems.take(try section.section("fields")) {
             origin.fields = originFields(fields, of: section.title, settings, problems)
         }
-        return origin
+        let sentHost = problems.take(try settings.find(Known.host, host, in: section))?.value
+        return NamedOrigin(origin: origin, sentHost: sentHost ?? .origin)
     }
 
     /// - Parameter section: `nil`: the command line and the environment say all.
@@ -133,6 +144,8 @@ struct GivenRules: Sendable {
         }
         var origin = Origin(url)
         if let file = find(Known.originCA, originCA) { origin.authorities = problems.take(try authorities(file)) }
+        origin.via = find(Known.via, via)?.value ?? .on
+        origin.forwarded = find(Known.forwarded, forwarded)?.value ?? .off
         let (certificate, key) = (find(Known.originCert, originCert), find(Known.originKey, originKey))
         origin.certificate = problems.take(try clientCertificate(certificate, key: key))
         if let found = find(Known.timeout, timeout) {
@@ -179,19 +192,23 @@ struct GivenRules: Sendable {
 
     // MARK: Routes
 
+    private static let sentHost = "send-host"
+
     private func route(
-        _ section: FileSection, number: Int, _ origins: [String: Origin?], _ settings: Settings, _ problems: Problems
+        _ section: FileSection, number: Int, _ origins: [String: NamedOrigin?], _ settings: Settings,
+        _ problems: Problems
     ) throws(Failure) -> Route? {
         var section = section
         let name = problems.take(try section.find("name", read: { $0 }))?.value ?? "route \(number)"
         section.title = "route “\(name)”"
         section.check(
             keys: [
-                "name", "host", "path", "strip-path", "origin", "query", "vary", Known.refreshAfter.name,
+                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "cookies", "cors", "vary", Known.refreshAfter.name,
                 Known.expireAfter.name, Known.staleIfError.name, Known.freshness.name, Known.clientDirectives.name,
                 Known.allow.name, Known.softTimeout.name, Known.maxBody.name,
             ],
-            hint: "a route has name, host, path, strip-path, origin, query, vary and the limits for its responses",
+            hint: "a route has name, host, path, strip-path, origin, send-host, query, cookies, vary, cors and the limits "
+                + "for its responses",
             elsewhere: { key in
                 OptionFile.ofOrigins.contains(key) || [Known.rate.name, Known.timeout.name].contains(key)
                     ? "it belongs to one of “origins”" : nil
@@ -199,16 +216,21 @@ struct GivenRules: Sendable {
         let hosts = problems.take(try section.find("host", read: hosts))?.value ?? []
         let path = problems.take(try section.find("path", read: pathPattern))?.value ?? .all
         let strips = problems.take(try section.find("strip-path", read: yesOrNo))?.value ?? false
+        // `host` says which requests it is for.
+        let ownHost = problems.take(try section.find(Self.sentHost, read: Known.host.read))?.value
         guard let named = try section.find("origin", read: { $0 }) else {
             throw Failure(
                 .configuration, "\(section.title) in \(section.place) has no origin; add a line like “origin: NAME”")
         }
-        let origin = problems.take(try self.origin(named, origins, settings, problems))
+        let found = problems.take(try self.origin(named, origins, settings, problems))
         // Without its origin a route is read for its mistakes alone.
-        let rules = rules(section, of: origin, settings, problems)
-        guard let origin else { return nil }
+        let rules = rules(section, of: found?.origin, settings, problems)
+        guard let found else { return nil }
+        let (origin, sentHost) = (found.origin, ownHost ?? found.sentHost)
         do throws(AddressError) {
-            return try Route(name: name, hosts: hosts, path: path, stripsPath: strips, origin: origin, rules: rules)
+            return try Route(
+                name: name, hosts: hosts, path: path, stripsPath: strips, origin: origin, sentHost: sentHost,
+                rules: rules)
         } catch {
             throw Failure(.configuration, "\(section.name(of: "strip-path")): \(error)")
         }
@@ -216,8 +238,8 @@ struct GivenRules: Sendable {
 
     /// An origin by its name, or by its address: then what is said for all origins holds for it.
     private func origin(
-        _ named: Found<String>, _ origins: [String: Origin?], _ settings: Settings, _ problems: Problems
-    ) throws(Failure) -> Origin? {
+        _ named: Found<String>, _ origins: [String: NamedOrigin?], _ settings: Settings, _ problems: Problems
+    ) throws(Failure) -> NamedOrigin? {
         // `nil` in it: there is such an origin, and something wrong with it.
         if let origin = origins[named.value] { return origin }
         guard named.value.contains("://") else {
@@ -233,7 +255,8 @@ struct GivenRules: Sendable {
         } catch {
             throw Failure(.configuration, "\(named.name): \(error)")
         }
-        return origin(url, nil, settings, problems)
+        return NamedOrigin(
+            origin: origin(url, nil, settings, problems), sentHost: try settings.value(Known.host, host))
     }
 
     // MARK: Rules
@@ -258,7 +281,15 @@ struct GivenRules: Sendable {
         if let size = find(Known.maxBody, maxBody)?.value { rules.maxBody = size }
         guard let section else { return rules }
         if let query = problems.take(try query(section, problems)) { rules.query = query }
+        if let cookies = problems.take(try cookies(section, problems)) { rules.cookies = cookies }
         if let vary = problems.take(try vary(section, problems)) { rules.vary = vary }
+        rules.cors = problems.take(try section.find("cors", read: yesOrNo))?.value ?? false
+        if rules.cors && rules.vary.ignored.contains("origin") {
+            problems.note(
+                Failure(
+                    .configuration,
+                    "\(section.name(of: "cors")) tells answers apart by Origin, which “vary” ignores; leave one of them out"))
+        }
         return rules
     }
 
@@ -288,20 +319,31 @@ struct GivenRules: Sendable {
     private func query(_ route: FileSection, _ problems: Problems) throws(Failure) -> QueryRules {
         guard let section = try route.section("query") else { return .everything }
         section.check(keys: ["keep", "drop", "sort"], hint: "query has keep, drop and sort", problems)
-        // An empty list means none.
-        let keepsNone = section.texts["keep"]?.text.isEmpty == true
         return QueryRules(
-            kept: keepsNone ? [] : problems.take(try section.find("keep", read: wildcards))?.value,
+            kept: kept(section, problems),
             dropped: problems.take(try section.find("drop", read: wildcards))?.value ?? [],
             isSorted: problems.take(try section.find("sort", read: yesOrNo))?.value ?? false)
+    }
+
+    private func cookies(_ route: FileSection, _ problems: Problems) throws(Failure) -> CookieRules {
+        guard let section = try route.section("cookies") else { return .everything }
+        section.check(keys: ["keep", "drop"], hint: "cookies has keep and drop", problems)
+        return CookieRules(
+            kept: kept(section, problems), dropped: problems.take(try section.find("drop", read: wildcards))?.value ?? [])
+    }
+
+    /// An empty list means none.
+    private func kept(_ section: FileSection, _ problems: Problems) -> [Wildcard]? {
+        section.texts["keep"]?.text.isEmpty == true
+            ? [] : problems.take(try section.find("keep", read: wildcards))?.value
     }
 
     private func vary(_ route: FileSection, _ problems: Problems) throws(Failure) -> VaryRules {
         guard let section = try route.section("vary") else { return .none }
         section.check(keys: ["add", "ignore"], hint: "vary has add and ignore", problems)
         return VaryRules(
-            added: problems.take(try section.find("add", read: varyingFields))?.value ?? [],
-            ignored: problems.take(try section.find("ignore", read: varyingFields))?.value ?? [])
+            added: problems.take(try section.find("add", read: selectingFields))?.value ?? [],
+            ignored: problems.take(try section.find("ignore", read: ignoredFields))?.value ?? [])
     }
 }
 
@@ -324,10 +366,18 @@ private func pathPattern(_ text: String) throws(Unreadable) -> PathPattern {
     do throws(AddressError) { return try PathPattern(text) } catch { throw Unreadable(error.description) }
 }
 
-private func varyingFields(_ text: String) throws(Unreadable) -> [String] {
+private func selectingFields(_ text: String) throws(Unreadable) -> [String] {
+    try names(text) { complaint(aboutSelectingField: $0) }
+}
+
+private func ignoredFields(_ text: String) throws(Unreadable) -> [String] {
+    try names(text) { complaint(aboutIgnoredField: $0) }
+}
+
+private func names(_ text: String, complaint: (String) -> String?) throws(Unreadable) -> [String] {
     let names = items(text)
     for name in names {
-        if let complaint = complaint(aboutSelectingField: name) { throw Unreadable(complaint) }
+        if let complaint = complaint(name) { throw Unreadable(complaint) }
     }
     return names
 }

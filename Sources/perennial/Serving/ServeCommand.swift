@@ -31,6 +31,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: Known.maxConnectionsPerClient.argumentHelp) var maxConnectionsPerClient: String?
     @Option(help: Known.minUploadRate.argumentHelp) var minUploadRate: String?
     @Option(help: Known.drain.argumentHelp) var drain: String?
+    @Option(help: Known.purgeFrom.argumentHelp) var purgeFrom: [String] = []
     @Flag(help: .hidden) var stopWithInput = false
 
     mutating func run() async throws {
@@ -82,6 +83,7 @@ struct ServeCommand: AsyncParsableCommand {
         read(&gateway.maxConnectionsPerClient, Known.maxConnectionsPerClient, maxConnectionsPerClient)
         read(&gateway.minUploadRate, Known.minUploadRate, minUploadRate)
         read(&gateway.drain, Known.drain, drain)
+        gateway.purgeFrom = find(Known.purgeFrom, purgeFrom.isEmpty ? nil : purgeFrom.joined(separator: ","))?.value ?? []
         let (listen, admin) = (find(Known.listen, listen), find(Known.admin, admin))
         let token = find(Known.adminToken, adminTokenFile)?.value
         let common = options.commonSettings(settings, problems)
@@ -106,14 +108,20 @@ struct ServingPlan {
     var token: String?
     var common: CommonSettings
 
-    /// The origin, if there is but one: a path alone is an address at it.
-    var onlyOrigin: OriginURL? { gateway.routes.onlyOrigin }
+    /// The origin as addresses name it, if there is but one: a path alone is an address at it.
+    var onlyOrigin: OriginURL? { gateway.routes.onlyName }
 }
 
 extension [Route] {
     var onlyOrigin: OriginURL? {
         let origins = Set(map(\.origin.url))
         return origins.count == 1 ? origins.first : nil
+    }
+
+    /// The origin as keys name it, if all do by one name.
+    fileprivate var onlyName: OriginURL? {
+        let names = Set(map(\.address.named))
+        return names.count == 1 && !contains { $0.address.sentHost == .client } ? names.first : nil
     }
 
     /// Where the routes lead, for people.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import Perennial
 import PerennialEngines
+import PerennialGateway
 import PerennialHTTP
 
 /// One thing that can be set: `--refresh-after` on the command line, `PERENNIAL_REFRESH_AFTER` in the environment,
@@ -63,6 +64,44 @@ enum Known {
     }
 
     static let origin = Setting("origin", "URL", "The origin, like https://api.example.com.", read: originAddress)
+    static let host = Setting(
+        "host", "origin|client|NAME", "What Host the origin is sent: its own, the client's, or this one.",
+        default: "origin"
+    ) { text throws(Unreadable) in
+        switch text {
+        case "origin": return SentHost.origin
+        case "client": return .client
+        default:
+            do throws(AddressError) {
+                return .name(try HostName(text))
+            } catch {
+                throw Unreadable("\(error); write origin, client, or a host like www.example.com")
+            }
+        }
+    }
+    static let via = Setting(
+        "via", "on|off|NAME", "Whether requests to the origin have a Via, and which name is in it.", default: "on"
+    ) { text throws(Unreadable) in
+        switch text {
+        case "on": return ViaRule.on
+        case "off": return .off
+        default:
+            guard let rule = ViaRule(name: text) else {
+                throw Unreadable("“\(text)” can't be a name in Via; write on, off, or a name like cache-1 or cache.example:80")
+            }
+            return rule
+        }
+    }
+    static let forwarded = Setting(
+        "forwarded", "off|x|rfc", "Tell the origin whose requests pass: with X-Forwarded-*, or with Forwarded.",
+        default: "off"
+    ) { text throws(Unreadable) in
+        guard let rule = ForwardedRule(rawValue: text) else {
+            throw Unreadable(
+                "“\(text)” is no way to tell the origin who a client is; write off, x (X-Forwarded-*) or rfc (Forwarded)")
+        }
+        return rule
+    }
     static let store = Setting(
         "store", "ENGINE", "Where entries live: \(EngineAddress.forms.joined(separator: ", ")).",
         default: "sqlite:perennial.sqlite", read: engineAddress)
@@ -195,6 +234,21 @@ enum Known {
         }
         return try size(String(text.dropLast(2)))
     }
+    static let purgeFrom = Setting(
+        "purge-from", "ADDRESS,…",
+        "Answer PURGE from these addresses or ranges, like 127.0.0.1 or 10.0.0.0/8, by removing what is stored.",
+        note: "PURGE passes to the origin"
+    ) { text throws(Unreadable) in
+        var ranges: [AddressRange] = []
+        for item in text.split(separator: ",").map({ $0.filter { $0 != " " } }) where !item.isEmpty {
+            guard let range = AddressRange(item) else {
+                throw Unreadable(
+                    "“\(item)” is neither an address nor a range of addresses; write it like 127.0.0.1, 10.0.0.0/8 or ::1")
+            }
+            ranges.append(range)
+        }
+        return ranges
+    }
     static let drain = Setting(
         "drain", "D", "How long a gateway that is told to stop takes new connections before --grace begins.",
         default: "0", read: duration)
@@ -210,12 +264,13 @@ enum Known {
         logLevel.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, admin.name, adminToken.name,
         workers.name, threads.name, memory.name, storeLimit.name, grace.name, maxConnections.name, maxRequestBody.name,
         headTimeout.name, bodyMemory.name, maxConnectionsPerClient.name, minUploadRate.name, drain.name,
+        purgeFrom.name,
     ]
 
     /// The names that the file may have.
     static let fileKeys =
         fixedKeys + [
-            origin.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
+            origin.name, host.name, via.name, forwarded.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
             expireAfter.name, staleIfError.name, freshness.name,
             clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
             concurrency.name, longestRetryAfter.name,

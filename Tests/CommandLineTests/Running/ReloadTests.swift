@@ -88,6 +88,30 @@ struct ReloadTests {
         #expect(wrong.errors.contains("gateway.yaml:4: it needs TOKEN in the environment, which is not set"))
     }
 
+    @Test func `check shows what a route does with hosts, cookies, pages and the like`() async throws {
+        try write(
+            """
+            purge-from: [127.0.0.1, 10.0.0.0/8]
+            origins:
+              blog: {url: "http://127.0.0.1:8000", host: client, via: off, forwarded: x}
+            routes:
+              - {name: blog, host: "*.example", origin: blog, cors: true, cookies: {keep: [session], drop: [_ga*]}}
+              - {name: named, path: /named, origin: "https://o.example", send-host: www.example}
+            """)
+        let result = try await Program.run(
+            ["check", "gateway.yaml", "https://Blog.example/page", "/named/x"], in: folder)
+        let lines = result.output.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+        for line in [
+            "PURGE is answered for 127.0.0.1, 10.0.0.0/8", "asks http://blog.example/page", "at http://127.0.0.1:8000",
+            "host the client's, by which addresses are kept apart", "via not told to the origin",
+            "tells who the client is whose request passes, with X-Forwarded-For, -Proto and -Host",
+            "cookies only session, without _ga*", "cors by Origin, preflights by what they ask",
+            "asks https://www.example/named/x", "host www.example, by which addresses are kept",
+        ] {
+            #expect(lines.contains(line), "\(line)\n\(result.output)\(result.errors)")
+        }
+    }
+
     private func write(_ text: String) throws {
         try text.write(toFile: folder.path("gateway.yaml"), atomically: true, encoding: .utf8)
     }

@@ -35,6 +35,7 @@ struct RouteSettingsTests {
                 soft-timeout: 2s
                 allow: [cookies, private]
                 query: {drop: [utm_*, fbclid], sort: true}
+                cookies: {keep: [session, lang], drop: _ga*}
                 vary:
                   add: Accept-Language
                   ignore: [User-Agent]
@@ -42,6 +43,7 @@ struct RouteSettingsTests {
                 origin: plain
                 freshness: origin
                 client-directives: ignore
+                cors: true
                 max-body: 1MB
                 query:
                   keep: page, q
@@ -63,10 +65,15 @@ struct RouteSettingsTests {
         #expect(github.rules.softTimeout == .seconds(2))
         #expect(github.rules.allowances == [.cookies, .onlyPrivate])
         #expect(github.rules.query == QueryRules(dropped: [Wildcard("utm_*"), Wildcard("fbclid")], isSorted: true))
+        #expect(
+            github.rules.cookies
+                == CookieRules(kept: [Wildcard("session"), Wildcard("lang")], dropped: [Wildcard("_ga*")]))
         #expect(github.rules.vary == VaryRules(added: ["accept-language"], ignored: ["user-agent"]))
         #expect(routes[1].rules.freshness == .origin())
         #expect(routes[1].rules.clientDirectives == .ignore)
         #expect(routes[1].rules.maxBody == 1_000_000)
+        #expect(routes[1].rules.cors)
+        #expect(!github.rules.cors)
         #expect(routes[1].rules.query == QueryRules(kept: [Wildcard("page"), Wildcard("q")]))
         #expect(routes[1].origin.timeout == .seconds(20))
         #expect(routes[2].origin.url.description == "https://other.example")
@@ -75,8 +82,9 @@ struct RouteSettingsTests {
     }
 
     @Test func `an empty list of parameters to keep means none`() throws {
-        let routes = try routes("routes: [{origin: 'https://a.example', query: {keep: []}}]")
+        let routes = try routes("routes: [{origin: 'https://a.example', query: {keep: []}, cookies: {keep: []}}]")
         #expect(routes[0].rules.query == QueryRules(kept: []))
+        #expect(routes[0].rules.cookies == CookieRules(kept: []))
     }
 
     @Test func `limits of a route's own hold although the origin's rule elsewhere`() throws {
@@ -86,6 +94,25 @@ struct RouteSettingsTests {
             routes: [{origin: "https://a.example", refresh-after: 1m}]
             """)
         #expect(try routes[0].rules.freshness == .policy(.init(refreshAfter: .minutes(1), expireAfter: .days(7))))
+    }
+
+    @Test func `the host that is sent is a route's to say, else its origin's, else everybody's`() throws {
+        let routes = try routes(
+            """
+            host: Client.example:8080
+            origin: https://rest.example
+            origins:
+              named: {url: "https://named.example", host: client}
+              plain: {url: "https://plain.example"}
+            routes:
+              - {path: /a, origin: named}
+              - {path: /b, origin: named, host: b.example, send-host: origin}
+              - {path: /c, origin: plain}
+              - {path: /d, origin: "https://d.example"}
+            """)
+        let name = SentHost.name(try HostName("client.example:8080"))
+        #expect(routes.map(\.address.sentHost) == [.client, .origin, name, name, name])
+        #expect(routes[1].address.hosts.map(\.description) == ["b.example"])
     }
 
     @Test(arguments: [
@@ -128,7 +155,17 @@ struct RouteSettingsTests {
         ("routes: [{origin: 'https://a', soft-timeout: 1m}]", "is longer than the origin's time-out (30s)"),
         ("routes: [{origin: 'https://a', query: {kept: a}}]", "unknown key “kept”"),
         ("routes: [{origin: 'https://a', query: {keep: {a: b}}}]", "must be one value"),
+        ("routes: [{origin: 'https://a', cors: true, vary: {ignore: Origin}}]", "by Origin, which “vary” ignores"),
+        ("routes: [{origin: 'https://a', cookies: {ignore: a}}]", "cookies has keep and drop"),
+        (
+            "routes: [{origin: 'https://a', vary: {ignore: [Cookie]}}]",
+            "pass uncached, whatever Vary says; say which cookies don't count, like “cookies: {drop: [_ga*]}”"
+        ),
         ("routes: [{origin: 'https://a', vary: {add: Cookie}}]", "credentials, which don't belong in keys"),
+        (
+            "routes: [{origin: 'https://a', send-host: 'a b'}]",
+            "“send-host” of route “route 1” in p.yaml:1: host \"a b\""
+        ),
         ("routes: [{origin: 'https://a', listen: 'x:1'}]", "unknown key “listen” in p.yaml:1"),
         (
             "routes: [{origin: 'https://a'}, {origin: 'https://b', path: /x}]",

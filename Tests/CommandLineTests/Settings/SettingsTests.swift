@@ -1,6 +1,7 @@
 import ArgumentParser
 import Configuration
 import Foundation
+import PerennialGateway
 import PerennialHTTP
 import Testing
 
@@ -29,6 +30,29 @@ struct SettingsTests {
                 let byCommandLine = try Settings(config: second, environment: environment)
                 #expect(try byCommandLine.value(Known.timeout, nil) == .seconds(5))
             }
+        }
+    }
+
+    @Test func `what clients and origins are told is read, and a wrong word is told`() throws {
+        let settings = try Settings(config: nil, environment: [:])
+        #expect(try settings.value(Known.host, nil) == .origin)
+        #expect(try settings.value(Known.host, "client") == .client)
+        #expect(try settings.value(Known.via, "cache-1") == ViaRule(name: "cache-1"))
+        #expect(try settings.value(Known.via, "off") == .off)
+        #expect(try settings.value(Known.forwarded, "rfc") == .rfc)
+        #expect(try settings.find(Known.purgeFrom, nil)?.value == nil)
+        #expect(
+            try settings.find(Known.purgeFrom, "::1, 10.0.0.0/8")?.value.map(\.description) == ["::1", "10.0.0.0/8"])
+        let wrong: [(() throws -> Void, String)] = [
+            ({ _ = try settings.find(Known.host, "a b") }, "write origin, client, or a host like"),
+            ({ _ = try settings.find(Known.via, "a b") }, "write on, off, or a name"),
+            ({ _ = try settings.find(Known.forwarded, "yes") }, "write off, x (X-Forwarded-*) or rfc"),
+            ({ _ = try settings.find(Known.purgeFrom, "10.0.0.1/8") }, "“10.0.0.1/8” is neither"),
+        ]
+        for (read, hint) in wrong {
+            let failure = #expect(throws: Failure.self) { try read() }
+            #expect(failure?.code == .usage)
+            #expect(failure?.description.contains(hint) == true, "\(failure?.description ?? "")")
         }
     }
 

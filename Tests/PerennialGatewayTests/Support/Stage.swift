@@ -93,7 +93,8 @@ final class Stage {
         loop = LoopState(eventLoop: eventLoop, counters: counters, routes: cache.routing.now, memory: memory)
         let service = GatewayService(
             scenery.configuration,
-            Responder(responses: cache, logger: Logger(label: "stage") { _ in SwiftLogNoOpLogHandler() }),
+            Responder(
+                responses: cache, logger: Logger(label: "stage") { _ in SwiftLogNoOpLogHandler() }, purgers: []),
             respond: { [begun] request, _, writer in
                 begun.withLockedValue { $0.append((request, writer)) }
                 return Task {}
