@@ -22,7 +22,8 @@ func passedFields(
 
 /// The fields of a fetch whose response may be shown to others: as ``passedFields(of:originFields:)``, and without
 /// conditions and ranges (the whole response is wanted, whatever this client has), cache directives (they are about
-/// this client's wishes), credentials that were not lifted, and what says where this client came from.
+/// this client's wishes), credentials that were not lifted, and what says where this client came from. `Accept-Encoding`
+/// is that of all clients who take the same.
 func sharedFields(of request: HeaderFields, allowances: Allowances, originFields: HeaderFields) -> HeaderFields {
     var fields = request.removing { field in
         switch RequestFieldClass(field.name) {
@@ -34,7 +35,7 @@ func sharedFields(of request: HeaderFields, allowances: Allowances, originFields
     }
     // Some origins turn away who does not say what they are.
     if !fields.contains("User-Agent") { fields.add("User-Agent", "perennial") }
-    return passedFields(of: fields, originFields: originFields)
+    return passedFields(of: withNormalisedCodings(fields), originFields: originFields)
 }
 
 extension RequestFieldClass {
