@@ -17,8 +17,9 @@ struct ServeCommand: AsyncParsableCommand {
 
     @OptionGroup var options: GatewayOptions
     @Option(help: Known.listen.argumentHelp) var listen: String?
-    @Option(help: Known.tlsCert.argumentHelp) var tlsCert: String?
-    @Option(help: Known.tlsKey.argumentHelp) var tlsKey: String?
+    @Option(help: Known.tlsCert.argumentHelp) var tlsCert: [String] = []
+    @Option(help: Known.tlsKey.argumentHelp) var tlsKey: [String] = []
+    @Option(name: .customLong("client-ca"), help: Known.clientCA.argumentHelp) var clientCA: String?
     @Option(help: Known.admin.argumentHelp) var admin: String?
     @Option(help: Known.adminToken.argumentHelp) var adminTokenFile: String?
     @Option(help: Known.softTimeout.argumentHelp) var softTimeout: String?
@@ -41,7 +42,7 @@ struct ServeCommand: AsyncParsableCommand {
             store: plan.common.store, queue: plan.common.queue, limit: plan.common.storeLimit, logger: logger)
         let gateway = try Gateway(configuration: plan.gateway, backend: open.backend, logger: logger)
         let running = try await RunningGateway(
-            gateway, at: plan.listen, isSecure: plan.gateway.certificate != nil,
+            gateway, at: plan.listen, isSecure: !plan.gateway.certificates.isEmpty,
             destination: plan.gateway.routes.destination)
         let reloading = Reloading(since: settings, given: given, logger: logger) { try await gateway.reload($0) }
         try await running.run(
@@ -67,8 +68,11 @@ struct ServeCommand: AsyncParsableCommand {
         gateway.host = listen.host
         gateway.port = listen.port
         gateway.socketPath = listen.socketPath
-        gateway.certificate = try serverCertificate(
-            settings.find(Known.tlsCert, tlsCert), key: settings.find(Known.tlsKey, tlsKey))
+        func list(_ files: [String]) -> String? { files.isEmpty ? nil : files.joined(separator: ",") }
+        gateway.certificates = try serverCertificates(
+            settings.find(Known.tlsCert, list(tlsCert)), keys: settings.find(Known.tlsKey, list(tlsKey)))
+        let clientCA = try settings.find(Known.clientCA, clientCA)
+        gateway.clientAuthorities = try clientAuthorities(clientCA, isSecure: !gateway.certificates.isEmpty)
         if let threads = try settings.find(Known.threads, threads)?.value { gateway.threads = threads }
         gateway.memory = try settings.value(Known.memory, memory)
         gateway.maxConnections = try settings.value(Known.maxConnections, maxConnections)
