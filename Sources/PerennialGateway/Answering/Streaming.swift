@@ -8,8 +8,14 @@ internal import PerennialHTTP
 
 extension Responder {
     /// Sends the request to the origin as it is, and its answer back, past the cache.
-    func passThrough(_ request: ClientRequest, _ status: CacheStatus, _ writer: ResponseWriter) async {
+    /// - Parameter key: the one whose responses could not be stored lately, which is why the request passes. As long as
+    ///   that goes on, so do its readers.
+    func passThrough(
+        _ request: ClientRequest, _ status: CacheStatus, _ writer: ResponseWriter, unstorable key: String? = nil
+    ) async {
         let response: OriginClient.Response
+        let asked = now
+        if let key { responses.unstorable.enter(key, now: asked) }
         do {
             let client = request.route.origin.client
             guard let target = client.origin.target(ofKey: request.key) else { throw NoRoute(key: request.key) }
@@ -21,8 +27,10 @@ extension Responder {
                     method: request.method, target: target, fields: fields, body: request.body, extras: request.extras),
                 rank: .pass(client: request.client), on: request.eventLoop)
         } catch {
+            if let key { responses.unstorable.leave(key, now: now) }
             return await writer.finish(with: failure(error, status, request, isOwn: true))
         }
+        if let key { noteAnswer(response, ofUnstorable: key, asked: asked, request) }
         let invalidation = Invalidation(
             method: request.method.rawValue, key: request.key, status: response.status, fields: response.fields,
             origin: request.route.route.origin.url)
@@ -32,6 +40,19 @@ extension Responder {
         await stream(
             StreamedHead(status: response.status, fields: response.fields, cacheStatus: status, kind: .pass),
             response.body, to: request, writer)
+    }
+
+    /// A request has its answer that passed because of what others got for its key.
+    private func noteAnswer(
+        _ response: OriginClient.Response, ofUnstorable key: String, asked: Timestamp, _ request: ClientRequest
+    ) {
+        let now = now
+        let answer = OriginResponse(
+            status: response.status, fields: response.fields, requestedAt: asked, receivedAt: now)
+        if request.route.fetch.saysUnstorable(answer, length: response.body.length, request: request.fields) {
+            responses.unstorable.insert(key, asked: asked, now: now)
+        }
+        responses.unstorable.leave(key, now: now)
     }
 
     /// What is out of date is gone before the client hears that its request succeeded.
