@@ -20,7 +20,8 @@ struct CheckCommand: ParsableCommand {
     mutating func run() throws {
         let settings = try Settings(config: file)
         let serve = try ServeCommand.parse([])
-        let routes = try serve.plan(settings).gateway.routes
+        let gateway = try serve.plan(settings).gateway
+        let routes = gateway.routes
         let asked = try urls.map { try Asked($0) }
         if json {
             return try asked.isEmpty
@@ -28,6 +29,7 @@ struct CheckCommand: ParsableCommand {
                 : Console.print(json: asked.map { AnswerReport($0, routes: routes) })
         }
         Console.print("\(file): \(routes.count) \(routes.count == 1 ? "route" : "routes"), no mistakes found")
+        for line in tlsLines(gateway) { Console.print(line) }
         if asked.isEmpty {
             for route in routes { show(RouteReport(route, key: nil), title: route.name) }
         }
@@ -39,6 +41,18 @@ struct CheckCommand: ParsableCommand {
                 Console.print("\n\(printable(asked.text))\n  no route is for it: the answer is a 404")
             }
         }
+    }
+
+    /// What clients are shown, and must show.
+    private func tlsLines(_ gateway: GatewayConfiguration) -> [String] {
+        if gateway.certificates.isEmpty { return [] }
+        let shown = gateway.certificates.enumerated().map { place, certificate in
+            let names = certificate.names.isEmpty ? "no host" : certificate.names.joined(separator: ", ")
+            return "certificate \(certificate.certificateFile) for \(names)"
+                + (place == 0 && gateway.certificates.count > 1 ? ", and for clients that ask for another host" : "")
+        }
+        return shown
+            + (gateway.clientAuthorities == nil ? [] : ["clients must show a certificate of --\(Known.clientCA.name)"])
     }
 
     private func show(_ report: RouteReport, title: String) {
@@ -98,6 +112,8 @@ private struct RouteReport: Encodable {
     let refreshAfterSeconds: Double?
     let expireAfterSeconds: Double?
     let staleIfErrorSeconds: Double?
+    /// With the operator's limits, whether what says that it must not be served unasked is asked for all the same.
+    let obeysNoCache: Bool
     let clientDirectives: String
     let allow: [String]
     let softTimeoutSeconds: Double?
@@ -132,10 +148,12 @@ private struct RouteReport: Encodable {
         switch rules.freshness {
         case .origin(let staleIfError):
             freshness = FreshnessRule.origin.rawValue
+            obeysNoCache = true
             (refreshAfterSeconds, expireAfterSeconds) = (nil, nil)
             staleIfErrorSeconds = staleIfError.map(seconds)
         case .policy(let limits, _):
             freshness = FreshnessRule.policy.rawValue
+            obeysNoCache = !rules.allowances.contains(.noCache)
             refreshAfterSeconds = seconds(limits.refreshAfter)
             expireAfterSeconds = seconds(limits.expireAfter)
             staleIfErrorSeconds = seconds(limits.staleIfError)
@@ -158,6 +176,7 @@ private struct RouteReport: Encodable {
             ("with", originFields.joined(separator: ", ")),
             ("at most", bounds.joined(separator: ", ")),
             ("fresh", freshnessLine),
+            ("obeys", obeysNoCache && refreshAfterSeconds != nil ? "no-cache, must-revalidate and past Expires" : ""),
             ("clients", "their Cache-Control is \(clientDirectives == "obey" ? "obeyed" : "ignored")"),
             ("query", queryLine.joined(separator: ", ")),
             ("varies", varyLine.joined(separator: ", ")),
