@@ -23,6 +23,8 @@ public final class Gateway: Sendable {
     private let configuration: GatewayConfiguration
     private let group: MultiThreadedEventLoopGroup
     private let service: GatewayService
+    /// `nil`: plain text.
+    private let tls: ServerTLS?
     private let loops: [(eventLoop: any EventLoop, counters: LoopCounters, state: NIOLoopBoundBox<LoopState>)]
     private let listener = NIOLockedValueBox<(any Channel)?>(nil)
     private let certificateWatch = NIOLockedValueBox<CertificateWatch?>(nil)
@@ -31,7 +33,8 @@ public final class Gateway: Sendable {
     /// - Parameters:
     ///   - backend: where responses and refresh jobs are kept. Default: in memory.
     ///   - observer: is told what the cache does; must be quick.
-    /// - Throws: ``RoutingError`` and ``Perennial/PolicyError`` when settings contradict each other.
+    /// - Throws: ``RoutingError`` and ``Perennial/PolicyError`` when settings contradict each other;
+    ///   ``CertificateError`` when certificates can't be used.
     public init(
         configuration: GatewayConfiguration,
         backend: any Backend = InMemoryBackend(),
@@ -41,6 +44,10 @@ public final class Gateway: Sendable {
     ) throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threads))
         do {
+            tls =
+                configuration.certificates.isEmpty
+                ? nil
+                : try ServerTLS(configuration.certificates, clientAuthorities: configuration.clientAuthorities)
             responses = try ResponseCache(
                 configuration: configuration, backend: backend, group: group, time: time, logger: logger,
                 observer: observer)
@@ -77,13 +84,13 @@ public final class Gateway: Sendable {
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelInitializer { [service, certificate = configuration.certificate] channel in
+            .childChannelInitializer { [service, tls] channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let state = stateByLoop[ObjectIdentifier(channel.eventLoop)] else { return }
                     let pipeline = channel.pipeline.syncOperations
-                    if let certificate { try pipeline.addHandler(NIOSSLServerHandler(context: certificate.context)) }
+                    if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls.context)) }
                     try pipeline.addHandler(
-                        ProtocolDetector(service: service, loop: state.value, isSecure: certificate != nil))
+                        ProtocolDetector(service: service, loop: state.value, isSecure: tls != nil))
                 }
             }
         let channel: any Channel
@@ -95,9 +102,9 @@ public final class Gateway: Sendable {
                 .bind(host: configuration.host, port: configuration.port).get()
         }
         listener.withLockedValue { $0 = channel }
-        if let certificate = configuration.certificate {
+        if let tls {
             let watch = CertificateWatch(
-                certificate, every: TimeAmount(configuration.certificateInterval), on: group.next(),
+                tls, every: TimeAmount(configuration.certificateInterval), on: group.next(),
                 logger: service.responder.logger)
             certificateWatch.withLockedValue { $0 = watch }
         }

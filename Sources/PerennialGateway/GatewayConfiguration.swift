@@ -14,9 +14,12 @@ public struct GatewayConfiguration: Sendable {
     /// The path of a Unix socket to listen on in place of `host` and `port`. Only this user may connect to it. Default:
     /// none.
     public var socketPath: String?
-    /// With one, the listener speaks TLS, and HTTP/2 with who wants it. Default: none.
-    public var certificate: ServerCertificate?
-    /// How often to look whether the certificate's files have changed. Default: every 2 seconds.
+    /// With one or more, the listener speaks TLS, and HTTP/2 with who wants it. Which of them a client is shown is chosen
+    /// by the host it asks for (SNI); those who ask for another get the first. Default: none.
+    public var certificates: [ServerCertificate] = []
+    /// With TLS: clients must show a certificate that comes from these. Default: `nil`, they need none.
+    public var clientAuthorities: TrustedAuthorities?
+    /// How often to look whether the certificates' files have changed. Default: every 2 seconds.
     public var certificateInterval = Duration.seconds(2)
     /// Event loops, each a thread. Default: one a core.
     public var threads = System.coreCount

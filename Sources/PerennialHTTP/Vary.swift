@@ -22,7 +22,7 @@ public struct Vary: Hashable, Sendable {
     public func selectingFields(of request: HeaderFields) -> HeaderFields {
         HeaderFields(
             zip(names, request.values(ofEach: names)).compactMap { name, value in
-                value.map { (name, normalised($0, of: name)) }
+                value.flatMap { normalised($0, of: name) }.map { (name, $0) }
             })
     }
 
@@ -40,7 +40,7 @@ public struct Vary: Hashable, Sendable {
     /// - Precondition: ``credentials(in:)`` is empty; secrets don't belong in keys.
     public func variantKey(for request: HeaderFields) -> String {
         zip(names, request.values(ofEach: names)).map { name, value in
-            value.map { "\(name)=\(escaped(normalised($0, of: name)))" } ?? name
+            value.flatMap { normalised($0, of: name) }.map { "\(name)=\(escaped($0))" } ?? name
         }.joined(separator: "&")
     }
 
@@ -53,15 +53,17 @@ public struct Vary: Hashable, Sendable {
 }
 
 /// A field's value in a form that is the same for values that mean the same (RFC 9111 §4.1): white space around the
-/// members of lists, and where the field's definition says so, case and order.
-private func normalised(_ value: String, of name: String) -> String {
+/// members of lists, and where the field's definition says so, case and order; of `Accept-Encoding` what an origin can
+/// choose from (``AcceptedCodings``).
+/// - Returns: `nil` for what means the same as no such field.
+private func normalised(_ value: String, of name: String) -> String? {
     switch name {
     case "accept", "accept-charset", "prefer":
         members(value).joined(separator: ",")
     case "accept-language":
         members(value.lowercasedASCII).joined(separator: ",")
     case "accept-encoding":
-        members(value.lowercasedASCII).sorted().joined(separator: ",")
+        AcceptedCodings(value).fieldValue.nonEmpty
     default:
         String(value.trimmed)
     }
@@ -75,6 +77,10 @@ private func members(_ value: String) -> [String] {
         }
         return member.pieces(separatedBy: UInt8(ascii: ";"), keepingEmpty: true).map(\.trimmed).joined(separator: ";")
     }
+}
+
+extension String {
+    fileprivate var nonEmpty: String? { isEmpty ? nil : self }
 }
 
 private func escaped(_ value: String) -> String {

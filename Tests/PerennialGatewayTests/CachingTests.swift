@@ -191,6 +191,78 @@ import Testing
         }
     }
 
+    @Test(
+        arguments: [
+            (
+                200,
+                ["Cache-Control": "no-cache, max-age=0, must-revalidate", "Expires": "Fri, 01 Jan 1980 00:00:00 GMT"]
+            ),
+            (302, ["Expires": "Thu, 01 Jan 1970 00:00:00 GMT", "Location": "https://files.example/?Signature=x"]),
+            (200, ["Cache-Control": "must-revalidate, max-age=0", "ETag": "\"a\""]), (200, ["Expires": "-1"]),
+        ] as [(Int, KeyValuePairs<String, String>)])
+    func `what says that it must not be served unasked is asked for each time, with the operator's limits, too`(
+        status: Int, fields: KeyValuePairs<String, String>
+    ) async throws {
+        try await withRig(
+            { $0.routes[0].rules.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7))) },
+            origin: { .status(status, "\($0.number)", fields) }
+        ) { rig in
+            for number in 1...3 {
+                #expect(try await rig.get("/info/refs?service=git-upload-pack").body == "\(number)")
+            }
+        }
+        // An operator may want the limits all the same.
+        try await withRig(
+            {
+                $0.routes[0].rules.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7)))
+                $0.routes[0].rules.allowances = .noCache
+            },
+            origin: { .status(status, "\($0.number)", fields) }
+        ) { rig in
+            for _ in 1...3 { #expect(try await rig.get("/").body == "1") }
+        }
+    }
+
+    @Test func `what must be asked for each time is served when the origin fails, where nothing forbids that`()
+        async throws
+    {
+        try await withRig(
+            { $0.routes[0].rules.freshness = .policy(try .init(refreshAfter: .hours(1), expireAfter: .days(7))) },
+            origin: { request in
+                if request.number > 2 { return .status(503) }
+                return .ok(
+                    "old",
+                    request.target == "/a" ? ["Expires": "0"] : ["ETag": "\"a\"", "Cache-Control": "no-cache"])
+            }
+        ) { rig in
+            for path in ["/a", "/b"] { _ = try await rig.get(path) }
+            rig.clock.advance(by: .hours(2))
+            #expect(try await rig.get("/a").body == "old")
+            #expect(try await rig.get("/b").status == 503)
+        }
+    }
+
+    @Test(arguments: [("W/\"x\"", "\"x\""), ("\"x-gzip\"", "\"x\""), ("\"x;br\"", "W/\"x\"")])
+    func `a 304 whose tag differs by what compressing made of it costs no second question`(
+        stored: String, confirmed: String
+    ) async throws {
+        try await withRig(origin: { request in
+            request.field("If-None-Match") == nil
+                ? .ok("body", ["ETag": stored, "Cache-Control": "max-age=60", "Content-Encoding": "x"])
+                : .status(304, "", ["ETag": confirmed, "Cache-Control": "max-age=60"])
+        }) { rig in
+            _ = try await rig.get("/")
+            for count in 2...3 {
+                rig.clock.advance(by: .seconds(61))
+                let response = try await rig.get("/")
+                #expect(response.cacheStatus == "perennial; fwd=stale; fwd-status=304; stored")
+                #expect(response.body == "body" && response.field("ETag") == stored)
+                #expect(rig.origin.requests.count == count)
+                #expect(rig.origin.requests[count - 1].field("If-None-Match") == stored)
+            }
+        }
+    }
+
     @Test func `100 readers of a cold address make one request`() async throws {
         let gate = Gate()
         try await withRig(origin: { _ in

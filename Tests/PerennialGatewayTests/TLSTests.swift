@@ -97,6 +97,97 @@ struct TLSTests {
         }
     }
 
+    @Test func `the certificate is chosen by the host that is asked for`() async throws {
+        let certificates = try await Certificates()
+        for (name, hosts) in [
+            ("first", "DNS:a.test,DNS:localhost"), ("wild", "DNS:*.b.test,DNS:B.test"), ("exact", "DNS:x.b.test"),
+        ] { try await certificates.make(name, for: hosts) }
+        let shown = try ["first", "wild", "exact"].map {
+            try ServerCertificate(
+                certificateFile: certificates.path("\($0).crt"), keyFile: certificates.path("\($0).key"))
+        }
+        #expect(shown[1].names == ["*.b.test", "b.test"])
+        try await withRig(
+            {
+                $0.certificates = shown
+                $0.certificateInterval = .milliseconds(20)
+            }, origin: { _ in .ok("secret", ["Cache-Control": "max-age=60"]) }
+        ) { rig in
+            func shownFor(_ host: String?, _ version: String = "-tls1_3") async throws -> String {
+                // What openssl says of the certificate it was shown.
+                let name = host.map { ["-servername", $0] } ?? ["-noservername"]
+                return try await Shell.run(
+                    ["openssl", "s_client", "-connect", "127.0.0.1:\(rig.port)", version] + name)
+            }
+            for (host, name) in [
+                ("a.test", "first"), ("A.TEST", "first"), ("b.test", "wild"), ("y.b.test", "wild"),
+                ("x.b.test", "exact"),
+                ("z.y.b.test", "first"), ("other.test", "first"), (nil, "first"),
+            ] {
+                #expect(try await shownFor(host).contains("subject=CN = \(name)"), "\(host ?? "none")")
+            }
+            #expect(try await shownFor("x.b.test", "-tls1_2").contains("subject=CN = exact"))
+            let url = "https://x.b.test:\(rig.port)/"
+            for option in ["--http2", "--http1.1"] {
+                let said = try await Shell.run(
+                    "curl", "-sS", "--cacert", certificates.path("exact.crt"), option, "--resolve",
+                    "x.b.test:\(rig.port):127.0.0.1", url)
+                #expect(said == "secret")
+            }
+            // One of them is renewed.
+            try await certificates.make("next", for: "DNS:y.b.test")
+            try certificates.replace("wild.crt", by: "next.crt")
+            try certificates.replace("wild.key", by: "next.key")
+            try await eventually { try await shownFor("y.b.test").contains("subject=CN = next") }
+            #expect(try await shownFor("x.b.test").contains("subject=CN = exact"))
+        }
+    }
+
+    @Test func `names of hosts and wildcards are told apart`() {
+        let names = [["a.test"], ["*.a.test", "b.test"], ["x.a.test"]]
+        for (host, expected) in [
+            ("a.test", 0), ("x.a.test", 2), ("y.a.test", 1), ("B.Test", 1), ("z.y.a.test", nil), (".a.test", nil),
+            ("test", nil), ("", nil), ("*.a.test", 1),
+        ] { #expect(place(of: host, in: names) == expected, "\(host)") }
+    }
+
+    @Test(arguments: ["1.2", "1.3"])
+    func `only clients with a certificate of the named authorities are served, and the log says why not`(tls: String)
+        async throws
+    {
+        let certificates = try await Certificates()
+        for name in ["client", "stranger"] { try await certificates.make(name) }
+        let log = LogRecord()
+        let shown = try ServerCertificate(
+            certificateFile: certificates.path("server.crt"), keyFile: certificates.path("server.key"))
+        try await withRig(
+            {
+                $0.certificates = [shown]
+                $0.clientAuthorities = try TrustedAuthorities(file: certificates.path("client.crt"))
+            }, logger: log.logger, origin: { _ in .ok("secret", ["Cache-Control": "max-age=60"]) }
+        ) { rig in
+            func curl(_ client: String?) async throws -> String {
+                let own = client.map {
+                    ["--cert", certificates.path("\($0).crt"), "--key", certificates.path("\($0).key")]
+                }
+                return try await Shell.run(
+                    ["curl", "-sS", "--cacert", certificates.path("server.crt"), "--tls-max", tls] + (own ?? [])
+                        + ["https://localhost:\(rig.port)/"])
+            }
+            #expect(try await curl("client") == "secret")
+            #expect(log.lines.isEmpty)
+            await #expect(throws: Shell.Failed.self) { try await curl(nil) }
+            try await eventually { log.lines.contains("a client was refused: it showed no certificate") }
+            // One line a second; those between are counted.
+            try await eventually {
+                _ = try? await curl("stranger")
+                return log.lines.contains { $0.hasPrefix("a client was refused: its certificate") }
+            }
+            #expect(rig.gateway.metrics.failedHandshakes >= 2)
+            #expect(rig.origin.requests.count == 1)
+        }
+    }
+
     @Test func `large answers come whole`() async throws {
         let body = String(repeating: "0123456789abcdef", count: 1 << 18)
         try await withSecureRig(body: body) { rig, certificates in
@@ -134,7 +225,7 @@ private func withSecureRig(
         certificateFile: certificates.path("server.crt"), keyFile: certificates.path("server.key"))
     try await withRig(
         {
-            $0.certificate = certificate
+            $0.certificates = [certificate]
             $0.certificateInterval = .milliseconds(20)
             try configure(&$0)
         }, origin: { _ in .ok(body, ["Cache-Control": "max-age=60"]) }

@@ -22,6 +22,52 @@ import Testing
         }
     }
 
+    /// What browsers and programs send, those that take most first.
+    private static let codings = [
+        "gzip, deflate, br, zstd", "zstd, br, deflate, gzip", "br;q=1.0, gzip;q=0.8, *;q=0.1", "gzip, deflate, br",
+        "gzip, br", "gzip,deflate", "gzip;q=1.0, identity; q=0.5", "deflate", "identity",
+    ]
+
+    @Test func `there are no more variants of a compressed page than its origin can choose from`() async throws {
+        try await withRig(origin: { request in
+            let coding =
+                request.field("Accept-Encoding").map { $0.contains("gzip") ? "gzip" : "identity" } ?? "identity"
+            return .ok(
+                "\(request.number)",
+                ["Vary": "Accept-Encoding", "Cache-Control": "max-age=60", "Content-Encoding": coding])
+        }) { rig in
+            for _ in 0..<2 {
+                for codings in Self.codings + [""] { _ = try await rig.get("/", ["Accept-Encoding": codings]) }
+                _ = try await rig.get("/")
+            }
+            let asked = rig.origin.requests.map { $0.field("Accept-Encoding") }
+            #expect(asked == ["gzip, br, zstd", "gzip, br", "gzip", "identity"])
+        }
+    }
+
+    @Test func `a page that its origin does not compress is one entry for all who take less than its first reader`()
+        async throws
+    {
+        try await withRig(origin: { request in
+            .ok("\(request.number)", ["Vary": "Accept-Encoding", "Cache-Control": "max-age=60"])
+        }) { rig in
+            for codings in Self.codings { #expect(try await rig.get("/", ["Accept-Encoding": codings]).body == "1") }
+            #expect(try await rig.get("/").body == "1")
+            // The origin may have it in no coding but one that this client does not name.
+            #expect(try await rig.get("/", ["Accept-Encoding": "gzip, *;q=0"]).body == "2")
+            #expect(rig.origin.requests.count == 2)
+        }
+    }
+
+    @Test func `what passes is asked for with what the client sent`() async throws {
+        try await withRig(origin: { _ in .ok("") }) { rig in
+            let client = try await rig.client()
+            try await client.send("POST", "/", ["Accept-Encoding": "gzip;q=0.5, deflate"])
+            _ = try await client.response()
+            #expect(rig.origin.requests[0].field("Accept-Encoding") == "gzip;q=0.5, deflate")
+        }
+    }
+
     @Test func `each variant is refreshed with the fields it was chosen by`() async throws {
         try await withRig(origin: Self.byLanguage) { rig in
             _ = try await rig.get("/", ["Accept-Language": "de"])

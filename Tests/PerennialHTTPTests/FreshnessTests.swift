@@ -231,6 +231,48 @@ struct FreshnessTests {
         #expect(freshness(of: response(404), mode: .policy(.standard)).limits == .standard)
     }
 
+    @Test(
+        arguments: [
+            ("no-cache", nil, 0, 0, 0), ("no-cache, max-age=60", nil, 0, 0, 0), ("no-cache=\"x\"", nil, 10, 100, 1000),
+            ("must-revalidate", nil, 10, 10, 10), ("proxy-revalidate", nil, 10, 10, 10),
+            ("max-age=60, must-revalidate", nil, 10, 60, 60), ("max-age=5, must-revalidate", nil, 5, 5, 5),
+            ("max-age=500, must-revalidate", nil, 10, 100, 500), ("max-age=0, must-revalidate", nil, 0, 0, 0),
+            ("max-age=0", nil, 0, 0, 1000), ("s-maxage=0, max-age=60", nil, 0, 0, 1000),
+            ("s-maxage=60", nil, 10, 100, 1000),
+            ("", -1, 0, 0, 1000), ("", 0, 0, 0, 1000), ("", 1, 10, 100, 1000), ("max-age=60", -1, 10, 100, 1000),
+            ("must-revalidate", -1, 0, 0, 0), ("max-age=5", nil, 10, 100, 1000), ("", nil, 10, 100, 1000),
+        ] as [(String, Int?, Int, Int, Int)])
+    func `The operator's limits are lowered for what says that it must not be served unasked`(
+        directives: String, expires: Int?, soft: Int, hard: Int, error: Int
+    ) throws {
+        let limits = try Limits(
+            refreshAfter: .seconds(10), expireAfter: .seconds(100), staleIfError: .seconds(1000))
+        var fields: HeaderFields = directives.isEmpty ? [:] : ["Cache-Control": directives]
+        if let expires { fields.add("Expires", date(secondsBefore: -expires)) }
+        let lowered = Limits(raising: .seconds(soft), .seconds(hard), .seconds(error))
+        #expect(
+            freshness(of: response(200, fields), mode: .policy(limits))
+                == ResponseFreshness(limits: lowered, initialAge: .zero, basis: .policy))
+        // What is said to this cache alone rules in its place, and the operator over all.
+        var targeted = fields
+        targeted.add("Perennial-Cache-Control", "max-age=60")
+        #expect(freshness(of: response(200, targeted), mode: .policy(limits)).limits == limits)
+        #expect(freshness(of: response(200, fields), mode: .policy(limits), allowances: .noCache).limits == limits)
+    }
+
+    @Test func `What caches before this one have used of a lifetime that ends in asking is gone`() throws {
+        let aged = response(200, ["Cache-Control": "max-age=60, must-revalidate", "Age": "55"])
+        #expect(
+            freshness(of: aged, mode: .policy(.standard)).limits
+                == Limits(raising: .seconds(5), .seconds(5), .seconds(5)))
+    }
+
+    @Test(arguments: ["0", "-1", "Thu, 01 Jan 1970 00:00:00 GMT"])
+    func `An Expires that is no date, or long past, counts with the operator's limits, too`(value: String) {
+        let limits = freshness(of: response(302, ["Expires": value]), mode: .policy(.standard)).limits
+        #expect(limits.refreshAfter == .zero && limits.expireAfter == .zero)
+    }
+
     @Test func `Age and time to live count whole seconds`() throws {
         let limits = try Limits(refreshAfter: .seconds(10), expireAfter: .seconds(20))
         let freshness = Freshness(confirmedAt: arrival, limits: limits)

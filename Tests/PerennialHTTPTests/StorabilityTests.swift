@@ -146,7 +146,11 @@ struct StorabilityTests {
             request: ["Cookie": "a=b"], allowances: .cookies),
         // The operator's limits rule: no freshness, no validator is needed; protections stay.
         Case(expected: nil, fields: [:], mode: .policy(.standard)),
-        Case(expected: nil, fields: ["Cache-Control": "no-cache, max-age=0"], mode: .policy(.standard)),
+        Case(expected: .useless, fields: ["Cache-Control": "no-cache, max-age=0"], mode: .policy(.standard)),
+        Case(expected: nil, fields: ["Cache-Control": "no-cache", "ETag": "\"a\""], mode: .policy(.standard)),
+        Case(
+            expected: nil, fields: ["Cache-Control": "no-cache, max-age=0"], mode: .policy(.standard),
+            allowances: .noCache),
         Case(expected: .status, status: 302, fields: [:], mode: .policy(.standard)),
         Case(expected: .noStore, fields: ["Cache-Control": "no-store"], mode: .policy(.standard)),
         Case(expected: .onlyPrivate, fields: ["Cache-Control": "private"], mode: .policy(.standard)),

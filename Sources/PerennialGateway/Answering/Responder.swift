@@ -74,7 +74,7 @@ struct Responder: Sendable {
         for _ in 0..<4 {
             let status = CacheStatus(forward: key == request.key ? .uriMiss : .varyMiss)
             guard !responses.unstorable.contains(key, now: now) || cache.peek(key) != nil else {
-                return await passThrough(request, status.with(detail: "not-stored"), writer)
+                return await passThrough(request, status.with(detail: "not-stored"), writer, unstorable: key)
             }
             // To ask for the whole, of a size nobody knows, is no answer to who wants a part of it.
             if wantsPart, await cache.lookupStored(key, accepting: { $0.value != nil }) == nil {
@@ -93,7 +93,7 @@ struct Responder: Sendable {
             }
             guard answer.isShared else {
                 guard let response = handoff.close() else {
-                    return await passThrough(request, status.with(detail: "not-stored"), writer)
+                    return await passThrough(request, status.with(detail: "not-stored"), writer, unstorable: key)
                 }
                 return await send(response, status, to: request, writer)
             }

@@ -8,9 +8,15 @@ internal import PerennialHTTP
 
 extension Responder {
     /// Sends the request to the origin as it is, and its answer back, past the cache.
-    func passThrough(_ request: ClientRequest, _ status: CacheStatus, _ writer: ResponseWriter) async {
+    /// - Parameter key: the one whose responses could not be stored lately, which is why the request passes. As long as
+    ///   that goes on, so do its readers.
+    func passThrough(
+        _ request: ClientRequest, _ status: CacheStatus, _ writer: ResponseWriter, unstorable key: String? = nil
+    ) async {
         let response: OriginClient.Response
         let question: OriginQuestion
+        let asked = now
+        if let key { responses.unstorable.enter(key, now: asked) }
         do {
             question = try OriginQuestion(request.key, request.route.route.address)
             var fields = passedFields(
@@ -22,8 +28,10 @@ extension Responder {
                     body: request.body, extras: request.extras),
                 rank: .pass(client: request.client), on: request.eventLoop)
         } catch {
+            if let key { responses.unstorable.leave(key, now: now) }
             return await writer.finish(with: failure(error, status, request, isOwn: true))
         }
+        if let key { noteAnswer(response, ofUnstorable: key, asked: asked, request) }
         if let invalidation = invalidation(by: response, to: request, question) { await remove(invalidation) }
         var status = status
         status.forwardStatus = response.status
@@ -59,13 +67,26 @@ extension Responder {
             origin: question.origin, aliases: own.map { [$0] } ?? [], client: client)
     }
 
+    /// A request has its answer that passed because of what others got for its key.
+    private func noteAnswer(
+        _ response: OriginClient.Response, ofUnstorable key: String, asked: Timestamp, _ request: ClientRequest
+    ) {
+        let now = now
+        let answer = OriginResponse(
+            status: response.status, fields: response.fields, requestedAt: asked, receivedAt: now)
+        if request.route.fetch.saysUnstorable(answer, length: response.body.length, request: request.fields) {
+            responses.unstorable.insert(key, asked: asked, now: now)
+        }
+        responses.unstorable.leave(key, now: now)
+    }
+
     /// What is out of date is gone before the client hears that its request succeeded.
     private func remove(_ invalidation: Invalidation) async {
         do {
             try await responses.remove(invalidation)
         } catch {
             logger.warning(
-                "what a request changed could not be removed from the store; old responses may be served until they expire",
+                "what a request changed could not be removed from the store now; this process serves none of it, and removes it when the store is back",
                 metadata: ["keys": "\(invalidation.keys)", "tags": "\(invalidation.tags)", "error": "\(error)"])
         }
     }

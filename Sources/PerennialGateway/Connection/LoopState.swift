@@ -22,6 +22,7 @@ final class LoopState {
     var isEmpty: Bool { connections.isEmpty }
     private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     private var drained: [EventLoopPromise<Void>] = []
+    private var refusals = (unlogged: 0, loggedAt: NIODeadline?.none)
     private var dates: [(second: Int64, text: String)] = Array(repeating: (.min, ""), count: 64)
 
     init(eventLoop: any EventLoop, counters: LoopCounters, routes: RouteTable, memory: BodyMemory) {
@@ -83,6 +84,19 @@ final class LoopState {
         let waiting = drained
         drained = []
         for promise in waiting { promise.succeed() }
+    }
+
+    /// A client is refused that has not shown the certificate it must. One a second is logged, so that nobody can fill the
+    /// log.
+    /// - Returns: how many were not logged since the last one that was; `nil`: neither is this one.
+    func mayLogRefusal() -> Int? {
+        let now = eventLoop.now
+        if let loggedAt = refusals.loggedAt, now - loggedAt < .seconds(1) {
+            refusals.unlogged += 1
+            return nil
+        }
+        defer { refusals = (0, now) }
+        return refusals.unlogged
     }
 
     /// `HTTPDate.format`, remembering the last ones.

@@ -10,15 +10,19 @@ internal import NIOPosix
     internal import Darwin
 #endif
 
-/// Looks every few seconds whether the certificate's files were replaced.
+/// Looks every few seconds whether the certificates' files were replaced.
 struct CertificateWatch: Sendable {
     private let task: RepeatedTask
 
-    init(_ certificate: ServerCertificate, every interval: TimeAmount, on eventLoop: any EventLoop, logger: Logger) {
-        certificate.warnIfExpired(logger)
+    init(_ tls: ServerTLS, every interval: TimeAmount, on eventLoop: any EventLoop, logger: Logger) {
+        for certificate in tls.certificates { certificate.warnIfExpired(logger) }
         task = eventLoop.scheduleRepeatedAsyncTask(initialDelay: interval, delay: interval) { _ in
             // Files are read, and keys checked, on a thread that may wait.
-            NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { certificate.reload(logger) }
+            NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) {
+                // Each of them, whatever is wrong with another.
+                let changed = tls.certificates.map { $0.reload(logger) }
+                if changed.contains(true) { tls.update(logger) }
+            }
         }
     }
 
@@ -28,15 +32,18 @@ struct CertificateWatch: Sendable {
 }
 
 extension ServerCertificate {
-    fileprivate func reload(_ logger: Logger) {
+    /// - Returns: whether there is a new one.
+    fileprivate func reload(_ logger: Logger) -> Bool {
         do throws(CertificateError) {
-            guard try reloadIfChanged() else { return }
+            guard try reloadIfChanged() else { return false }
             logger.info("new connections get the new certificate", metadata: ["file": "\(certificateFile)"])
             warnIfExpired(logger)
+            return true
         } catch {
             logger.error(
                 "the new certificate is not used; connections get the one before",
                 metadata: ["file": "\(certificateFile)", "error": "\(error)"])
+            return false
         }
     }
 
@@ -44,5 +51,15 @@ extension ServerCertificate {
         guard expiry <= Int(time(nil)) else { return }
         logger.warning(
             "the certificate has expired: clients will refuse it", metadata: ["file": "\(certificateFile)"])
+    }
+}
+
+extension ServerTLS {
+    fileprivate func update(_ logger: Logger) {
+        do throws(CertificateError) {
+            try update()
+        } catch {
+            logger.error("the new certificates are not used", metadata: ["error": "\(error)"])
+        }
     }
 }

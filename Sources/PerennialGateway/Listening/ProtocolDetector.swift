@@ -1,3 +1,4 @@
+internal import Logging
 internal import NIOCore
 internal import NIOHTTP2
 internal import NIOTLS
@@ -78,6 +79,15 @@ final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler, Cl
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        let client = context.channel.remoteAddress
+        if isSecure, !isDone, let reason = refusalOfClient(error), let others = loop.mayLogRefusal() {
+            service.responder.logger.notice(
+                "a client was refused: \(reason)",
+                metadata: [
+                    "client": "\(client?.ipAddress ?? client?.description ?? "-")", "error": "\(error)",
+                    "others": "\(others)",
+                ])
+        }
         abort()
     }
 

@@ -16,9 +16,26 @@ public final class ServerCertificate: Sendable {
     public let certificateFile: String
     public let keyFile: String
 
+    /// What is in the files.
+    struct Shown: Sendable {
+        let settings: TLSConfiguration
+        let context: NIOSSLContext
+        /// In seconds since 1970.
+        let expiry: Int
+        /// The names of hosts that it is for, in lower case, wildcards included.
+        let names: [String]
+
+        /// For a connection whose client asks for one of the names.
+        var choice: NIOSSLContextConfigurationOverride {
+            var choice = NIOSSLContextConfigurationOverride()
+            choice.certificateChain = settings.certificateChain
+            choice.privateKey = settings.privateKey
+            return choice
+        }
+    }
+
     private struct State {
-        var context: NIOSSLContext
-        var expiry: Int
+        var shown: Shown
         /// What the files looked like when they were last looked at.
         var stamps: [FileStamp]
     }
@@ -32,14 +49,17 @@ public final class ServerCertificate: Sendable {
         self.keyFile = keyFile
         // The stamps come first: a file that is replaced meanwhile is read again later.
         let stamps = [FileStamp(certificateFile), FileStamp(keyFile)]
-        let (context, expiry) = try Self.load(certificateFile, keyFile)
-        state = NIOLockedValueBox(State(context: context, expiry: expiry, stamps: stamps))
+        state = NIOLockedValueBox(State(shown: try Self.load(certificateFile, keyFile), stamps: stamps))
     }
 
     /// When the certificate expires, in seconds since 1970.
-    public var expiry: Int { state.withLockedValue(\.expiry) }
+    public var expiry: Int { shown.expiry }
 
-    var context: NIOSSLContext { state.withLockedValue(\.context) }
+    /// The names of hosts that it is for, in lower case, wildcards (`*.example.com`) included.
+    public var names: [String] { shown.names }
+
+    var shown: Shown { state.withLockedValue(\.shown) }
+    var context: NIOSSLContext { shown.context }
 
     /// Reads the files again if they have changed since. New connections get what is in them.
     /// - Returns: whether there was anything new.
@@ -52,11 +72,11 @@ public final class ServerCertificate: Sendable {
             return state.stamps != stamps
         }
         guard hasChanged else { return false }
-        let (context, expiry) = try Self.load(certificateFile, keyFile)
+        let shown = try Self.load(certificateFile, keyFile)
         let now = Int(time(nil))
         let isWorse = state.withLockedValue { state in
-            if expiry <= now && state.expiry > now { return true }
-            (state.context, state.expiry) = (context, expiry)
+            if shown.expiry <= now && state.shown.expiry > now { return true }
+            state.shown = shown
             return false
         }
         if isWorse { throw CertificateError(.unfit, "the certificate in \(certificateFile) has expired") }
@@ -65,7 +85,7 @@ public final class ServerCertificate: Sendable {
 
     private static func load(
         _ certificateFile: String, _ keyFile: String
-    ) throws(CertificateError) -> (NIOSSLContext, expiry: Int) {
+    ) throws(CertificateError) -> Shown {
         let chain = try certificates(inFile: certificateFile)
         let key = try privateKey(inFile: keyFile)
         var settings = TLSConfiguration.makeServerConfiguration(
@@ -73,13 +93,23 @@ public final class ServerCertificate: Sendable {
         settings.minimumTLSVersion = .tlsv12
         settings.applicationProtocols = ["h2", "http/1.1"]
         do {
-            return (try NIOSSLContext(configuration: settings), Int(chain[0].notValidAfter))
+            return Shown(
+                settings: settings, context: try NIOSSLContext(configuration: settings),
+                expiry: Int(chain[0].notValidAfter), names: hostNames(of: chain[0]))
         } catch {
             throw CertificateError(
                 .unfit,
                 "the key in \(keyFile) is not the key of the certificate in \(certificateFile); the server's own certificate must come first there"
             )
         }
+    }
+}
+
+/// The names of hosts that a certificate is for, in lower case.
+private func hostNames(of certificate: NIOSSLCertificate) -> [String] {
+    certificate._subjectAlternativeNames().compactMap { name in
+        name.nameType == .dnsName
+            ? name.contents.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self).lowercased() } : nil
     }
 }
 

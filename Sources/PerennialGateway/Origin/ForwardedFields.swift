@@ -17,7 +17,8 @@ func passedFields(of request: HeaderFields, origin: Origin, receivedVersion: Str
 
 /// The fields of a fetch whose response may be shown to others: as ``passedFields(of:origin:receivedVersion:)``, and without
 /// conditions and ranges (the whole response is wanted, whatever this client has), cache directives (they are about
-/// this client's wishes), credentials that were not lifted, and what says where this client came from.
+/// this client's wishes), credentials that were not lifted, and what says where this client came from. `Accept-Encoding`
+/// is that of all clients who take the same.
 func sharedFields(of request: HeaderFields, allowances: Allowances, origin: Origin) -> HeaderFields {
     var fields = request.removing { field in
         switch RequestFieldClass(field.name) {
@@ -29,7 +30,7 @@ func sharedFields(of request: HeaderFields, allowances: Allowances, origin: Orig
     }
     // Some origins turn away who does not say what they are.
     if !fields.contains("User-Agent") { fields.add("User-Agent", "perennial") }
-    return passedFields(of: fields, origin: origin)
+    return passedFields(of: withNormalisedCodings(fields), origin: origin)
 }
 
 extension RequestFieldClass {

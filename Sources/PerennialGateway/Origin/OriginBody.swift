@@ -51,7 +51,7 @@ final class OriginBody: @unchecked Sendable {
         case size
         /// There is no memory for it now.
         case memory
-        /// Its end is not in sight, and it has been coming for a while.
+        /// It has been coming for a while, and its end is not there.
         case time
     }
 
@@ -59,7 +59,7 @@ final class OriginBody: @unchecked Sendable {
     /// - Parameters:
     ///   - limit: in bytes.
     ///   - hold: is filled with the memory that the body takes.
-    ///   - patience: how long a body of unknown length may be coming.
+    ///   - patience: how long it may be coming.
     /// - Throws: ``OriginBroken``.
     @concurrent
     func collect(
@@ -69,18 +69,21 @@ final class OriginBody: @unchecked Sendable {
             if length > limit { return .failure(.size) }
             if !hold.grow(to: Int(length)) { return .failure(.memory) }
         }
-        let began = NIODeadline.now()
+        let end = NIODeadline.now() + patience
+        // Looks at the clock, though nothing may have come by then.
+        let alarm = eventLoop.scheduleTask(in: patience) { [exchange] in exchange.value.wakeReader() }
+        defer { alarm.cancel() }
         var pieces = CircularBuffer<ByteBuffer>()
         var size = 0
         while let piece = try await next() {
-            pieces.add(piece, expecting: length.map { Int($0) - size } ?? size)
+            if piece.readableBytes > 0 { pieces.add(piece, expecting: length.map { Int($0) - size } ?? size) }
             size += piece.readableBytes
             let excess: Excess? =
                 if size > limit {
                     .size
                 } else if !hold.grow(to: size) {
                     .memory
-                } else if length == nil, NIODeadline.now() - began > patience {
+                } else if size < length.map({ Int($0) }) ?? .max, NIODeadline.now() >= end {
                     .time
                 } else {
                     nil

@@ -124,9 +124,19 @@ final class OriginExchange {
     }
 
     func received(_ piece: ByteBuffer) {
-        guard !isOver, let body, piece.readableBytes > 0 else { return }
+        guard !isOver, body != nil, piece.readableBytes > 0 else { return }
         if requestHasEnded { expect(.body) }
-        switch body.yield(piece) {
+        hand(piece)
+    }
+
+    /// Makes who waits for the next piece of the answer's body look up: it gets an empty one.
+    func wakeReader() {
+        if !isOver, hasHead { hand(ByteBuffer()) }
+    }
+
+    private func hand(_ piece: ByteBuffer) {
+        switch body?.yield(piece) {
+        case nil: break
         case .produceMore: break
         case .stopProducing:
             isHeld = true

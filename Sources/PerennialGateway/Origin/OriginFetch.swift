@@ -124,9 +124,10 @@ struct OriginFetch: Sendable {
             let body = UnsharedResponse.Body.whole(previous.body)
             return notStored(
                 UnsharedResponse(status: previous.status, fields: described, body: body, reason: reason.rawValue),
-                key: key, reader: reader, isAboutRequest: reason.isAboutRequest, keepsPrevious: reason.isAboutRequest)
+                key: key, asked: times.requested, reader: reader, isAboutRequest: reason.isAboutRequest,
+                keepsPrevious: reason.isAboutRequest)
         }
-        let freshness = freshness(of: origin, mode: mode)
+        let freshness = freshness(of: origin, mode: mode, allowances: rules.allowances)
         if merged.removing(["date"]).sameFields(as: previous.fields.removing(["date"])) {
             return .notModified(
                 limits: freshness.limits, tags: tags(ofKey: key, merged), validator: validator(from: merged),
@@ -157,7 +158,8 @@ struct OriginFetch: Sendable {
             notStored(
                 UnsharedResponse(
                     status: response.status, fields: response.fields, body: .stream(response.body), reason: reason),
-                key: key, reader: reader, isAboutRequest: isAboutRequest, keepsPrevious: keepsPrevious)
+                key: key, asked: times.requested, reader: reader, isAboutRequest: isAboutRequest,
+                keepsPrevious: keepsPrevious)
         }
         switch verdict {
         case .fail: throw try await refusal(response, now: times.received)
@@ -171,13 +173,16 @@ struct OriginFetch: Sendable {
         }
         let hold = memory.hold()
         let body = try await response.body.collect(
-            limit: rules.maxBody, memory: hold, patience: reader == nil ? .hours(24) : patience)
+            limit: rules.maxBody, memory: hold,
+            patience: patience(with: response.body, until: context.deadline, isForReader: reader != nil))
         switch body {
         case .success(let body):
             reader?.handoff.ownFields = fieldsForFirstReader(of: response.fields)
             return keep(origin, body, key: key, request: request).retaining(hold)
         case .failure(.size): return unshared("too-large", isAboutRequest: false, keepsPrevious: false)
-        case .failure(.time): return unshared("slow-body", isAboutRequest: false, keepsPrevious: true)
+        case .failure(.time):
+            if reader == nil { throw stillComing }
+            return unshared("slow-body", isAboutRequest: false, keepsPrevious: true)
         case .failure(.memory):
             // For a refresh there is another time.
             if reader == nil { throw OriginBroken(.memoryLimit) }
@@ -228,6 +233,22 @@ struct OriginFetch: Sendable {
             keepsPrevious: hasGood && (wasGood || saysNothing || reason.isAboutRequest && !isRefusal(response.status)))
     }
 
+    /// Whether an answer that went past the cache says that others' answers may not be stored either, as far as its head
+    /// tells.
+    /// - Parameter request: the fields that it was asked for with.
+    func saysUnstorable(_ response: OriginResponse, length: Int64?, request: HeaderFields) -> Bool {
+        if isFailure(response.status) { return false }
+        if isEndless(response.fields) || length.map({ $0 > rules.maxBody }) == true { return true }
+        // A part, or the news that nothing has changed, says that of the whole, but not whether that could be asked
+        // about again.
+        let isPart = response.status == 304 || response.status == 206
+        var whole = response
+        if isPart { whole.status = 200 }
+        whole.fields = rules.vary.applied(to: whole.fields)
+        guard case .doNotStore(let reason) = storability(of: whole, request) else { return false }
+        return !reason.isAboutRequest && !(isPart && reason == .useless)
+    }
+
     /// What somebody else asked the origin for.
     /// - Parameter request: what was asked with.
     /// - Returns: what to save, or why it may not be saved.
@@ -259,7 +280,7 @@ struct OriginFetch: Sendable {
         let stored = StoredResponse(
             status: response.status, fields: fields, body: [], requestFields: refreshFields(of: request, vary: vary),
             vary: vary.names)
-        let freshness = freshness(of: response, mode: mode)
+        let freshness = freshness(of: response, mode: mode, allowances: rules.allowances)
         return .value(
             CachedResponse(stored, body: body), limits: freshness.limits, tags: tags(ofKey: key, fields),
             validator: validator(from: response.fields), age: freshness.age(beforeQuestion: response))
@@ -271,22 +292,36 @@ struct OriginFetch: Sendable {
     }
 
     private func refusal(_ response: OriginClient.Response, now: Timestamp) async throws -> OriginRefusal {
-        let body = try await response.body.collect(limit: maxRefusal, memory: memory.hold(), patience: patience)
+        let body = try await response.body.collect(
+            limit: maxRefusal, memory: memory.hold(), patience: TimeAmount(origin.timeout))
         let fields = fieldsToStore(of: response.fields, receivedAt: now)
         let bytes = (try? body.get()).map { Array($0.readableBytesView) } ?? []
         return OriginRefusal(StoredResponse(status: response.status, fields: fields, body: bytes), now: now)
     }
 
-    /// How long a reader waits for the end of a body of unknown length before it gets what has come, and the rest as it
-    /// comes.
-    private var patience: TimeAmount { TimeAmount(origin.timeout) }
+    /// How long to wait for the end of a body. Then a reader gets what has come, and the rest as it comes.
+    ///
+    /// That is before the fetch's own time is over: a body that flows is no failure of the origin.
+    private func patience(with body: OriginBody, until deadline: Timestamp, isForReader: Bool) -> TimeAmount {
+        let margin = min(.seconds(1), origin.wholeTimeout / 8)
+        let left = max(.zero, deadline - time.now - margin)
+        return TimeAmount(isForReader && body.length == nil ? min(left, origin.timeout) : left)
+    }
+
+    /// Why a refresh brings nothing whose body takes too long. The origin works, and has answered.
+    private var stillComing: OriginFailure {
+        OriginFailure(
+            "the answer's body was still coming after \(origin.wholeTimeout); raise --fetch-timeout to store it",
+            scope: .request)
+    }
 
     /// - Parameter isAboutRequest: what this request brought on itself says nothing of others', which wait for one
     ///   another as before.
     private func notStored(
-        _ response: UnsharedResponse, key: String, reader: Reader?, isAboutRequest: Bool, keepsPrevious: Bool
+        _ response: UnsharedResponse, key: String, asked: Timestamp, reader: Reader?, isAboutRequest: Bool,
+        keepsPrevious: Bool
     ) -> Fetched<CachedResponse> {
-        if !isAboutRequest { unstorable.insert(key, now: time.now) }
+        if !isAboutRequest { unstorable.insert(key, asked: asked, now: time.now) }
         reader?.handoff.offer(response)
         return .notStored(keepsPrevious: keepsPrevious)
     }

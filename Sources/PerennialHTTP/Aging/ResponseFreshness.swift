@@ -6,7 +6,8 @@ public enum FreshnessMode: Hashable, Sendable {
     /// - Parameter staleIfError: the age up to which an expired response may be served when the origin fails, where the
     ///   origin neither names one nor forbids it. Default: none.
     case origin(staleIfError: Duration? = nil)
-    /// The operator's limits, whatever the origin says: `no-cache`, `must-revalidate` and `Age` count for nothing.
+    /// The operator's limits in place of lifetimes that the origin names. What says that it must not be served without
+    /// asking, or that it is stale at once, is asked for again all the same, unless ``Allowances/noCache`` is set.
     /// - Parameter clientErrors: for 404, 410 and the other 4xx. Default: the same limits.
     case policy(Limits, clientErrors: Limits? = nil)
 }
@@ -51,10 +52,14 @@ public struct ResponseFreshness: Hashable, Sendable {
 /// The limits and the initial age of `response`.
 ///
 /// After a 304: pass the merged fields with the 304's times.
-public func freshness(of response: OriginResponse, mode: FreshnessMode) -> ResponseFreshness {
+/// - Parameter allowances: of these only ``Allowances/noCache`` counts. Default: none.
+public func freshness(
+    of response: OriginResponse, mode: FreshnessMode, allowances: Allowances = []
+) -> ResponseFreshness {
     switch mode {
     case .policy(let limits, let clientErrors):
-        let limits = (400..<500).contains(response.status) ? clientErrors ?? limits : limits
+        var limits = (400..<500).contains(response.status) ? clientErrors ?? limits : limits
+        if !allowances.contains(.noCache) { limits = lowered(limits, by: response) }
         // The operator's limits are about how long ago this cache asked, not how long caches before it have held on.
         return ResponseFreshness(limits: limits, initialAge: .zero, basis: .policy)
     case .origin(let staleIfError):
@@ -108,4 +113,27 @@ private func limits(lifetime: Duration, directives: CacheControl, operatorStaleI
     let expireAfter = lifetime + (directives.staleWhileRevalidate ?? .zero)
     let staleIfError = directives.staleIfError.map { lifetime + $0 } ?? operatorStaleIfError ?? .zero
     return Limits(raising: lifetime, expireAfter, staleIfError)
+}
+
+/// The operator's limits, lowered where the origin says of its response that it is not to be served unasked: those are
+/// for what says nothing of the kind.
+///
+/// - `no-cache`: never served without asking (RFC 9111 §5.2.2.4).
+/// - `must-revalidate`, `proxy-revalidate`: never served stale (§5.2.2.2, §5.2.2.8): not beyond the lifetime that the
+///   response names, or else the operator's `refreshAfter`.
+/// - an `Expires` in the past, or a `max-age` or `s-maxage` of 0: stale at once (§4.2.1, §5.3). It may still be served
+///   when the origin fails.
+private func lowered(_ limits: Limits, by response: OriginResponse) -> Limits {
+    func atMost(_ most: Duration) -> Limits {
+        Limits(
+            raising: min(limits.refreshAfter, most), min(limits.expireAfter, most), min(limits.staleIfError, most))
+    }
+    let directives = RulingDirectives(of: response.fields).directives
+    if directives.noCache == .everything { return atMost(.zero) }
+    let lifetime = freshnessLifetime(of: response)
+    let isNamed = [.sharedMaxAge, .maxAge, .expires].contains(lifetime.basis)
+    if directives.mustRevalidate || directives.proxyRevalidate {
+        return atMost(isNamed ? max(.zero, lifetime.duration - initialAge(of: response)) : limits.refreshAfter)
+    }
+    return isNamed && lifetime.duration == .zero ? Limits(raising: .zero, .zero, limits.staleIfError) : limits
 }

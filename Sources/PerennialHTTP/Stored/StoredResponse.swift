@@ -21,17 +21,27 @@ public struct StoredResponse: Hashable, Sendable {
     }
 
     /// Whether this response was made for requests like `request` (RFC 9111 §4.1).
+    ///
+    /// One that its origin did not encode is also for those who take fewer codings than the client it was made for.
     public func isSelected(by request: HeaderFields) -> Bool {
         let vary = Vary(names: vary)
-        return vary.matches(selecting: vary.selectingFields(of: requestFields), request: request)
+        let (mine, theirs) = (vary.selectingFields(of: requestFields), vary.selectingFields(of: request))
+        if mine == theirs { return true }
+        let name = "accept-encoding"
+        guard vary.names.contains(name), !fields.contains("Content-Encoding") else { return false }
+        return AcceptedCodings(mine[name]).coverPlain(AcceptedCodings(theirs[name]))
+            && mine.removing([name]) == theirs.removing([name])
     }
 }
 
 /// The fields of a request that its refreshes repeat (RFC 9111 §4.3.1): those the response was chosen by, the
 /// three that negotiate its form, and `User-Agent`, by which some origins choose without saying so. Never credentials.
+/// Of `Accept-Encoding` what ``withNormalisedCodings(_:)`` makes.
 public func refreshFields(of request: HeaderFields, vary: Vary) -> HeaderFields {
     let names = Set(vary.names).union(["accept", "accept-encoding", "accept-language", "user-agent"])
         .filter { !RequestFieldClass($0).isSecret }.sorted()
     return HeaderFields(
-        zip(names, request.values(ofEach: names)).compactMap { name, value in value.map { (name, $0) } })
+        zip(names, withNormalisedCodings(request).values(ofEach: names)).compactMap { name, value in
+            value.map { (name, $0) }
+        })
 }

@@ -22,6 +22,9 @@ public struct Allowances: OptionSet, Hashable, Sendable {
     public static let setCookie = Allowances(rawValue: 16)
     /// `refused`: keep serving what is stored when the origin answers 401, 403 or 407.
     public static let refused = Allowances(rawValue: 32)
+    /// `no-cache`: where the operator's limits rule, they do so for responses, too, that say not to be served without
+    /// asking the origin.
+    public static let noCache = Allowances(rawValue: 64)
 
     /// - Parameter names: for example `["private", "set-cookie"]`; each may itself be a list, `"private,set-cookie"`.
     /// - Throws: ``AllowanceError`` for a name that is none.
@@ -40,7 +43,7 @@ public struct Allowances: OptionSet, Hashable, Sendable {
 
     fileprivate static let named: [String: Allowances] = [
         "private": .onlyPrivate, "no-store": .noStore, "authorization": .authorization, "cookies": .cookies,
-        "set-cookie": .setCookie, "refused": .refused,
+        "set-cookie": .setCookie, "refused": .refused, "no-cache": .noCache,
     ]
 }
 

@@ -67,7 +67,7 @@ public enum Storability: Hashable, Sendable {
 ///   - method: the request's method, case-sensitive. What a HEAD brought has no body, so it can't answer a GET.
 ///   - requestFields: the request's fields as the client sent them.
 ///   - mode: with ``FreshnessMode/policy(_:clientErrors:)`` a response needs neither freshness nor a validator of its
-///     own.
+///     own, unless it says that it must not be served without asking.
 public func storability(
     of response: OriginResponse, method: String, requestFields: HeaderFields, mode: FreshnessMode = .origin(),
     allowances: Allowances = []
@@ -77,7 +77,7 @@ public func storability(
         ?? (isFailure(response.status) ? refusalOfFailure(response, mode) : nil)
         ?? refusalByDirectives(response, requestFields, allowances)
         ?? refusalByUser(response, requestFields, mode, allowances)
-        ?? refusalByUse(response, mode)
+        ?? refusalByUse(response, mode, allowances)
     if let reason { return .doNotStore(reason) }
     return isFailure(response.status) ? .storeIfNothingBetter : .store
 }
@@ -146,13 +146,15 @@ private func refusalByUser(
 }
 
 /// What could never be used again.
-private func refusalByUse(_ response: OriginResponse, _ mode: FreshnessMode) -> Storability.Reason? {
+private func refusalByUse(
+    _ response: OriginResponse, _ mode: FreshnessMode, _ allowances: Allowances
+) -> Storability.Reason? {
     let ruling = RulingDirectives(of: response.fields)
     let isExplicit =
         ruling.directives.sharedMaxAge != nil || ruling.directives.maxAge != nil || ruling.directives.isPublic
         || !ruling.isTargeted && response.fields.contains("Expires")
     guard isExplicit || isHeuristicallyCacheable(response.status) else { return .status }
-    guard case .origin = mode, validator(from: response.fields) == nil else { return nil }
-    let freshness = freshness(of: response, mode: mode)
+    guard validator(from: response.fields) == nil else { return nil }
+    let freshness = freshness(of: response, mode: mode, allowances: allowances)
     return freshness.limits.staleIfError > freshness.initialAge ? nil : .useless
 }

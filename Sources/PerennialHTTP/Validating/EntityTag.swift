@@ -14,6 +14,23 @@ struct EntityTag: Hashable {
         !isWeak && !other.isWeak && opaque == other.opaque
     }
 
+    /// Whether both may stand for the same thing at an origin: weakly the same, or the same but for what servers append
+    /// to the tag of what they encode, as in `"x-gzip"` (Apache, Caddy), `"x;gzip"` or `"x--br"` (Jetty).
+    func matchesApartFromCoding(_ other: EntityTag) -> Bool {
+        weaklyMatches(other) || uncodedOpaque == other.uncodedOpaque
+    }
+
+    private var uncodedOpaque: Substring {
+        for coding in contentCodings where opaque.hasSuffix(coding) {
+            let rest = opaque.dropLast(coding.utf8.count)
+            guard let separator = rest.last, codingSeparators.contains(separator) else { continue }
+            // Some write it twice.
+            let tag = rest.dropLast()
+            return tag.last == separator ? tag.dropLast() : tag
+        }
+        return opaque[...]
+    }
+
     /// One tag; `nil` for nothing.
     init?(_ text: String) {
         guard let first = Self.list(text).first else { return nil }
@@ -46,3 +63,7 @@ struct EntityTag: Hashable {
         }
     }
 }
+
+/// What is appended to a tag for a content coding; of two that end alike the longer one comes first.
+private let contentCodings = ["x-gzip", "gzip", "br", "zstd", "deflate", "compress", "dcb", "dcz"]
+private let codingSeparators: Set<Character> = ["-", ";", ":", "+", "."]

@@ -2,14 +2,16 @@ public import Perennial
 
 /// Whether a 304 is about the stored response, so that it may be updated and used again (RFC 9111 §4.3.4).
 ///
-/// A 304 with an entity tag must name the stored one: the same if the 304's tag is strong, an equal one if it is
-/// weak. A 304 without one but with a `Last-Modified` must name the stored date. A 304 without validators answers the
+/// The question had one entity tag in it, that of the stored response, so a 304 with a tag is about that if both match
+/// weakly, or differ only by what servers append for a content coding: a server that compresses on the way makes
+/// `W/"x"` or `"x-gzip"` of `"x"` in the response, but not always in the 304 (more lenient than the RFC, which
+/// would have a strong tag be the very same). A 304 without one but with a `Last-Modified` must name the stored date. A 304 without validators answers the
 /// one validator that was sent, so it is about the stored response. When this is `false`, ask again without
 /// conditions.
 public func confirms(stored: HeaderFields, by304 fresh: HeaderFields) -> Bool {
     if let new = fresh.first("ETag").flatMap({ EntityTag($0) }) {
         guard let old = stored.first("ETag").flatMap({ EntityTag($0) }) else { return false }
-        return new.isWeak ? new.weaklyMatches(old) : new.stronglyMatches(old)
+        return new.matchesApartFromCoding(old)
     }
     if let new = fresh.first("Last-Modified"), let old = stored.first("Last-Modified") {
         return new.trimmed == old.trimmed
@@ -21,7 +23,7 @@ public func confirms(stored: HeaderFields, by304 fresh: HeaderFields) -> Bool {
 ///
 /// Not taken over: what isn't stored at all (``fieldsToStore(of:receivedAt:)``), by the directives of the 304 or by those that
 /// rule afterwards; `Content-Length`, `Content-Encoding`, `Content-Type` and `Content-Range`, which describe the bytes that are
-/// kept; `Set-Cookie`, unless it may be stored.
+/// kept, and the `ETag` of these, where there is one; `Set-Cookie`, unless it may be stored.
 /// Whether the result may still be stored is for ``storability(of:method:requestFields:mode:allowances:)`` to say: a
 /// 304 can bring a `no-store`.
 ///
@@ -33,6 +35,7 @@ public func mergeNotModified(
     var update = fieldsToStore(of: fresh, receivedAt: receivedAt)
         .removing(["content-length", "content-encoding", "content-type", "content-range"])
     if !allowances.contains(.setCookie) { update.remove("Set-Cookie") }
+    if stored.contains("ETag") { update.remove("ETag") }
     var merged = stored.removing(update.map(\.name) + ["age", "date"])
     for field in update { merged.add(field.name, field.value) }
     return fieldsToStore(of: merged)

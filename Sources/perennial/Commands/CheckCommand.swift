@@ -32,6 +32,7 @@ struct CheckCommand: AsyncParsableCommand {
                 : Console.print(json: asked.map { try AnswerReport($0, routes: routes) })
         }
         Console.print("\(file): \(routes.count) \(routes.count == 1 ? "route" : "routes"), no mistakes found")
+        for line in tlsLines(gateway) { Console.print(line) }
         if !gateway.purgeFrom.isEmpty {
             Console.print("PURGE is answered for \(gateway.purgeFrom.map(\.description).joined(separator: ", "))")
         }
@@ -47,6 +48,18 @@ struct CheckCommand: AsyncParsableCommand {
                 Console.print("\n\(printable(asked.text))\n  no route is for it: the answer is a 404")
             }
         }
+    }
+
+    /// What clients are shown, and must show.
+    private func tlsLines(_ gateway: GatewayConfiguration) -> [String] {
+        if gateway.certificates.isEmpty { return [] }
+        let shown = gateway.certificates.enumerated().map { place, certificate in
+            let names = certificate.names.isEmpty ? "no host" : certificate.names.joined(separator: ", ")
+            return "certificate \(certificate.certificateFile) for \(names)"
+                + (place == 0 && gateway.certificates.count > 1 ? ", and for clients that ask for another host" : "")
+        }
+        return shown
+            + (gateway.clientAuthorities == nil ? [] : ["clients must show a certificate of --\(Known.clientCA.name)"])
     }
 
     private func show(_ lines: [(String, String)], title: String) {
@@ -121,6 +134,8 @@ private struct RouteReport: Encodable {
     let refreshAfterSeconds: Double?
     let expireAfterSeconds: Double?
     let staleIfErrorSeconds: Double?
+    /// With the operator's limits, whether what says that it must not be served unasked is asked for all the same.
+    let obeysNoCache: Bool
     let clientDirectives: String
     let allow: [String]
     let softTimeoutSeconds: Double?
@@ -177,10 +192,12 @@ private struct RouteReport: Encodable {
         switch rules.freshness {
         case .origin(let staleIfError):
             freshness = FreshnessRule.origin.rawValue
+            obeysNoCache = true
             (refreshAfterSeconds, expireAfterSeconds) = (nil, nil)
             staleIfErrorSeconds = staleIfError.map(seconds)
         case .policy(let limits, _):
             freshness = FreshnessRule.policy.rawValue
+            obeysNoCache = !rules.allowances.contains(.noCache)
             refreshAfterSeconds = seconds(limits.refreshAfter)
             expireAfterSeconds = seconds(limits.expireAfter)
             staleIfErrorSeconds = seconds(limits.staleIfError)
@@ -210,6 +227,7 @@ private struct RouteReport: Encodable {
             ("with", originFields.joined(separator: ", ")),
             ("at most", bounds.joined(separator: ", ")),
             ("fresh", freshnessLine),
+            ("obeys", obeysNoCache && refreshAfterSeconds != nil ? "no-cache, must-revalidate and past Expires" : ""),
             ("clients", "their Cache-Control is \(clientDirectives == "obey" ? "obeyed" : "ignored")"),
             ("query", queryLine.joined(separator: ", ")),
             ("cookies", cookieLine.joined(separator: ", ")),

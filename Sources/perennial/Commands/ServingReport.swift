@@ -7,7 +7,7 @@ extension ServingPlan {
     /// What the gateway as a whole is to be like, as people read it.
     /// - Parameter store: from ``CommonSettings/storeLine()``.
     func lines(store: String) -> [(String, String)] {
-        let isSecure = gateway.certificate != nil
+        let isSecure = !gateway.certificates.isEmpty
         let perClient = gateway.maxConnectionsPerClient
         let clients = [
             "\(gateway.maxConnections) connections", perClient == 0 ? nil : "\(perClient) of one client",

@@ -17,8 +17,9 @@ struct ServeCommand: AsyncParsableCommand {
 
     @OptionGroup var options: GatewayOptions
     @Option(help: Known.listen.argumentHelp) var listen: String?
-    @Option(help: Known.tlsCert.argumentHelp) var tlsCert: String?
-    @Option(help: Known.tlsKey.argumentHelp) var tlsKey: String?
+    @Option(help: Known.tlsCert.argumentHelp) var tlsCert: [String] = []
+    @Option(help: Known.tlsKey.argumentHelp) var tlsKey: [String] = []
+    @Option(name: .customLong("client-ca"), help: Known.clientCA.argumentHelp) var clientCA: String?
     @Option(help: Known.admin.argumentHelp) var admin: String?
     @Option(help: Known.adminToken.argumentHelp) var adminTokenFile: String?
     @Option(help: Known.softTimeout.argumentHelp) var softTimeout: String?
@@ -43,7 +44,7 @@ struct ServeCommand: AsyncParsableCommand {
             store: plan.common.store, queue: plan.common.queue, limit: plan.common.storeLimit, logger: logger)
         let gateway = try Gateway(configuration: plan.gateway, backend: open.backend, logger: logger)
         let running = try await RunningGateway(
-            gateway, at: plan.listen, isSecure: plan.gateway.certificate != nil,
+            gateway, at: plan.listen, isSecure: !plan.gateway.certificates.isEmpty,
             destination: plan.gateway.routes.destination)
         let reloading = Reloading(since: settings, given: given, logger: logger) { try await gateway.reload($0) }
         try await running.run(
@@ -73,8 +74,12 @@ struct ServeCommand: AsyncParsableCommand {
             if let found = find(setting, given) { place = found.value }
         }
         var gateway = GatewayConfiguration(routes: given.routes(settings, problems))
-        let (chain, key) = (find(Known.tlsCert, tlsCert), find(Known.tlsKey, tlsKey))
-        gateway.certificate = problems.take(try serverCertificate(chain, key: key))
+        func list(_ given: [String]) -> String? { given.isEmpty ? nil : given.joined(separator: ",") }
+        let (chains, keys) = (find(Known.tlsCert, list(tlsCert)), find(Known.tlsKey, list(tlsKey)))
+        gateway.certificates = problems.take(try serverCertificates(chains, keys: keys)) ?? []
+        let authorities = find(Known.clientCA, clientCA)
+        gateway.clientAuthorities = problems.take(
+            try clientAuthorities(authorities, isSecure: !gateway.certificates.isEmpty))
         read(&gateway.threads, Known.threads, threads)
         read(&gateway.memory, Known.memory, memory)
         read(&gateway.maxConnections, Known.maxConnections, maxConnections)
@@ -83,7 +88,7 @@ struct ServeCommand: AsyncParsableCommand {
         read(&gateway.maxConnectionsPerClient, Known.maxConnectionsPerClient, maxConnectionsPerClient)
         read(&gateway.minUploadRate, Known.minUploadRate, minUploadRate)
         read(&gateway.drain, Known.drain, drain)
-        gateway.purgeFrom = find(Known.purgeFrom, purgeFrom.isEmpty ? nil : purgeFrom.joined(separator: ","))?.value ?? []
+        gateway.purgeFrom = find(Known.purgeFrom, list(purgeFrom))?.value ?? []
         let (listen, admin) = (find(Known.listen, listen), find(Known.admin, admin))
         let token = find(Known.adminToken, adminTokenFile)?.value
         let common = options.commonSettings(settings, problems)

@@ -113,9 +113,14 @@ enum Known {
         "listen", "HOST:PORT|unix:PATH", "Where to serve; port 0 picks one.", default: "127.0.0.1:8080",
         read: listenAddress)
     static let tlsCert = Setting(
-        "tls-cert", "FILE", "Serve https and HTTP/2 with this certificate and its chain (PEM).", note: "none"
+        "tls-cert", "FILE",
+        "Serve https and HTTP/2 with this certificate and its chain (PEM). May be repeated, or a list with commas: clients get the one for the host they ask for.",
+        note: "none", read: files)
+    static let tlsKey = Setting(
+        "tls-key", "FILE", "The certificate's private key (PEM); of several in their order.", note: "none", read: files)
+    static let clientCA = Setting(
+        "client-ca", "FILE", "Serve only clients with a certificate that comes from these (PEM).", note: "none"
     ) { $0 }
-    static let tlsKey = Setting("tls-key", "FILE", "The certificate's private key (PEM).", note: "none") { $0 }
     static let originCA = Setting(
         "origin-ca", "FILE", "Believe an https origin whose certificate comes from these (PEM), and no other.",
         note: "those the system trusts"
@@ -164,7 +169,7 @@ enum Known {
     }
     static let allow = Setting(
         "allow", "NAME",
-        "Lift a protection of shared caches: private, no-store, authorization, cookies, set-cookie or refused. May be repeated, or a list with commas.",
+        "Lift a protection of shared caches: private, no-store, no-cache, authorization, cookies, set-cookie or refused. May be repeated, or a list with commas.",
         note: "none"
     ) { text throws(Unreadable) in
         do throws(AllowanceError) {
@@ -261,7 +266,8 @@ enum Known {
 
     /// What the file may set for a gateway or worker as a whole; a change needs a restart.
     static let fixedKeys = [
-        logLevel.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, admin.name, adminToken.name,
+        logLevel.name, store.name, queue.name, listen.name, tlsCert.name, tlsKey.name, clientCA.name, admin.name,
+        adminToken.name,
         workers.name, threads.name, memory.name, storeLimit.name, grace.name, maxConnections.name, maxRequestBody.name,
         headTimeout.name, bodyMemory.name, maxConnectionsPerClient.name, minUploadRate.name, drain.name,
         purgeFrom.name,
@@ -275,4 +281,11 @@ enum Known {
             clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
             concurrency.name, longestRetryAfter.name,
         ]
+}
+
+/// Paths, separated by commas.
+private func files(_ text: String) throws(Unreadable) -> [String] {
+    let files = text.split(separator: ",").map { String($0.drop { $0 == " " }) }.filter { !$0.isEmpty }
+    guard !files.isEmpty else { throw Unreadable("“\(text)” names no file") }
+    return files
 }

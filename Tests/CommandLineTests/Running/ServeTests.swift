@@ -127,6 +127,18 @@ struct ServeTests {
         openssl.waitUntilExit()
         let gateway = try await serve(["--tls-cert", folder.path("cert.pem"), "--tls-key", folder.path("key.pem")])
         #expect(gateway.addresses[1].hasPrefix("https://127.0.0.1:"))
+        // The same in the file, as lists, and with clients' certificates.
+        try """
+        origin: \(upstream.url)
+        tls-cert: [cert.pem, cert.pem]
+        tls-key: [key.pem, key.pem]
+        client-ca: cert.pem
+        """.write(toFile: folder.path("tls.yaml"), atomically: true, encoding: .utf8)
+        let checked = try await Program.run(["check", "tls.yaml"], in: folder)
+        #expect(checked.code == 0)
+        #expect(
+            checked.output.contains("certificate cert.pem for no host, and for clients that ask for another host\n"))
+        #expect(checked.output.contains("clients must show a certificate of --client-ca\n"))
         let mixed = try await Program.run(
             ["serve", "--origin", upstream.url, "--tls-cert", "cert.pem", "--tls-key", "cert.pem"], in: folder)
         #expect(mixed.code == 65)

@@ -39,6 +39,15 @@ struct WrongInputTests {
             ["serve", "--origin", "https://x", "--tls-cert", "wrong.yaml", "--tls-key", "a.key"], 65,
             "--tls-cert: wrong.yaml has no certificate in PEM form"
         ),
+        (
+            ["serve", "--origin", "https://x", "--tls-cert", "a.crt", "--tls-cert", "b.crt", "--tls-key", "a.key"], 64,
+            "--tls-cert names 2 files and --tls-key 1; give each certificate its key, in the same order"
+        ),
+        (["serve", "--origin", "https://x", "--tls-cert", ",", "--tls-key", "a"], 64, "“,” names no file"),
+        (
+            ["serve", "--origin", "https://x", "--client-ca", "a.crt"], 64,
+            "--client-ca is about clients that speak TLS"
+        ),
         (["serve", "--origin", "https://x", "--origin-ca", "a.crt"], 66, "--origin-ca: can't read a.crt"),
         (["serve", "--origin", "https://x", "--listen", "unix:"], 64, "--listen: “unix:” is no Unix socket"),
         (["serve", "--origin", "https://x", "--admin", "unix:/a"], 64, "--admin: “unix:/a” is a Unix socket"),

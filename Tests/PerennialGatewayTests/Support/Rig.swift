@@ -1,3 +1,4 @@
+import Logging
 import NIOConcurrencyHelpers
 import Perennial
 import PerennialGateway
@@ -35,7 +36,7 @@ struct Rig: Sendable {
 /// Runs `test` with a rig and takes it down again.
 func withRig(
     _ configure: (inout GatewayConfiguration) throws -> Void = { _ in },
-    backend: any Backend = InMemoryBackend(), isHasty: Bool = false,
+    backend: any Backend = InMemoryBackend(), isHasty: Bool = false, logger: Logger? = nil,
     origin handler: @escaping TestOrigin.Handler,
     test: (Rig) async throws -> Void
 ) async throws {
@@ -48,7 +49,8 @@ func withRig(
     try configure(&configuration)
     let clock = ManualClock(now: SystemTime().now)
     let events = Events()
-    let gateway = try Gateway(configuration: configuration, backend: backend, time: clock, observer: events.add)
+    let gateway = try Gateway(
+        configuration: configuration, backend: backend, time: clock, logger: logger, observer: events.add)
     let address = try await gateway.start()
     let rig = Rig(origin: origin, gateway: gateway, clock: clock, events: events, port: address.port)
     do {

@@ -69,12 +69,13 @@ final class Certificates: Sendable {
 
     func path(_ name: String) -> String { "\(folder)/\(name)" }
 
-    /// A certificate for localhost that signs itself, `NAME.crt`, and its key, `NAME.key`.
-    func make(_ name: String) async throws {
+    /// A certificate that signs itself, `NAME.crt`, and its key, `NAME.key`.
+    /// - Parameter hosts: whose it is, as openssl writes them.
+    func make(_ name: String, for hosts: String = "DNS:localhost,IP:127.0.0.1") async throws {
         try await Shell.run(
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
             "2",
-            "-subj", "/CN=\(name)", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout",
+            "-subj", "/CN=\(name)", "-addext", "subjectAltName=\(hosts)", "-keyout",
             path("\(name).key"),
             "-out", path("\(name).crt"))
     }
