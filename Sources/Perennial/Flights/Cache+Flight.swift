@@ -306,6 +306,9 @@ extension Cache {
         switch outcome {
         case .saved(let generation)?:
             saved.generation = generation
+        case .notKept(let generation)?:
+            saved.generation = generation
+            noteNotKept(saved)
         case nil:
             // Not saved: in memory only, until the store is back.
             saved.generation = .zero
