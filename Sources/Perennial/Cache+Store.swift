@@ -55,21 +55,20 @@ extension Cache {
     /// - Returns: `false` when the store can't be reached.
     private func save(unsaved entry: Entry<Value>, _ key: Key, fence: Generation) async -> Bool {
         var metadata = entry.metadata(of: entryKey(key), format: codec.format)
-        let saved: Entry<Value>?
+        var saved: Entry<Value>?
         if let bytes = try? entry.value.map({ try codec.encode($0) }) ?? [] {
             let outcome = await writing {
                 try await $0.save(StoredEntry(metadata: metadata, bytes: bytes), fence: fence, releasing: nil)
             }
-            guard let outcome else { return false }
-            if case .saved(let generation) = outcome {
+            switch outcome {
+            // The store can't have this one; it has answered.
+            case nil: return storeWrites.failure == nil
+            case .superseded: break
+            case .saved(let generation), .notKept(let generation):
                 metadata.generation = generation
                 metadata.size = bytes.count
                 saved = makeEntry(entry.value, metadata)
-            } else {
-                saved = nil
             }
-        } else {
-            saved = nil
         }
         memory.update(key) { current in
             guard current === entry else { return .keep }

@@ -35,9 +35,10 @@ extension Cache {
         try await settlePurges()
         let outcome = try await backend.store.save(
             StoredEntry(metadata: metadata, bytes: bytes), fence: fence, releasing: releasing)
-        guard case .saved(let generation) = outcome else { return nil }
+        guard let generation = outcome.generation else { return nil }
         metadata.generation = generation
         metadata.size = bytes.count
+        if case .notKept = outcome { noteNotKept(metadata) }
         flights.detach(key)
         adopt(makeEntry(value, metadata), key)
         return generation

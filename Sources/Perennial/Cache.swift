@@ -218,6 +218,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         statistics.memoryCount = memory.count
         statistics.memoryBytes = memory.bytes
         statistics.memoryEvictions = memory.evictions
+        statistics.notKept += storeReads.refusals + storeWrites.refusals
         statistics.backendFailures = storeReads.failures + storeWrites.failures + queueCalls.failures
         return statistics
     }
@@ -248,6 +249,18 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
 
     func count(_ change: (inout CacheStatistics) -> Void) {
         counters.withLock { change(&$0) }
+    }
+
+    /// The store can't keep an entry: said once, then counted.
+    func noteNotKept(_ metadata: EntryMetadata) {
+        let isFirst = counters.withLock { counters in
+            counters.notKept += 1
+            return counters.notKept == 1
+        }
+        guard isFirst else { return }
+        logger.warning(
+            "an entry is too large for the store and lives in memory only; more will only be counted",
+            metadata: ["key": "\(metadata.key.key)", "bytes": "\(metadata.size)"])
     }
 }
 

@@ -55,6 +55,8 @@ public struct CacheStatistics: Sendable, Hashable {
     public var superseded = 0
     /// Stored entries that could not be decoded.
     public var undecodable = 0
+    /// Entries that the store can't keep: too large for it, or with a key that it can't have. They live in the memory tier.
+    public var notKept = 0
     /// Calls to the store or queue that failed.
     public var backendFailures = 0
     /// Entries in the memory tier.

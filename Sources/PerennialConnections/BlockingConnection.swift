@@ -34,6 +34,11 @@ package struct ConnectionError: Error, Hashable, CustomStringConvertible {
         case timedOut
         /// The server refuses what was asked of it: a wrong password, no memory left, read-only.
         case refused
+        /// The server can't keep this value or key, whatever is tried; it works otherwise. Callers of a lane get
+        /// `NotStorable` for it.
+        case notStorable
+        /// What lies under a name is of another type than what was asked for.
+        case otherType
         /// The server did nothing of it, and may when it is asked again.
         case notDone
         /// The backend was closed.

@@ -1,4 +1,5 @@
 import Dispatch
+internal import Perennial
 import Synchronization
 
 /// One connection with a thread of its own, which does all the work that has piled up as one batch.
@@ -69,7 +70,10 @@ package final class Lane<Connection: BlockingConnection>: @unchecked Sendable {
                         let result = try end(connection)
                         return { continuation.resume(returning: result) }
                     },
-                    fail: { continuation.resume(throwing: $0) }))
+                    fail: { error in
+                        let isAboutItAlone = (error as? ConnectionError)?.reason == .notStorable
+                        continuation.resume(throwing: isAboutItAlone ? NotStorable("\(error)") : error)
+                    }))
         }
     }
 

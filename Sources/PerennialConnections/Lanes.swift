@@ -1,13 +1,17 @@
 /// Several lanes to one server, for clients and work that one connection can't keep busy with.
 package struct Lanes<Connection: BlockingConnection>: Sendable {
     private let lanes: [Lane<Connection>]
+    private let watch: ServerWatch?
 
     /// - Parameters:
     ///   - count: how many connections there are at most.
     ///   - batchLimit: how many pieces of work go together at most.
+    ///   - watch: for work that may take long: who waits for it gives up when the server does not answer others either.
     package init(
-        _ label: String, count: Int, batchLimit: Int = 256, open: @escaping @Sendable () throws -> Connection
+        _ label: String, count: Int, batchLimit: Int = 256, watch: ServerWatch? = nil,
+        open: @escaping @Sendable () throws -> Connection
     ) {
+        self.watch = watch
         lanes = (1...max(1, count)).map { Lane("\(label).\($0)", batchLimit: batchLimit, open: open) }
     }
 
@@ -22,7 +26,9 @@ package struct Lanes<Connection: BlockingConnection>: Sendable {
             if backlog < least { (best, least) = (lane, backlog) }
             if backlog == 0 { break }
         }
-        return try await best.perform(canRepeat: canRepeat, begin: begin, end: end)
+        let lane = best
+        guard let watch else { return try await lane.perform(canRepeat: canRepeat, begin: begin, end: end) }
+        return try await watch.guarding { try await lane.perform(canRepeat: canRepeat, begin: begin, end: end) }
     }
 
     /// As ``Lane/warmUp()``.

@@ -45,6 +45,10 @@ extension MetricFamily {
                 "perennial_superseded_total", .counter,
                 help: "Results not kept because the key was written meanwhile.", value: statistics.superseded),
             MetricFamily(
+                "perennial_not_kept_total", .counter,
+                help: "Entries that the store can't keep: too large, or with a key that it can't have.",
+                value: statistics.notKept),
+            MetricFamily(
                 "perennial_undecodable_total", .counter, help: "Stored entries that could not be read.",
                 value: statistics.undecodable),
             MetricFamily(

@@ -9,7 +9,7 @@ public struct StoreCopy: Sendable {
         public var copied = 0
         /// Left out: the other store has it as new or newer.
         public var kept = 0
-        /// Left out: dead, removed meanwhile, or of no sense.
+        /// Left out: dead, removed meanwhile, of no sense, or nothing that the other store can keep.
         public var dropped = 0
         /// Bytes of the values that were copied.
         public var bytes = 0
@@ -18,6 +18,13 @@ public struct StoreCopy: Sendable {
 
         /// All that has been looked at.
         public var seen: Int { copied + kept + dropped }
+    }
+
+    private enum Ending: Sendable {
+        case copied(bytes: Int)
+        /// Somebody has written a newer one just now.
+        case kept
+        case dropped
     }
 
     private let source: any Store
@@ -52,7 +59,7 @@ public struct StoreCopy: Sendable {
         let keys = page.filter { $0.deadAt > now }.map(\.key)
         progress.dropped += page.count - keys.count
         let (records, known) = (try await source.read(keys), try await target.read(keys))
-        try await withThrowingTaskGroup(of: Int?.self) { group in
+        try await withThrowingTaskGroup(of: Ending.self) { group in
             for (record, known) in zip(records, known) {
                 guard let entry = record.entry else {
                     progress.dropped += 1
@@ -63,17 +70,24 @@ public struct StoreCopy: Sendable {
                     continue
                 }
                 group.addTask { [target] in
-                    let outcome = try await target.save(entry, fence: known.fence, releasing: nil)
-                    return outcome == .superseded ? nil : entry.bytes.count
+                    do {
+                        switch try await target.save(entry, fence: known.fence, releasing: nil) {
+                        case .saved: return .copied(bytes: entry.bytes.count)
+                        case .superseded: return .kept
+                        case .notKept: return .dropped
+                        }
+                    } catch is NotStorable {
+                        return .dropped
+                    }
                 }
             }
-            for try await bytes in group {
-                if let bytes {
+            for try await ending in group {
+                switch ending {
+                case .copied(let bytes):
                     progress.copied += 1
                     progress.bytes += bytes
-                } else {
-                    // Somebody has written a newer one just now.
-                    progress.kept += 1
+                case .kept: progress.kept += 1
+                case .dropped: progress.dropped += 1
                 }
             }
         }

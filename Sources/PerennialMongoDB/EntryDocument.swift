@@ -13,8 +13,9 @@ import Perennial
 /// what is read. Durations are in milliseconds. A document with `removed_at` is a tombstone; one with a lease only is a
 /// missing key that somebody fetches.
 enum EntryDocument {
-    /// A document may have 16 MB; so much is left for the value in both forms together.
-    private static let largest = 15_500_000
+    /// The largest entry that is kept, in bytes, its texts included: a document may have 16 MiB, and a small value is in it in
+    /// both forms.
+    static let largest = 15_500_000
     /// No document is larger.
     private static let sizeLimit: Int64 = 16 << 20
     /// As bytes of UTF-8; what is larger is not searched by anybody, and parsing it takes time.
@@ -59,9 +60,6 @@ enum EntryDocument {
         }
         return update
     }
-
-    /// Whether MongoDB can keep it.
-    static func fits(_ bytes: [UInt8]) -> Bool { bytes.count <= largest }
 
     /// What saving and confirming have in common.
     private static func fields(_ metadata: EntryMetadata, sequence: Int64) -> BSON.Document {

@@ -395,8 +395,8 @@ final class MongoConnection: BlockingConnection {
             // Another is the primary now, or will be; another connection finds it.
             isUsable = false
             return ConnectionError(.lost, "\(address.name) is not, or no longer, the primary: \(text)")
-        case 10334, 17280:
-            return ConnectionError(.refused, "\(address.name): too large for a document of MongoDB: \(text)")
+        case 10334, 17280, 17419, 17420:
+            return ConnectionError(.notStorable, "\(address.name): too large for MongoDB: \(text)")
         case 14031, 39: return ConnectionError(.refused, "\(address.name) has no room on its disk: \(text)")
         default: return ConnectionError(.refused, "\(address.name): \(text) (\(code))")
         }

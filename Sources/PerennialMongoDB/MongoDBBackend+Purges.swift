@@ -17,7 +17,7 @@ extension MongoDBBackend {
         case .tag(let name, let of): (cache, tag) = (of, name)
         case .cache(let name): (cache, tag) = (name, nil)
         }
-        return try await browser.perform { [time] connection in
+        return try await bulk.perform { [time] connection in
             let horizon = try connection.enter(tag: tag, cache: cache, removes: removes, at: now, begin: time.now)
             guard let purge = horizon.purges.last else { return 0 }
             return try connection.carryOut(purge, cache: cache)

@@ -212,7 +212,7 @@ extension MongoDBBackend: RefreshQueue {
     }
 
     public func counts() async throws -> [JobState: Int] {
-        try await browser.perform { connection in
+        try await bulk.perform { connection in
             var counts: [JobState: Int] = [:]
             let groups = try connection.aggregate(
                 Collections.jobs, [["$group": ["_id": "$state", "count": ["$sum": 1]]]])

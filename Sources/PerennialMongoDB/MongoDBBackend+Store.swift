@@ -12,11 +12,7 @@ extension MongoDBBackend: Store {
     public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
         var metadata = entry.metadata
         metadata.size = entry.bytes.count
-        guard EntryDocument.fits(entry.bytes) else {
-            throw ConnectionError(
-                .refused, "the value of \(metadata.key) has \(entry.bytes.count) bytes; MongoDB takes 15.5 MB")
-        }
-        let fits = metadata.storedSize <= MarkRules.largestEntry(for: sizeLimit)
+        let fits = metadata.storedSize <= min(MarkRules.largestEntry(for: sizeLimit), EntryDocument.largest)
         let outcome = try await write(metadata, entry.bytes, fence: fence, releasing: releasing, fits: fits)
         if fits { await wrote(bytes: metadata.storedSize) } else { await removed() }
         return outcome
@@ -56,7 +52,7 @@ extension MongoDBBackend: Store {
                 } endingLease: {
                     releasing
                 }
-                if let saved { return .saved(saved) }
+                if let saved { return fits ? .saved(saved) : .notKept(saved) }
                 if let releasing { try connection.release(key, token: releasing) }
                 return .superseded
             })
@@ -142,7 +138,7 @@ extension MongoDBBackend: Store {
     }
 
     public func statistics() async throws -> StoreStatistics {
-        try await browser.perform { [sizeLimit] connection in
+        try await bulk.perform { [sizeLimit] connection in
             var sum = StoreStatistics(entries: 0, bytes: 0, limit: sizeLimit, tombstones: 0)
             for cache in try connection.caches().keys {
                 let (entries, bytes) = try connection.count(cache)

@@ -22,10 +22,10 @@ import Synchronization
 ///
 /// **Looking in.** Each cache has a collection of its name: `db.people.find({"value.followers": {$gt: 1000}})`.
 ///
-/// **Needs** MongoDB 4.2 or later. A value may have 15.5 MB.
+/// **Needs** MongoDB 4.2 or later. An entry of more than 15.5 MB is not kept.
 ///
-/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that
-/// listens.
+/// **Threads.** Seven connections with a thread each: two for reading, two for writing, one for purges of many entries and
+/// for counting, one for the janitor and looking through, one that listens.
 public final class MongoDBBackend: Sendable {
     let sizeLimit: Int?
     let pressure: WritePressure
@@ -35,6 +35,9 @@ public final class MongoDBBackend: Sendable {
     private let logger: Logger
     let reads: Lanes<MongoConnection>
     let writes: Lanes<MongoConnection>
+    /// For what somebody waits for and may take long: purges of many entries, and counting.
+    let bulk: Lanes<MongoConnection>
+    /// For what nobody should wait behind: the janitor, listing.
     let browser: Lanes<MongoConnection>
     let feed: ChangeFeed
     let bell: Doorbell
@@ -74,12 +77,15 @@ public final class MongoDBBackend: Sendable {
         self.time = time
         self.logger = logger
         // Two: while the server works for one, this process works for the other.
-        reads = Lanes("perennial.mongodb.read", count: 2) { try MongoConnection(address) }
+        let reads = Lanes("perennial.mongodb.read", count: 2) { try MongoConnection(address) }
+        self.reads = reads
         writes = Lanes("perennial.mongodb.write", count: 2) { try MongoConnection(address) }
-        // Purges and the janitor may have much to do.
-        browser = Lanes("perennial.mongodb.browse", count: 1, batchLimit: 1) {
+        let watch = ServerWatch(every: address.timeout / 4) { try await reads.perform { try $0.ping() } }
+        let patient: @Sendable () throws -> MongoConnection = {
             try MongoConnection(address, patience: max(address.timeout, .seconds(30)))
         }
+        bulk = Lanes("perennial.mongodb.bulk", count: 1, batchLimit: 1, watch: watch, open: patient)
+        browser = Lanes("perennial.mongodb.browse", count: 1, batchLimit: 1, watch: watch, open: patient)
         let (feed, bell) = (ChangeFeed(), Doorbell())
         (self.feed, self.bell) = (feed, bell)
         let told = ToldOnce()
@@ -100,7 +106,7 @@ public final class MongoDBBackend: Sendable {
                 bell.ring()
             },
             listen: { try $0.listen() })
-        for lane in [reads, writes, browser] { lane.warmUp() }
+        for lane in [reads, writes, bulk, browser] { lane.warmUp() }
     }
 
     deinit {
@@ -115,6 +121,7 @@ public final class MongoDBBackend: Sendable {
         listener.cancel()
         await reads.close()
         await writes.close()
+        await bulk.close()
         await browser.close()
     }
 

@@ -166,7 +166,7 @@ extension PostgresBackend: RefreshQueue {
     }
 
     public func counts() async throws -> [JobState: Int] {
-        try await run(Statements.counts, on: browser) { _ in
+        try await run(Statements.counts, on: bulk) { _ in
         } take: { rows in
             var counts: [JobState: Int] = [:]
             for row in 0..<rows.count {

@@ -11,7 +11,7 @@ extension PostgresBackend: Store {
     public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
         var metadata = entry.metadata
         metadata.size = entry.bytes.count
-        if metadata.storedSize > MarkRules.largestEntry(for: sizeLimit) {
+        if metadata.storedSize > min(MarkRules.largestEntry(for: sizeLimit), Self.largestRow) {
             return try await saveRemoved(metadata, fence: fence, releasing: releasing)
         }
         let outcome = try await write(metadata, entry.bytes, fence: fence, releasing: releasing, confirms: false)
@@ -31,11 +31,14 @@ extension PostgresBackend: Store {
             values.add(metadata.tags)
             values.add(metadata.savedAt.milliseconds)
         } take: { rows in
-            rows.number(0, 0).map { .saved(Generation($0)) } ?? .superseded
+            rows.number(0, 0).map { .notKept(Generation($0)) } ?? .superseded
         }
     }
 
     // MARK: Size
+
+    /// A row, and the message that brings it, may have 1 GiB.
+    private static let largestRow = 1_000_000_000
 
     /// Notes what was written, and makes room when it is time.
     private func wrote(bytes: Int) async {
@@ -164,18 +167,30 @@ extension PostgresBackend: Store {
             values.add(key.cache)
             values.add(key.key)
         case .tag(let tag, let cache):
-            (statement, lane) = (Statements.purgeMany, browser)
+            (statement, lane) = (Statements.purgeMany, bulk)
             values.add(cache)
             values.add(tag)
         case .cache(let cache):
-            (statement, lane) = (Statements.purgeMany, browser)
+            (statement, lane) = (Statements.purgeMany, bulk)
             values.add(cache)
             values.add(String?.none)
         }
         values.add(now.milliseconds)
         let known = values
-        let count = try await lane.perform(
-            begin: { try $0.send(statement, known) }, end: { Int(try $0.rows().number(0, 0) ?? 0) })
+        let count: Int
+        do {
+            count = try await lane.perform(
+                begin: { try $0.send(statement, known) }, end: { Int(try $0.rows().number(0, 0) ?? 0) })
+        } catch let error as NotStorable {
+            guard case .key(let key) = selection else { throw error }
+            // Nothing of such a key is in a table, and nothing can come there: only memory tiers may have it.
+            try await run(Statements.tell) { values in
+                values.add(key.cache)
+                values.add(key.key)
+            } take: { _ in
+            }
+            return 0
+        }
         if case .key(let key) = selection {
             await removals.wrote(bytes: key.cache.utf8.count + key.key.utf8.count + 64) { try await forgetRemoved() }
         }
@@ -210,7 +225,7 @@ extension PostgresBackend: Store {
         if keys.isEmpty { return }
         // In one order everywhere, so that two who touch the same don't wait for each other.
         let keys = keys.sorted()
-        try await run(Statements.touch, on: browser) { values in
+        try await run(Statements.touch, on: bulk) { values in
             values.add(keys.map(\.cache))
             values.add(keys.map(\.key))
             values.add(now.milliseconds)
@@ -235,7 +250,7 @@ extension PostgresBackend: Store {
     }
 
     public func statistics() async throws -> StoreStatistics {
-        try await run(Statements.statistics, on: browser) { _ in
+        try await run(Statements.statistics, on: bulk) { _ in
         } take: { [sizeLimit] rows in
             StoreStatistics(
                 entries: Int(rows.number(0, 0) ?? 0), bytes: Int((rows.number(0, 1) ?? 0) + (rows.number(0, 3) ?? 0)),

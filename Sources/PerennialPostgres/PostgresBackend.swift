@@ -24,12 +24,12 @@ import Synchronization
 /// for it.
 ///
 /// **Poolers.** Prepared statements, settings and `LISTEN` belong to the connection, so it does not work behind a
-/// pooler in transaction mode, and says so when it meets one. Each process has six connections.
+/// pooler in transaction mode, and says so when it meets one. Each process has seven connections.
 ///
 /// **Looking in.** The view `entries` shows what is there: `SELECT * FROM perennial.entries`.
 ///
-/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that
-/// listens.
+/// **Threads.** Seven connections with a thread each: two for reading, two for writing, one for purges of many entries and
+/// for counting, one for the janitor and looking through, one that listens.
 public final class PostgresBackend: Sendable {
     let sizeLimit: Int?
     let pressure: WritePressure
@@ -39,6 +39,9 @@ public final class PostgresBackend: Sendable {
     private let logger: Logger
     let reads: Lanes<PostgresConnection>
     let writes: Lanes<PostgresConnection>
+    /// For what somebody waits for and may take long: purges of many entries, and counting.
+    let bulk: Lanes<PostgresConnection>
+    /// For what nobody should wait behind: the janitor, listing.
     let browser: Lanes<PostgresConnection>
     let feed: ChangeFeed
     let bell: Doorbell
@@ -76,12 +79,18 @@ public final class PostgresBackend: Sendable {
         self.time = time
         self.logger = logger
         // Two: while the server works for one, this process works for the other.
-        reads = Lanes("perennial.postgres.read", count: 2) { try PostgresConnection(address) }
+        let reads = Lanes("perennial.postgres.read", count: 2) { try PostgresConnection(address) }
+        self.reads = reads
         writes = Lanes("perennial.postgres.write", count: 2) { try PostgresConnection(address) }
-        // Purges and the janitor may have much to do.
-        browser = Lanes("perennial.postgres.browse", count: 1, batchLimit: 1) {
+        let watch = ServerWatch(every: address.timeout / 4) {
+            try await reads.perform(
+                begin: { try $0.send(Statements.nothing, Parameters()) }, end: { _ = try $0.rows() })
+        }
+        let patient: @Sendable () throws -> PostgresConnection = {
             try PostgresConnection(address, patience: max(address.timeout, .seconds(30)), readsTags: true)
         }
+        bulk = Lanes("perennial.postgres.bulk", count: 1, batchLimit: 1, watch: watch, open: patient)
+        browser = Lanes("perennial.postgres.browse", count: 1, batchLimit: 1, watch: watch, open: patient)
         let (feed, bell) = (ChangeFeed(), Doorbell())
         (self.feed, self.bell) = (feed, bell)
         let subscription = Subscription(schema: address.schema, feed: feed, bell: bell)
@@ -98,7 +107,7 @@ public final class PostgresBackend: Sendable {
                 bell.ring()
             },
             listen: { try subscription.listen($0) })
-        for lane in [reads, writes, browser] { lane.warmUp() }
+        for lane in [reads, writes, bulk, browser] { lane.warmUp() }
     }
 
     deinit {
@@ -113,6 +122,7 @@ public final class PostgresBackend: Sendable {
         listener.cancel()
         await reads.close()
         await writes.close()
+        await bulk.close()
         await browser.close()
     }
 

@@ -344,7 +344,7 @@ final class PostgresConnection: BlockingConnection {
         case "53200": return ConnectionError(.refused, "\(server) is out of memory: \(text)")
         case "53300":
             isUsable = false
-            return ConnectionError(.unreachable, "\(server) has too many connections; a process needs six: \(text)")
+            return ConnectionError(.unreachable, "\(server) has too many connections; a process needs seven: \(text)")
         case "42501": return ConnectionError(.refused, "\(server): this user lacks a right: \(text)")
         case "26000", "42P05":
             isUsable = false
@@ -354,6 +354,11 @@ final class PostgresConnection: BlockingConnection {
             isUsable = false
             if hasPooler { return poolerInBetween }
             return ConnectionError(.lost, "\(server): the tables of the schema \(address.schema) are gone: \(text)")
+        case "54000":
+            return ConnectionError(
+                .notStorable, "\(server): a key or tag of more than 2.7 kB, or too large a row: \(text)")
+        case _ where state.hasPrefix("22"):
+            return ConnectionError(.notStorable, "\(server): its database can't hold such a text: \(text)")
         default:
             return ConnectionError(.refused, "\(server): \(text) (\(state))")
         }

@@ -1,10 +1,13 @@
 /// Everything that is asked of the server, prepared once a connection.
 enum Statements {
     static let all = [
-        horizon, read, list, save, takeLeases, extendLease, releaseLease, purgeKey, purgeMany, touch, maintain,
+        horizon, read, list, save, takeLeases, extendLease, releaseLease, purgeKey, tell, purgeMany, touch, maintain,
         forgetRemoved, saveRemoved, statistics,
-        claim, enqueue, dequeue, extend, complete, retry, giveBack, bury, ring, jobs, replay, counts, nextDue,
+        claim, enqueue, dequeue, extend, complete, retry, giveBack, bury, ring, jobs, replay, counts, nextDue, nothing,
     ]
+
+    /// To see whether the server answers.
+    static let nothing = Statement(name: "nothing", sql: "SELECT 1")
 
     private static let columns = """
         generation, absent, format, saved_at, confirmed_at, refresh_after, expire_after, stale_if_error, marked_stale_at, etag,
@@ -46,6 +49,8 @@ enum Statements {
         sql: "UPDATE lease SET until = 0 WHERE cache = $1::text AND key = $2::text AND token = $3::text")
 
     static let purgeKey = Statement(name: "purge_key", sql: "SELECT purge_key($1::boolean, $2, $3, $4::bigint)")
+    /// Tells other processes' memory tiers of a key that no row can have.
+    static let tell = Statement(name: "tell", sql: "SELECT tell($1, $2, nextval('generation'))")
     static let purgeMany = Statement(name: "purge_many", sql: "SELECT purge_many($1::boolean, $2, $3, $4::bigint)")
 
     static let touch = Statement(

@@ -22,7 +22,7 @@ extension RedisBackend {
         } catch let error as ConnectionError where error.reason == .refused {
             // It is full. The caches that it knows are looked after all the same.
         }
-        let caches = try await caches()
+        let caches = try await caches(on: browser)
         for cache in caches {
             let arguments = RedisCommand(
                 String(now.milliseconds), String(Self.batch), String((now - .days(30)).milliseconds),
@@ -46,8 +46,8 @@ extension RedisBackend {
 
     private func evictWhatIsTooMuch() async throws -> Int {
         guard let sizeLimit else { return 0 }
-        let caches = try await caches()
-        let statistics = try await statistics(of: caches)
+        let caches = try await caches(on: browser)
+        let statistics = try await statistics(of: caches, on: browser)
         let marks = (statistics.tombstones ?? 0) * MarkRules.size
         // No more than there may be, or removals that come in between would push entries out.
         let over = statistics.bytes - max(0, marks - sizeLimit / 16) - sizeLimit
@@ -96,15 +96,17 @@ extension RedisBackend {
     }
 
     public func statistics() async throws -> StoreStatistics {
-        try await statistics(of: caches())
+        try await statistics(of: caches(on: bulk), on: bulk)
     }
 
-    private func statistics(of caches: [String]) async throws -> StoreStatistics {
+    private func statistics(
+        of caches: [String], on lane: Lanes<RedisConnection>
+    ) async throws -> StoreStatistics {
         let replies = try await run(
             caches.flatMap { cache in
                 let space = space(cache)
                 return [RedisCommand("HMGET", space.ledger, "entries", "bytes"), RedisCommand("ZCARD", space.marks)]
-            }, on: browser)
+            }, on: lane)
         var sum = StoreStatistics(entries: 0, bytes: 0, limit: sizeLimit, tombstones: 0)
         for index in stride(from: 0, to: replies.count - 1, by: 2) {
             sum.entries += Int(replies[index].elements?.first?.integer ?? 0)

@@ -151,7 +151,7 @@ extension RedisBackend: RefreshQueue {
     public func jobs(state: JobState?, after: JobID?, limit: Int) async throws -> [JobRecord] {
         let start = after.flatMap { JobName($0) }
         var found: [JobRecord] = []
-        for cache in try await caches() where found.count < limit {
+        for cache in try await caches(on: browser) where found.count < limit {
             if let start, cache.utf8.lexicographicallyPrecedes(start.cache.utf8) { continue }
             var last: Int64? = cache == start?.cache ? start?.number ?? 0 : 0
             while let behind = last, found.count < limit {
@@ -188,12 +188,12 @@ extension RedisBackend: RefreshQueue {
         var count = 0
         let name = id.flatMap { JobName($0) }
         if id != nil, name == nil { return 0 }
-        let caches = if let name { [name.cache] } else { try await caches() }
+        let caches = if let name { [name.cache] } else { try await caches(on: bulk) }
         for cache in caches {
             while true {
                 let arguments = RedisCommand(
                     String(now.milliseconds), name.map { String($0.number) } ?? "", "1000")
-                let reply = try await call(Scripts.replay, cache, arguments, on: browser).elements ?? []
+                let reply = try await call(Scripts.replay, cache, arguments, on: bulk).elements ?? []
                 guard reply.count >= 2, let replayed = reply[0].integer else { throw nonsense("a replay") }
                 count += Int(replayed)
                 for key in reply.dropFirst(2).compactMap(\.text) { noteUnreadable(EntryKey(cache: cache, key: key)) }
@@ -204,7 +204,7 @@ extension RedisBackend: RefreshQueue {
     }
 
     public func counts() async throws -> [JobState: Int] {
-        let caches = try await caches()
+        let caches = try await caches(on: bulk)
         let replies = try await run(
             caches.flatMap { cache in
                 let space = space(cache)
@@ -212,7 +212,7 @@ extension RedisBackend: RefreshQueue {
                     RedisCommand("ZCARD", space.due), RedisCommand("HGET", space.ledger, "running"),
                     RedisCommand("ZCARD", space.dead),
                 ]
-            }, on: browser)
+            }, on: bulk)
         var counts: [JobState: Int] = [:]
         for index in stride(from: 0, to: replies.count, by: 3) {
             let (alive, dead) = (Int(replies[index].integer ?? 0), Int(replies[index + 2].integer ?? 0))
@@ -232,7 +232,7 @@ extension RedisBackend: RefreshQueue {
             caches.map { cache in
                 RedisCommand(
                     "ZRANGEBYSCORE", space(cache).due, "(\(now.milliseconds)", "+inf", "WITHSCORES", "LIMIT", "0", "1")
-            }, on: browser)
+            }, on: reads)
         let due = (replies ?? []).compactMap { $0.elements?.last?.text.flatMap { Double($0) } }.min()
         let wait = due.map { max(.zero, Timestamp(milliseconds: Int64(min($0, 4e15))) - now) }
         await bell.wait(after: seen, timeout: min(timeout, wait ?? timeout), time: time)

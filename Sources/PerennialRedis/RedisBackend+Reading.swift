@@ -51,9 +51,14 @@ extension RedisBackend {
 
     /// What the fields of an entry's hash say.
     func found(_ reply: RedisReply, _ key: EntryKey) -> FoundEntry {
-        guard let fields = reply.elements, fields.count == Self.entryFields.count,
-            fields.contains(where: { $0 != .nothing })
-        else { return .missing }
+        guard let fields = reply.elements else {
+            // Something of another type.
+            noteUnreadable(key)
+            return .missing
+        }
+        guard fields.count == Self.entryFields.count, fields.contains(where: { $0 != .nothing }) else {
+            return .missing
+        }
         guard let metadata = metadata(fields, key) else {
             noteUnreadable(key)
             return .missing

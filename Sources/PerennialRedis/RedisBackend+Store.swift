@@ -9,7 +9,7 @@ extension RedisBackend: Store {
     public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {
         var metadata = entry.metadata
         metadata.size = entry.bytes.count
-        if metadata.storedSize > MarkRules.largestEntry(for: sizeLimit) {
+        if metadata.storedSize > min(MarkRules.largestEntry(for: sizeLimit), Self.largestEntry) {
             return try await write(
                 metadata, fence: fence, releasing: releasing, isConfirmation: false, bytes: [], name: "", fits: false)
         }
@@ -23,7 +23,7 @@ extension RedisBackend: Store {
             command.add(entry.bytes)
             command.add("PX")
             command.add("60000")
-            _ = try await run([command], on: browser)
+            _ = try await run([command], on: bulk)
         }
         let outcome = try await write(
             metadata, fence: fence, releasing: releasing, isConfirmation: false,
@@ -63,7 +63,8 @@ extension RedisBackend: Store {
         arguments.add(fits ? metadata.storedSize : -1)
         for tag in metadata.tags { arguments.add(tag) }
         let reply = try await call(Scripts.save, metadata.key.cache, arguments)
-        return reply.integer.map { .saved(Generation($0)) } ?? .superseded
+        guard let generation = reply.integer.map({ Generation($0) }) else { return .superseded }
+        return fits ? .saved(generation) : .notKept(generation)
     }
 
     // MARK: Leases
@@ -142,7 +143,7 @@ extension RedisBackend: Store {
             arguments.add(first)
             arguments.add(after)
             arguments.add(1000)
-            let reply = try await call(script, cache, arguments, on: browser).elements ?? []
+            let reply = try await call(script, cache, arguments, on: bulk).elements ?? []
             guard reply.count >= 2, let begun = reply[0].bytes, let purged = reply[1].integer else {
                 throw nonsense("a purge")
             }
@@ -157,7 +158,7 @@ extension RedisBackend: Store {
 
     public func list(cache: String?, tag: String?, after: EntryKey?, limit: Int) async throws -> [EntryMetadata] {
         var found: [EntryMetadata] = []
-        let names = if let cache { [cache] } else { try await caches() }
+        let names = if let cache { [cache] } else { try await caches(on: browser) }
         for name in names {
             if let after, name.utf8.lexicographicallyPrecedes(after.cache.utf8) { continue }
             var last = name == after?.cache ? after?.key : nil

@@ -31,11 +31,13 @@ import Synchronization
 /// **Clusters.** A cache's keys lie in one slot. A cluster of one node, or one behind a proxy, works; `MOVED` is
 /// refused with an error that says so. A replica that has become primary is found by connecting again.
 ///
-/// **Threads.** Six connections with a thread each: two for reading, two for writing, one for looking through, one that
-/// listens.
+/// **Threads.** Seven connections with a thread each: two for reading, two for writing, one for purges of many entries, large
+/// values and counting, one for the janitor and looking through, one that listens.
 public final class RedisBackend: Sendable {
     /// Values above this many bytes don't go through scripts.
     static let largeValue = 1 << 20
+    /// The largest entry that is kept, in bytes: a string may have 512 MiB (`proto-max-bulk-len`).
+    static let largestEntry = 500_000_000
 
     let prefix: String
     let sizeLimit: Int?
@@ -43,6 +45,9 @@ public final class RedisBackend: Sendable {
     private let logger: Logger
     let reads: Lanes<RedisConnection>
     let writes: Lanes<RedisConnection>
+    /// For what somebody waits for and may take long: purges of many entries, large values, and counting.
+    let bulk: Lanes<RedisConnection>
+    /// For what nobody should wait behind: the janitor, listing.
     let browser: Lanes<RedisConnection>
     let feed: ChangeFeed
     let bell: Doorbell
@@ -97,9 +102,14 @@ public final class RedisBackend: Sendable {
         self.logger = logger
         let connect: @Sendable () throws -> RedisConnection = { try RedisConnection(address, scripts: Scripts.all) }
         // Two: while the server works for one, this process works for the other.
-        reads = Lanes("perennial.redis.read", count: 2, open: connect)
+        let reads = Lanes("perennial.redis.read", count: 2, open: connect)
+        self.reads = reads
         writes = Lanes("perennial.redis.write", count: 2, open: connect)
-        browser = Lanes("perennial.redis.browse", count: 1, open: connect)
+        let watch = ServerWatch(every: address.timeout / 4) {
+            try await reads.perform { _ = try $0.run(RedisCommand("PING")) }
+        }
+        bulk = Lanes("perennial.redis.bulk", count: 1, watch: watch, open: connect)
+        browser = Lanes("perennial.redis.browse", count: 1, watch: watch, open: connect)
         let (feed, bell) = (ChangeFeed(), Doorbell())
         (self.feed, self.bell) = (feed, bell)
         let subscription = Subscription(channels: ["\(prefix):changes", "\(prefix):jobs"]) { channel, message in
@@ -119,7 +129,7 @@ public final class RedisBackend: Sendable {
                 bell.ring()
             },
             listen: { try subscription.listen($0) })
-        for lane in [reads, writes, browser] { lane.warmUp() }
+        for lane in [reads, writes, bulk, browser] { lane.warmUp() }
     }
 
     deinit {
@@ -134,6 +144,7 @@ public final class RedisBackend: Sendable {
         listener.cancel()
         await reads.close()
         await writes.close()
+        await bulk.close()
         await browser.close()
     }
 
@@ -179,7 +190,7 @@ public final class RedisBackend: Sendable {
             })
     }
 
-    /// Runs plain commands; their answers in the same order.
+    /// Runs plain commands; their answers in the same order. What is of another type than asked for counts as missing.
     func run(_ commands: [RedisCommand], on lane: Lanes<RedisConnection>) async throws -> [RedisReply] {
         if commands.isEmpty { return [] }
         return try await lane.perform(
@@ -190,14 +201,15 @@ public final class RedisBackend: Sendable {
     }
 
     /// The names of all caches, in their order.
-    func caches() async throws -> [String] {
-        let names = try await run([RedisCommand("SMEMBERS", "\(prefix):caches")], on: browser)[0].elements ?? []
+    func caches(on lane: Lanes<RedisConnection>) async throws -> [String] {
+        let names = try await run([RedisCommand("SMEMBERS", "\(prefix):caches")], on: lane)[0].elements ?? []
         return names.compactMap(\.text).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 }
 
 extension RedisConnection {
-    /// The answers to the next commands. All are taken, then the first refusal is thrown.
+    /// The answers to the next commands. All are taken, then the first refusal is thrown, but for ``RedisReply/nothing`` in
+    /// place of what is of another type than asked for.
     func replies(_ count: Int) throws(ConnectionError) -> [RedisReply] {
         var found: [RedisReply] = []
         var refusal: ConnectionError?
@@ -206,7 +218,11 @@ extension RedisConnection {
                 found.append(try reply())
             } catch {
                 if !isUsable { throw error }
-                refusal = refusal ?? error
+                if error.reason == .otherType {
+                    found.append(.nothing)
+                } else {
+                    refusal = refusal ?? error
+                }
             }
         }
         if let refusal { throw refusal }

@@ -181,6 +181,12 @@ package final class RedisConnection: BlockingConnection {
             isForgotten = true
             return ConnectionError(.notDone, "\(server) has forgotten the scripts")
         }
+        if says("WRONGTYPE") {
+            return ConnectionError(
+                .otherType,
+                "\(server): something of another type lies where Perennial keeps what it knows of a cache; delete it, or choose"
+                    + " another prefix (\(text))")
+        }
         if says("READONLY") || says("LOADING") || says("MASTERDOWN") {
             // Another connection may find the server that has taken over.
             isUsable = false

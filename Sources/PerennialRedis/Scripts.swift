@@ -33,6 +33,12 @@ enum Scripts {
         local B, P, CACHE, H = ARGV[1], ARGV[2], ARGV[3], KEYS[1]
         local call = redis.call
 
+        -- Makes way for what is to lie under a name: what another program has put there goes.
+        local function clearFor(wanted, name)
+            local found = call('TYPE', name).ok
+            if found ~= wanted and found ~= 'none' then call('UNLINK', name) end
+        end
+
         -- Numbers of 16 digits, which Lua would write with an exponent.
         local function text(number) return string.format('%.0f', number) end
 
@@ -84,6 +90,7 @@ enum Scripts {
         -- knows without one: as late as it can have been.
         local function mend(key)
             local E = B .. ':e:' .. key
+            clearFor('hash', E)
             local entry = call('HMGET', E, 'g', 'b')
             local generation = tonumber(entry[1]) or tonumber(call('HGET', H, 'seq')) or 0
             local name = entry[2] and string.match(entry[2], '^%S+$') or '-'
@@ -119,7 +126,10 @@ enum Scripts {
         local function fence() return call('HGET', H, 'seq') or '0' end
 
         local function record(key)
-            return call('HMGET', B .. ':e:' .. key, 'g', 'o', 'm', 's', 'v', 'b')
+            local fields = redis.pcall('HMGET', B .. ':e:' .. key, 'g', 'o', 'm', 's', 'v', 'b')
+            -- It is of another type: something that makes no sense.
+            if fields.err then return '' end
+            return fields
         end
 
         """
@@ -145,7 +155,10 @@ enum Scripts {
             call('ZREM', B .. ':k', key)
             call('ZREM', B .. ':d', key)
             call('ZREM', B .. ':u', key)
-            for _, tag in ipairs(tagList(old.tags)) do call('ZREM', B .. ':t:' .. tag, key) end
+            for _, tag in ipairs(tagList(old.tags)) do
+                clearFor('zset', B .. ':t:' .. tag)
+                call('ZREM', B .. ':t:' .. tag, key)
+            end
             call('HINCRBY', H, 'bytes', 0 - old.cost)
             call('HINCRBY', H, 'entries', -1)
             return count
@@ -206,6 +219,7 @@ enum Scripts {
             local E = B .. ':e:' .. key
             local old = known(key)
             local isLive = old and old.cost >= 0
+            clearFor('hash', E)
 
             local function isSuperseded()
                 if isConfirmation and not (isLive and call('EXISTS', E) == 1) then return true end
@@ -296,9 +310,15 @@ enum Scripts {
             end
             if not isLive or packed ~= old.tags then
                 if isLive then
-                    for _, tag in ipairs(tagList(old.tags)) do call('ZREM', B .. ':t:' .. tag, key) end
+                    for _, tag in ipairs(tagList(old.tags)) do
+                        clearFor('zset', B .. ':t:' .. tag)
+                        call('ZREM', B .. ':t:' .. tag, key)
+                    end
                 end
-                for _, tag in ipairs(tags) do call('ZADD', B .. ':t:' .. tag, 0, key) end
+                for _, tag in ipairs(tags) do
+                    clearFor('zset', B .. ':t:' .. tag)
+                    call('ZADD', B .. ':t:' .. tag, 0, key)
+                end
             end
             setKnown(key, generation, cost, name, packed)
             announce(generation, {key})
@@ -320,7 +340,7 @@ enum Scripts {
                 found[1] = stand or '0'
                 found[#found + 1] = held or ''
                 local entry = left > 0 and record(ARGV[index])
-                if entry then left = left - #(entry[5] or '') end
+                if entry and entry ~= '' then left = left - #(entry[5] or '') end
                 found[#found + 1] = entry
             end
             return found
@@ -344,6 +364,7 @@ enum Scripts {
             -- Returns whether there was an entry.
             local function expire(key, generation, now)
                 local E = B .. ':e:' .. key
+                clearFor('hash', E)
                 if call('EXISTS', E) == 0 then return false end
                 local old = known(key)
                 local marked = tonumber(call('HGET', E, 's'))
@@ -406,6 +427,7 @@ enum Scripts {
                 remember(markOf('t', tag), generation)
             end
             local begin = after == '' and '-' or '(' .. string.sub(after, 2)
+            clearFor('zset', B .. ':t:' .. tag)
             local keys = call('ZRANGEBYLEX', B .. ':t:' .. tag, begin, '+', 'LIMIT', 0, limit)
             local purged = {}
             for _, key in ipairs(keys) do
@@ -631,7 +653,7 @@ enum Scripts {
         "claim",
         queueing + adding + reading + leasing + releasing + """
             local key, generation, token, queuedAt, til, now = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-            if call('HGET', B .. ':e:' .. key, 'g') ~= generation then return {'newer', fence(), record(key)} end
+            if redis.pcall('HGET', B .. ':e:' .. key, 'g') ~= generation then return {'newer', fence(), record(key)} end
             local held = takeLease(key, token, til, now)
             if held then return {'claimed', held} end
             if enqueue(key, generation, token, queuedAt, now) then return {'queued'} end

@@ -29,8 +29,9 @@ final class DatabaseFile: Sendable {
     private let maximumPageCount: Int?
     /// How long the log grows before it is folded into the file, in bytes.
     private let logSize: Int
-    /// Whether the writer is to give up at once, instead of waiting for others.
-    private let isHasty = Atomic(false)
+    let lockPatience: LockPatience
+    /// How long the writer waits now for a lock that another process has, in milliseconds.
+    private let writersPatience: Atomic<Int>
     /// Whether a damaged file is moved aside; else using it is an error.
     private let startsAnewWhenDamaged: Bool
     /// Whether the file is only looked at: neither it nor anything beside it changes.
@@ -42,9 +43,11 @@ final class DatabaseFile: Sendable {
 
     init(
         path: String, sizeLimit: Int? = nil, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true,
-        isForLooking: Bool = false, logger: Logger
+        isForLooking: Bool = false, lockPatience: LockPatience = LockPatience(), logger: Logger
     ) {
         self.path = path
+        self.lockPatience = lockPatience
+        writersPatience = Atomic(Int(lockPatience.timeout / .milliseconds(1)))
         self.maximumPageCount = maximumPageCount
         logSize = min(64 << 20, max(4 << 20, (sizeLimit ?? .max) / 8))
         self.startsAnewWhenDamaged = startsAnewWhenDamaged && !isForLooking
@@ -78,17 +81,10 @@ final class DatabaseFile: Sendable {
     }
 
     private func openWriter() throws -> DatabaseQueue {
-        try FileSystem.createPrivately(path)
-        let queue = try DatabaseQueue(path: path, configuration: configuration(.writer))
-        try queue.inDatabase { db in
-            if db.isReadOnly { throw SQLiteBackendError.readOnly(path: path) }
-            // Before anything is written: the file may be somebody else's.
-            _ = try Schema.check(db, path: path)
-            // In this order: the first must come before the file has any page.
-            try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
-            try Self.enterWAL(db)
-            try Schema.migrate(db, path: path)
-        }
+        try FileSystem.createPrivately(path) { try prepared($0).close() }
+        // Already opening a database for writing may change it: SQLite brings it up to date from its log.
+        try refuseOthers()
+        let queue = try prepared(path)
         change { status in
             let now = FileSystem.Identity(path: path)
             // Another file has taken its place: connections to the old one must not go on.
@@ -99,16 +95,54 @@ final class DatabaseFile: Sendable {
         return queue
     }
 
+    /// A connection for writing, to a file that has its tables.
+    private func prepared(_ path: String) throws -> DatabaseQueue {
+        let queue = try DatabaseQueue(path: path, configuration: configuration(.writer))
+        try queue.inDatabase { db in
+            if db.isReadOnly { throw SQLiteBackendError.readOnly(path: path) }
+            _ = try Schema.check(db, path: path)
+            // In this order: the first must come before the file has any page.
+            try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
+            try Self.enterWAL(db)
+            try Schema.migrate(db, path: path)
+        }
+        return queue
+    }
+
+    /// - Throws: ``SQLiteBackendError`` when the file is somebody else's, and was left as it is.
+    private func refuseOthers() throws {
+        // This process has used it already. If it shows no mark any more, it was damaged since.
+        if let known = status.withLock({ $0.identity }), known == FileSystem.Identity(path: path) { return }
+        switch try FileOwner(path: path) {
+        case .nobody, .perennial: return
+        case .others: throw SQLiteBackendError.foreign(path: path)
+        case .unmarked:
+            // Without tables it is nobody's, or another process of Perennial's is about to make them.
+            let hasLog = FileSystem.size(of: FileSystem.target(of: path) + "-wal") > 0
+            let queue = try DatabaseQueue(
+                path: hasLog ? path : FileSystem.immutableURI(of: path), configuration: configuration(.reader))
+            try queue.inDatabase { db in _ = try Schema.check(db, path: path) }
+            try queue.close()
+        }
+    }
+
     /// Where several processes turn a new file's log on at once, SQLite calls all but one of them busy without asking
     /// the busy handler, which it fears to be a deadlock: they try again.
     private static func enterWAL(_ db: Database) throws {
         for tries in 0... {
             do {
                 return try db.execute(sql: "PRAGMA journal_mode = WAL")
-            } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY && tries < 1_000 {
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY && tries < 200 {
                 usleep(5_000)
             }
         }
+    }
+
+    /// Does something with the writer's connection, which waits no longer than this for other processes meanwhile.
+    func waiting<Result>(_ patience: Duration, _ body: () throws -> Result) rethrows -> Result {
+        let before = writersPatience.exchange(Int(patience / .milliseconds(1)), ordering: .relaxed)
+        defer { writersPatience.store(before, ordering: .relaxed) }
+        return try body()
     }
 
     private func openReader(_ role: Role) throws -> DatabaseQueue {
@@ -128,11 +162,7 @@ final class DatabaseFile: Sendable {
 
     /// Reads the file without its side files, which SQLite does not make then either: right while nobody writes.
     private func openUnchanging(_ role: Role) throws -> DatabaseQueue {
-        let allowed = CharacterSet.urlPathAllowed.subtracting(["?", "#"])
-        guard let escaped = path.addingPercentEncoding(withAllowedCharacters: allowed) else {
-            throw SQLiteBackendError.cannotOpen(path: path, "its name can't be written as an address")
-        }
-        return try DatabaseQueue(path: "file:\(escaped)?immutable=1", configuration: configuration(role))
+        try DatabaseQueue(path: FileSystem.immutableURI(of: path), configuration: configuration(role))
     }
 
     /// Whoever has the file open has its log beside it; without a log it is a copy, or nobody uses it.
@@ -161,14 +191,18 @@ final class DatabaseFile: Sendable {
         configuration.foreignKeysEnabled = false
         // A failed rollback is met by closing the connection, not by GRDB's precondition.
         configuration.allowsUnsafeTransactions = true
-        // Another process may be writing: look again soon, since its transactions are short; give up after 5 s.
+        // Another process may be writing: look again soon, since its transactions are short.
+        let usual = Int(lockPatience.timeout / .milliseconds(1))
+        let began = Mutex(ContinuousClock.now)
         configuration.busyMode =
             role == .direct
             ? .immediateError
             : .callback { [self] tries in
-                if role == .writer, isHasty.load(ordering: .relaxed) { return false }
+                if tries == 0 { began.withLock { $0 = .now } }
+                let patience = role == .writer ? writersPatience.load(ordering: .relaxed) : usual
+                if .now - began.withLock({ $0 }) >= .milliseconds(patience) { return false }
                 usleep(tries < 20 ? 500 : 5_000)
-                return tries < 1_000
+                return true
             }
         let (maximumPageCount, logSize) = (maximumPageCount, logSize)
         configuration.prepareDatabase { db in
@@ -206,10 +240,8 @@ final class DatabaseFile: Sendable {
     /// it, which may not be for long when it is written without pause. Tried after each commit, it does not wait.
     func keepLogShort(_ db: Database) {
         guard FileSystem.size(of: FileSystem.target(of: path) + "-wal") > logSize * 3 / 2 else { return }
-        isHasty.store(true, ordering: .relaxed)
-        defer { isHasty.store(false, ordering: .relaxed) }
         // Not done: the next commit tries again.
-        _ = try? db.checkpoint(.truncate)
+        waiting(.zero) { _ = try? db.checkpoint(.truncate) }
     }
 
     // MARK: Health
@@ -231,10 +263,14 @@ final class DatabaseFile: Sendable {
 
     /// Moves a damaged file aside and lets every connection be opened anew.
     /// - Parameter epoch: when the connection that found the damage was opened.
+    /// - Throws: ``SQLiteBackendError`` when it may be somebody else's: this process has not used it, and it has no mark.
     func replaceDamaged(epoch: Int, error: any Error) throws {
         try change { status in
             if status.epoch != epoch { return }
             guard let identity = status.identity ?? FileSystem.Identity(path: path) else { return }
+            if try status.identity == nil && FileOwner(path: path) != .perennial {
+                throw SQLiteBackendError.foreign(path: path)
+            }
             guard startsAnewWhenDamaged else { throw SQLiteBackendError.damaged(path: path, error) }
             if let aside = try FileSystem.moveAside(FileSystem.target(of: path), ifStill: identity) {
                 logger.error(
@@ -259,7 +295,9 @@ final class DatabaseFile: Sendable {
 
     /// Says once that writing fails.
     func writingFailed(_ error: any Error) {
-        let isReadOnly = (error as? DatabaseError)?.isAboutAccess ?? (error is SQLiteBackendError)
+        let isReadOnly =
+            (error as? DatabaseError)?.isAboutAccess ?? (error as? SQLiteBackendError).map { $0.reason != .locked }
+            ?? false
         let isNew = change { status in
             status.isReadOnly = isReadOnly
             defer { status.trouble = String(describing: error) }
@@ -280,6 +318,16 @@ final class DatabaseFile: Sendable {
         }
         if healed { logger.notice("\(path) can be written to again") }
     }
+}
+
+/// How long work waits for a lock on the file that another program has.
+struct LockPatience: Sendable {
+    /// The first time; as long as for a server that does not answer.
+    var timeout = Duration.seconds(1)
+    /// While the file is known to be locked, work fails at once, but for one piece after each pause, which waits little.
+    var pause = Duration.seconds(1)
+
+    static let whileLocked = Duration.milliseconds(10)
 }
 
 extension DatabaseError {

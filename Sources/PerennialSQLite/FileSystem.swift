@@ -35,6 +35,20 @@ enum FileSystem {
         return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
+    /// Whether the path leads to a file with bytes of its own: no folder, device or socket.
+    static func isRegular(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// The file's name for SQLite, to be read as it is: without locks, side files or recovery.
+    static func immutableURI(of path: String) -> String {
+        let allowed = CharacterSet.urlPathAllowed.subtracting(["?", "#"])
+        // Two slashes would begin the name of a host.
+        let path = path.hasPrefix("//") ? "/" + path.drop { $0 == "/" } : path
+        return "file:\(path.addingPercentEncoding(withAllowedCharacters: allowed) ?? path)?immutable=1"
+    }
+
     /// The path that symbolic links under this name lead to, whether or not there is a file; SQLite puts its side files
     /// there.
     static func target(of path: String) -> String {
@@ -51,11 +65,12 @@ enum FileSystem {
         return path
     }
 
-    /// Creates an empty file that only its owner can read and write, and its folder, likewise, unless they are there;
-    /// where the path is a symbolic link to nothing, the file that it leads to. SQLite gives its side files the same
+    /// Creates a file that only its owner can read and write, and its folder, likewise, unless they are there; where
+    /// the path is a symbolic link to nothing, the file that it leads to. SQLite gives its side files the same
     /// permissions.
-    /// - Throws: ``SQLiteBackendError`` when that is impossible.
-    static func createPrivately(_ path: String) throws {
+    /// - Parameter fill: given the path of the empty file, before it has its name: nobody else sees it half made.
+    /// - Throws: ``SQLiteBackendError`` when that is impossible, and what `fill` throws.
+    static func createPrivately(_ path: String, fill: (String) throws -> Void) throws {
         if Identity(path: path) != nil { return }
         let path = target(of: path)
         try createFolder(folder(of: path), for: path)
@@ -65,7 +80,9 @@ enum FileSystem {
         let handle = mkstemp(&template)  // 0600, whatever the umask
         guard handle >= 0 else { throw SQLiteBackendError.cannotOpen(path: path, lastError()) }
         close(handle)
-        defer { unlink(template) }
+        let name = String(decoding: template.dropLast().lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        defer { for suffix in sideFiles + ["-journal"] { unlink(name + suffix) } }
+        try fill(name)
         // Unlike renaming, linking never replaces a file that another process has put there meanwhile.
         if link(template, path) != 0, errno != EEXIST { throw SQLiteBackendError.cannotOpen(path: path, lastError()) }
     }

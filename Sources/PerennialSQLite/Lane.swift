@@ -41,6 +41,9 @@ final class Lane: @unchecked Sendable {
     private var connection: DatabaseQueue?
     private var connectionEpoch = 0
     private var lastFailure: (error: any Error, at: ContinuousClock.Instant)?
+    /// Another program has held the file's lock for longer than anybody should wait: since when that is known, or was
+    /// looked at again.
+    private var lockedAt: ContinuousClock.Instant?
 
     /// - Parameters:
     ///   - sizeLimit: the store's, in bytes: a writer keeps to it in every transaction.
@@ -135,8 +138,13 @@ final class Lane: @unchecked Sendable {
     }
 
     private func run(_ batch: [Item], isRepair: Bool = false) {
+        let patience = file.lockPatience
+        if let lockedAt, .now - lockedAt < patience.pause { return fail(batch, locked) }
         do {
-            let dones = try openConnection().inDatabase { db in try commit(batch, db) }
+            let dones = try file.waiting(lockedAt == nil ? patience.timeout : LockPatience.whileLocked) {
+                try openConnection().inDatabase { db in try commit(batch, db) }
+            }
+            lockedAt = nil
             if role == .writer { file.writingWorked() } else if file.isReadOnly { closeConnection() }
             for done in dones { done() }
             if role == .writer, let connection { connection.inDatabase { db in file.keepLogShort(db) } }
@@ -152,14 +160,22 @@ final class Lane: @unchecked Sendable {
         } catch let error as SQLiteBackendError {
             fail(batch, error)
         } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
-            // Another process holds the lock for longer than anybody should wait; nothing of the batch has run.
-            fail(batch, error)
+            // Nothing of the batch has run.
+            lockedAt = .now
+            fail(batch, locked)
         } catch {
             // One piece of work may have failed all the others.
-            if batch.count == 1 { return fail(batch, error) }
+            if batch.count == 1 {
+                if let error = error as? DatabaseError, error.resultCode == .SQLITE_TOOBIG {
+                    return batch[0].fail(NotStorable("\(file.path): \(error)"))
+                }
+                return fail(batch, error)
+            }
             for item in batch { run([item], isRepair: isRepair) }
         }
     }
+
+    private var locked: SQLiteBackendError { .locked(path: file.path, for: file.lockPatience.timeout) }
 
     private func repair(_ batch: [Item], _ error: any Error) {
         closeConnection()

@@ -137,6 +137,13 @@ extension Database {
             resultCode: ResultCode(rawValue: code), message: String(cString: sqlite3_errmsg(sqliteConnection)))
     }
 
+    /// The largest text, blob or row that this connection takes, in bytes: 1,000,000,000, unless SQLite was built or told
+    /// otherwise.
+    var largestRow: Int {
+        get { Int(sqlite3_limit(sqliteConnection, SQLITE_LIMIT_LENGTH, -1)) }
+        set { sqlite3_limit(sqliteConnection, SQLITE_LIMIT_LENGTH, Int32(clamping: newValue)) }
+    }
+
     /// Whether a transaction is open, by SQLite's own account.
     var isInTransaction: Bool { sqlite3_get_autocommit(sqliteConnection) == 0 }
 

@@ -14,9 +14,12 @@ import Synchronization
 /// machine the file is undamaged, but may lack the last moments before it (`synchronous=NORMAL` with a write-ahead
 /// log).
 ///
-/// **Damage.** A file that is not a sound database is moved to `NAME.damaged-TIME`, with one line in the log, and the
-/// cache starts empty. While the disk is full or the file can't be written to, writing throws and reading goes on; it
+/// **Damage.** A file of Perennial's that is no sound database any more is moved to `NAME.damaged-TIME`, with one line in
+/// the log, and the cache starts empty. A file that has no mark of Perennial's is refused, and left as it is. While the disk is full or the file can't be written to, writing throws and reading goes on; it
 /// heals by itself.
+///
+/// **Locks.** Another program that keeps the file locked costs work that writes one second, once; then it throws at once
+/// until the lock is free again, which is looked at once a second. Reading goes on.
 ///
 /// **Threads.** Work runs on three threads of its own, one a connection: writing, reading, and looking through. Only
 /// ``readNow(_:)`` reads on its caller's thread, on connections that are for that alone, and only while the file is in
@@ -51,8 +54,7 @@ public final class SQLiteBackend: Sendable {
     ///     left beside it, and writing throws. Default: `false`.
     ///   - time: what waiting for jobs waits on.
     ///   - logger: told when the file's health changes.
-    /// - Throws: ``SQLiteBackendError`` when the file is another program's, newer than this program, or can't be
-    ///   opened.
+    /// - Throws: ``SQLiteBackendError`` when the file is not Perennial's, newer than this program, or can't be opened.
     public convenience init(
         path: String, sizeLimit: Int? = nil, startsAnewWhenDamaged: Bool = true, isForLooking: Bool = false,
         time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "perennial.sqlite")
@@ -65,11 +67,12 @@ public final class SQLiteBackend: Sendable {
     /// - Parameter maximumPageCount: how large SQLite may make the file: a full disk, for tests.
     init(
         path: String, sizeLimit: Int?, maximumPageCount: Int?, startsAnewWhenDamaged: Bool = true,
-        isForLooking: Bool = false, time: any TimeSource, logger: Logger
+        isForLooking: Bool = false, lockPatience: LockPatience = LockPatience(), time: any TimeSource, logger: Logger
     ) throws {
         let file = DatabaseFile(
             path: path, sizeLimit: sizeLimit, maximumPageCount: maximumPageCount,
-            startsAnewWhenDamaged: startsAnewWhenDamaged, isForLooking: isForLooking, logger: logger)
+            startsAnewWhenDamaged: startsAnewWhenDamaged, isForLooking: isForLooking, lockPatience: lockPatience,
+            logger: logger)
         let watch = Watch()
         self.file = file
         self.watch = watch
@@ -85,7 +88,7 @@ public final class SQLiteBackend: Sendable {
             watch.begin(try (isForLooking ? browser : writer).performNow(\.ledger), epoch: file.epoch)
         } catch {
             let error = SQLiteBackendError(opening: path, error)
-            guard [.readOnly, .cannotOpen].contains(error.reason),
+            guard [.readOnly, .cannotOpen, .locked].contains(error.reason),
                 let ledger = try? browser.performNow(\.ledger)
             else { throw error }
             file.writingFailed(error)
@@ -133,7 +136,11 @@ public final class SQLiteBackend: Sendable {
 
 extension SQLiteBackendError {
     init(opening path: String, _ error: any Error) {
-        self = error as? SQLiteBackendError ?? .cannotOpen(path: path, String(describing: error))
+        if (error as? DatabaseError)?.resultCode == .SQLITE_BUSY {
+            self = .locked(path: path, for: LockPatience().timeout)
+        } else {
+            self = error as? SQLiteBackendError ?? .cannotOpen(path: path, String(describing: error))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ public struct SQLiteBackendError: Error, Hashable, CustomStringConvertible {
     public enum Reason: Hashable, Sendable {
         /// Made by a newer version of Perennial.
         case newerSchema
-        /// A database that is not Perennial's.
+        /// A file that is not Perennial's, or does not show that it was.
         case foreignDatabase
         /// The file or its folder can't be created or opened.
         case cannotOpen
@@ -12,6 +12,8 @@ public struct SQLiteBackendError: Error, Hashable, CustomStringConvertible {
         case damaged
         /// The file can be read, but not written.
         case readOnly
+        /// Another program keeps the file locked.
+        case locked
         /// The backend was closed.
         case closed
     }
@@ -30,7 +32,9 @@ public struct SQLiteBackendError: Error, Hashable, CustomStringConvertible {
     static func foreign(path: String) -> Self {
         Self(
             reason: .foreignDatabase,
-            description: "\(path) is another program's SQLite database; choose another file")
+            description:
+                "\(path) is not Perennial's: another program's, or damaged beyond recognition; it was left as it"
+                + " is: choose another file, or move this one away")
     }
 
     static func cannotOpen(path: String, _ cause: String) -> Self {
@@ -45,6 +49,14 @@ public struct SQLiteBackendError: Error, Hashable, CustomStringConvertible {
 
     static func readOnly(path: String) -> Self {
         Self(reason: .readOnly, description: "\(path) can't be written to: it or its folder is read-only")
+    }
+
+    static func locked(path: String, for time: Duration) -> Self {
+        Self(
+            reason: .locked,
+            description:
+                "\(path) has been locked by another program for more than \(time / .seconds(1)) s; it is used again"
+                + " when that ends its transaction (fuser \(path) names the programs)")
     }
 
     static func closed(path: String) -> Self {

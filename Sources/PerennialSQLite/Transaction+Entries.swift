@@ -99,11 +99,11 @@ extension Transaction {
         var metadata = entry.metadata
         metadata.size = entry.bytes.count
         let generation = ledger.nextGeneration()
-        if metadata.storedSize > MarkRules.largestEntry(for: sizeLimit) {
+        if metadata.storedSize > min(MarkRules.largestEntry(for: sizeLimit), db.largestRow) {
             if let old { try delete(id: old.id, key: key, cost: old.cost, tags: old.tags) }
             try markRemoved(key, generation: generation)
             changes.append(.written(key, Generation(generation)))
-            return .saved(Generation(generation))
+            return .notKept(Generation(generation))
         }
         let id = try write(metadata, generation: generation, over: old)
         let isUpdated = try old != nil && db.run("UPDATE value SET bytes = ? WHERE entry = ?", entry.bytes, id) > 0

@@ -69,6 +69,41 @@ import Testing
     }
 
     @Test(arguments: SharedEngine.allCases)
+    func `with the server stopped in its tracks, counting and purges of many are given up as soon as reading`(
+        engine: SharedEngine
+    ) async throws {
+        let server = try await engine.start()
+        let open = try openBackend(server, "?timeout=0.3")
+        let store = open.backend.store
+        _ = try await store.save(Samples.entry(tags: ["x"]), fence: nil, releasing: nil)
+        _ = try await store.statistics()
+        server.pause()
+        let works: [@Sendable () async throws -> Void] = [
+            { _ = try await store.statistics() },
+            { _ = try await open.backend.queue.counts() },
+            { _ = try await store.remove(.tag("x", cache: "people"), now: Samples.now) },
+            { _ = try await store.expire(.cache("people"), now: Samples.now) },
+            { _ = try await store.list(cache: nil, tag: nil, after: nil, limit: 10) },
+            { _ = try await store.maintain(now: Samples.now) },
+        ]
+        // All at once: none waits behind another.
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for work in works {
+                group.addTask {
+                    let error = try await #require(throws: (any Error).self) { try await work() }
+                    #expect("\(error)".contains("did not answer within 0.3"))
+                }
+            }
+            try await group.waitForAll()
+        }
+        server.resume()
+        try await eventually { (try? await store.statistics()) != nil }
+        try await eventually { (try? await store.remove(.tag("x", cache: "people"), now: Samples.now)) != nil }
+        #expect(try await store.statistics().entries == 0)
+        await open.close()
+    }
+
+    @Test(arguments: SharedEngine.allCases)
     func `with the network cut, readers are served, and what was missed is made good`(engine: SharedEngine) async throws
     {
         let server = try await engine.start()

@@ -56,6 +56,40 @@ private func writeToNobody() -> Int32 {
         await #expect(throws: ConnectionError.self) { try await lane.perform { _ in 3 } }
     }
 
+    @Test func `nobody waits for long work on a server that does not answer others`() async throws {
+        let log = Log()
+        let (begun, mayEnd) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let watch = ServerWatch(every: .zero) { throw ConnectionError(.timedOut, "stands still") }
+        let lanes = Lanes("test", count: 1, watch: watch) { try Line(log) }
+        let error = await #expect(throws: ConnectionError.self) {
+            try await lanes.perform { _ in
+                begun.signal()
+                mayEnd.wait()
+            }
+        }
+        #expect(error?.description == "stands still")
+        begun.wait()
+        mayEnd.signal()
+        await lanes.close()
+        #expect(log.events == ["open", "end", "close"])
+    }
+
+    @Test func `long work is waited for while the server answers others`() async throws {
+        let log = Log()
+        let mayEnd = DispatchSemaphore(value: 0)
+        let watch = ServerWatch(every: .zero) {
+            log.note("look")
+            if log.events.count(where: { $0 == "look" }) == 3 { mayEnd.signal() }
+        }
+        let lanes = Lanes("test", count: 1, watch: watch) { try Line(log) }
+        let result = try await lanes.perform { _ in
+            mayEnd.wait()
+            return 7
+        }
+        #expect(result == 7)
+        await lanes.close()
+    }
+
     @Test func `what piles up is begun together, before any of it ends`() async throws {
         let log = Log()
         let lane = Lane("test") { try Line(log) }

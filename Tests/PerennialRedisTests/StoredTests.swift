@@ -35,8 +35,75 @@ import Testing
         }
     }
 
-    @Test func `a key of another kind in an entry's place is an error, and others are read all the same`() async throws
+    /// What is done to a key in whose place something of another type lies.
+    enum Deed: CaseIterable {
+        case save, confirm, expire, expireTag, remove, removeTag, removeCache, lease, claim, list, maintain
+
+        /// - Returns: whether the key counted as missing.
+        func isDone(_ backend: RedisBackend) async throws -> Bool {
+            let (key, now) = (Samples.key(), Samples.now)
+            switch self {
+            case .save:
+                return try await backend.save(Samples.entry(tags: ["x"]), fence: nil, releasing: nil) != .superseded
+            case .confirm:
+                return try await backend.confirm(Samples.entry().metadata, fence: nil, releasing: nil) == .superseded
+            case .expire: return try await backend.expire(.key(key), now: now) == 0
+            case .expireTag: return try await backend.expire(.tag("x", cache: "people"), now: now) == 0
+            case .remove: return try await backend.remove(.key(key), now: now) <= 1
+            case .removeTag: return try await backend.remove(.tag("x", cache: "people"), now: now) <= 1
+            case .removeCache: return try await backend.remove(.cache("people"), now: now) <= 1
+            case .lease:
+                let outcomes = try await backend.lease([key], token: "a", until: now + .seconds(9), now: now)
+                return outcomes[0].record.entry == nil
+            case .claim:
+                let claim = try await backend.claimRefresh(Samples.job(), leaseUntil: now + .seconds(9), now: now)
+                if case .newer(let record) = claim { return record.entry == nil }
+                return false
+            case .list: return try await backend.list(cache: nil, tag: "x", after: nil, limit: 9) == []
+            case .maintain: return try await backend.maintain(now: now + .days(30)).isUnfinished == false
+            }
+        }
+    }
+
+    @Test(arguments: Deed.allCases, [["SET", "text"], ["SADD", "member"]])
+    func `what is of another type in an entry's place is missing, and replaced`(
+        _ deed: Deed, _ other: [String]
+    ) async throws {
+        let scratch = try await Scratch()
+        let backend = try scratch.open()
+        _ = try await backend.save(Samples.entry(tags: ["x"]), fence: nil, releasing: nil)
+        let place = space(scratch).entry("ada")
+        _ = try await run(scratch, RedisCommand("DEL", place), RedisCommand(other[0], place, other[1]))
+        #expect(try await backend.read([Samples.key()])[0].entry == nil)
+        #expect(backend.unreadableCount == 1)
+        #expect(try await deed.isDone(backend))
+        _ = try await backend.save(Samples.entry(bytes: [2], tags: ["x"]), fence: nil, releasing: nil)
+        #expect(try await backend.read([Samples.key()])[0].entry?.bytes == [2])
+        #expect(try await backend.remove(.tag("x", cache: "people"), now: Samples.now) == 1)
+        #expect(try await backend.statistics().entries == 0)
+        await scratch.closeAll()
+    }
+
+    @Test func `what is of another type in the place of a tag's keys, or of a large value, harms nothing else`()
+        async throws
     {
+        let scratch = try await Scratch()
+        let backend = try scratch.open()
+        let large = [UInt8](repeating: 1, count: RedisBackend.largeValue + 1)
+        _ = try await backend.save(Samples.entry(bytes: large, tags: ["x"]), fence: nil, releasing: nil)
+        let name = try await run(scratch, RedisCommand("HGET", space(scratch).entry("ada"), "b"))[0].text ?? ""
+        for place in [space(scratch).tagged("x"), space(scratch).large(name)] {
+            _ = try await run(scratch, RedisCommand("DEL", place), RedisCommand("SADD", place, "member"))
+        }
+        #expect(try await backend.read([Samples.key()])[0].entry == nil)
+        #expect(try await backend.remove(.tag("x", cache: "people"), now: Samples.now) == 0)
+        #expect(try await backend.remove(.key(Samples.key()), now: Samples.now) == 1)
+        _ = try await backend.save(Samples.entry(tags: ["x"]), fence: nil, releasing: nil)
+        #expect(try await backend.remove(.tag("x", cache: "people"), now: Samples.now) == 1)
+        await scratch.closeAll()
+    }
+
+    @Test func `a key of another kind in an entry's place harms no other`() async throws {
         let scratch = try await Scratch()
         let backend = try scratch.open()
         for name in ["a", "b", "c"] {

@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Perennial
 import PerennialTesting
 import Testing
@@ -20,18 +21,15 @@ import Testing
         }
     }
 
-    @Test(arguments: ["text", "header", "empty pages"])
-    func `a file that is no database is moved aside when it is opened`(_ kind: String) async throws {
+    @Test(arguments: ["pages", "magic"])
+    func `a damaged file that shows whose it was is moved aside when it is opened`(_ kind: String) async throws {
         let scratch = try Scratch()
         let log = LogLines()
-        switch kind {
-        case "text": try Data(repeating: 65, count: 10_000).write(to: URL(fileURLWithPath: scratch.path))
-        case "header":
-            try await Self.fill(scratch, 50)
-            try Self.spoil(scratch.path, from: 0, count: 100)
-        default:
-            try await Self.fill(scratch, 50)
+        try await Self.fill(scratch, 50)
+        if kind == "pages" {
             try Self.spoil(scratch.path, from: 100, count: 4_000)
+        } else {
+            try Self.spoil(scratch.path, from: 0, count: 16)
         }
         let before = try Data(contentsOf: URL(fileURLWithPath: scratch.path))
         try await scratch.withBackend(log: log) { backend in
@@ -44,6 +42,37 @@ import Testing
         #expect(try Data(contentsOf: URL(fileURLWithPath: "\(scratch.folder)/\(aside)")) == before)
         #expect(log.all.count == 1)
         #expect(log.all.first?.contains(aside) == true)
+    }
+
+    @Test func `a file without its header is known by its log`() async throws {
+        let scratch = try Scratch()
+        let copy = try Scratch()
+        try await scratch.withBackend { backend in
+            for number in 0..<50 { try await backend.put(Samples.entry(Samples.key("\(number)"))) }
+            // As after kill -9.
+            for name in ["cache.sqlite", "cache.sqlite-wal"] {
+                try FileManager.default.copyItem(
+                    atPath: "\(scratch.folder)/\(name)", toPath: "\(copy.folder)/\(name)")
+            }
+        }
+        try Self.spoil(copy.path, from: 0, count: 4_096)
+        try await copy.withBackend { backend in
+            try await backend.put(Samples.entry())
+            #expect(try await backend.entry() != nil)
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func `a header that is lost while the file is in use is damage`(_ isNoticedByWriter: Bool) async throws {
+        let scratch = try Scratch()
+        let file = DatabaseFile(path: scratch.path, maximumPageCount: nil, logger: LogLines().logger)
+        let first = try file.open(.writer)
+        try first.close()
+        try Self.spoil(scratch.path, from: 0, count: 4_096)
+        let lane = Lane(file, isNoticedByWriter ? .writer : .reader)
+        #expect(try await lane.perform(\.ledger.entries) == 0)
+        #expect(scratch.files.contains { $0.hasPrefix("cache.sqlite.damaged-") })
+        await lane.close()
     }
 
     @Test func `damage that shows while the file is in use is survived by all who share it`() async throws {
@@ -77,7 +106,9 @@ import Testing
         let scratch = try Scratch()
         let folder = scratch.folder + "/elsewhere"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try Data(repeating: 65, count: 10_000).write(to: URL(fileURLWithPath: folder + "/real.sqlite"))
+        try await Self.fill(scratch, 1)
+        try FileManager.default.moveItem(atPath: scratch.path, toPath: folder + "/real.sqlite")
+        try Self.spoil(folder + "/real.sqlite", from: 100, count: 4_000)
         try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: folder + "/real.sqlite")
         try FileManager.default.createSymbolicLink(atPath: scratch.path, withDestinationPath: "elsewhere/real.sqlite")
         try await scratch.withBackend { _ = try await $0.put(Samples.entry()) }
@@ -109,7 +140,7 @@ import Testing
                 #expect(generation > last)
                 last = generation
             }
-            try Data(repeating: 0, count: 8_192).write(to: URL(fileURLWithPath: scratch.path))
+            try Self.spoil(scratch.path, from: 100, count: 8_092)
         }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Perennial
 import PerennialTesting
 import Testing
@@ -38,6 +39,41 @@ import Testing
         #expect(log.all.count { $0.contains("nothing can be saved") } == 1)
         #expect(log.all.count { $0.contains("can be written to again") } == 1)
         #expect(scratch.files == ["cache.sqlite"])
+    }
+
+    @Test(arguments: [Duration.seconds(3_600), .zero])
+    func `while another program has the lock, work fails at once after the first time, and reading goes on`(
+        _ pause: Duration
+    ) async throws {
+        let scratch = try Scratch()
+        let log = LogLines()
+        let backend = try SQLiteBackend(
+            path: scratch.path, sizeLimit: nil, maximumPageCount: nil,
+            lockPatience: LockPatience(timeout: .milliseconds(20), pause: pause), time: SystemTime(),
+            logger: log.logger)
+        try await backend.put(Samples.entry())
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let other = try DatabaseQueue(path: scratch.path, configuration: configuration)
+        try await other.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
+        for number in 0..<5 {
+            let error = await #expect(throws: SQLiteBackendError.self) {
+                try await backend.put(Samples.entry(Samples.key("\(number)")))
+            }
+            #expect(error?.reason == .locked)
+        }
+        #expect(try await backend.entry() != nil)
+        #expect(log.all.count == 1)
+        #expect(log.all.first?.contains("locked by another program") == true)
+        try await other.writeWithoutTransaction { try $0.execute(sql: "COMMIT") }
+        if pause == .zero {
+            try await backend.put(Samples.entry(Samples.key("after")))
+            #expect(log.all.last?.contains("can be written to again") == true)
+        } else {
+            // Nobody has looked since.
+            await #expect(throws: SQLiteBackendError.self) { try await backend.put(Samples.entry()) }
+        }
+        await backend.close()
     }
 
     @Test func `one piece of work that fails does not fail the others of its transaction`() async throws {

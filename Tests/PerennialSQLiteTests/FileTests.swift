@@ -120,13 +120,101 @@ import Testing
         #expect(scratch.files.allSatisfy { $0.hasPrefix("cache.sqlite") && !$0.contains("damaged") })
     }
 
-    @Test func `another program's database is refused and left alone`() async throws {
+    /// What may lie where somebody thinks a cache is.
+    enum Others: String, CaseIterable {
+        case text, zeros, letterWithMark, database, markedDatabase, damagedDatabase, databaseWithLog, oldBackup
+
+        func write(to path: String) async throws {
+            let url = URL(fileURLWithPath: path)
+            switch self {
+            case .text: try Data("dear diary\n".utf8).write(to: url)
+            case .zeros: try Data(count: 8_192).write(to: url)
+            // The mark of Perennial's databases where they have it, by chance.
+            case .letterWithMark: try Data((String(repeating: "x", count: 68) + "Pernod").utf8).write(to: url)
+            case .database: try await Self.make(path, "CREATE TABLE theirs (x)")
+            case .markedDatabase: try await Self.make(path, "PRAGMA application_id = 7; CREATE TABLE theirs (x)")
+            case .damagedDatabase:
+                try await Self.make(path, "PRAGMA application_id = 7; CREATE TABLE theirs (x)")
+                let handle = try FileHandle(forWritingTo: url)
+                try handle.seek(toOffset: 100)
+                try handle.write(contentsOf: Data(repeating: 1, count: 3_000))
+                try handle.close()
+            case .databaseWithLog:
+                let queue = try DatabaseQueue(path: path + ".theirs")
+                try await queue.writeWithoutTransaction { db in
+                    try db.execute(sql: "PRAGMA journal_mode = WAL; CREATE TABLE theirs (x)")
+                }
+                // As after kill -9: all that there is lies in the log.
+                for suffix in ["", "-wal"] {
+                    try FileManager.default.copyItem(atPath: path + ".theirs" + suffix, toPath: path + suffix)
+                }
+                try queue.close()
+                try FileManager.default.removeItem(atPath: path + ".theirs")
+            case .oldBackup: try Data(([31, 139, 8, 0] + (0..<5_000).map { UInt8($0 % 251) })).write(to: url)
+            }
+        }
+
+        private static func make(_ path: String, _ sql: String) async throws {
+            let queue = try DatabaseQueue(path: path)
+            try await queue.write { try $0.execute(sql: sql) }
+            try queue.close()
+        }
+    }
+
+    @Test(arguments: Others.allCases, [true, false])
+    func `somebody else's file is refused, and neither changed nor moved`(
+        _ others: Others, _ startsAnewWhenDamaged: Bool
+    ) async throws {
         let scratch = try Scratch()
-        try await DatabaseQueue(path: scratch.path).write { try $0.execute(sql: "CREATE TABLE theirs (x)") }
-        let before = try Data(contentsOf: URL(fileURLWithPath: scratch.path))
-        let error = #expect(throws: SQLiteBackendError.self) { try SQLiteBackend(path: scratch.path) }
+        try await others.write(to: scratch.path)
+        func everything() throws -> [String: Data] {
+            // SQLite may look into a log that is there, which needs memory that readers share.
+            let names = scratch.files.filter { !$0.hasSuffix("-shm") }
+            return try Dictionary(
+                uniqueKeysWithValues: names.map {
+                    ($0, try Data(contentsOf: URL(fileURLWithPath: "\(scratch.folder)/\($0)")))
+                })
+        }
+        let before = try everything()
+        let error = #expect(throws: SQLiteBackendError.self) {
+            try SQLiteBackend(path: scratch.path, startsAnewWhenDamaged: startsAnewWhenDamaged)
+        }
         #expect(error?.reason == .foreignDatabase)
-        #expect(try Data(contentsOf: URL(fileURLWithPath: scratch.path)) == before)
+        #expect(error?.description.hasPrefix("\(scratch.path) is not Perennial's") == true)
+        #expect(try everything() == before)
+    }
+
+    @Test func `somebody else's file that takes the store's place in use is left alone`() async throws {
+        let scratch = try Scratch()
+        let file = DatabaseFile(path: scratch.path, maximumPageCount: nil, logger: LogLines().logger)
+        try file.open(.writer).close()
+        let text = Data("dear diary\n".utf8)
+        // Made before the old one goes, whose number it would get otherwise.
+        try text.write(to: URL(fileURLWithPath: scratch.folder + "/notes"))
+        try FileManager.default.removeItem(atPath: scratch.path)
+        try FileManager.default.moveItem(atPath: scratch.folder + "/notes", toPath: scratch.path)
+        file.noticeReplacement()
+        for role in [DatabaseFile.Role.writer, .reader] {
+            let lane = Lane(file, role)
+            await #expect(throws: SQLiteBackendError.self) { try await lane.perform(\.ledger.entries) }
+            await lane.close()
+        }
+        #expect(scratch.files == ["cache.sqlite"])
+        #expect(try Data(contentsOf: URL(fileURLWithPath: scratch.path)) == text)
+    }
+
+    @Test func `an empty file and an empty database are taken`() async throws {
+        for isDatabase in [true, false] {
+            let scratch = try Scratch()
+            #expect(FileManager.default.createFile(atPath: scratch.path, contents: nil))
+            if isDatabase {
+                let queue = try DatabaseQueue(path: scratch.path)
+                try await queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM; PRAGMA journal_mode = WAL") }
+                try queue.close()
+            }
+            try await scratch.withBackend { _ = try await $0.put(Samples.entry()) }
+            #expect(try await scratch.withBackend { try await $0.entry() } != nil)
+        }
     }
 
     @Test func `a path that can't be a file is a clear error`() throws {

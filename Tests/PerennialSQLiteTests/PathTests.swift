@@ -26,8 +26,8 @@ import Testing
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = folder.appending(path: "cache.sqlite").path
-        try Data("SQLite format 3\0 and then nothing of the kind".utf8 + Array(repeating: 7, count: 8192))
-            .write(to: URL(filePath: path))
+        let header = Array("SQLite format 3\0".utf8) + Array(repeating: 7, count: 52) + Array("Pern".utf8)
+        try Data(header + Array(repeating: 7, count: 8192)).write(to: URL(filePath: path))
         #expect {
             try SQLiteBackend(path: path, startsAnewWhenDamaged: false)
         } throws: { error in

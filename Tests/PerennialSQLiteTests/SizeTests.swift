@@ -131,4 +131,21 @@ import Testing
             }
         }
     }
+
+    @Test func `what is larger than SQLite takes is not kept`() async throws {
+        let scratch = try Scratch()
+        let lane = Lane(DatabaseFile(path: scratch.path, maximumPageCount: nil, logger: LogLines().logger), .writer)
+        let (large, small) = (Samples.entry(bytes: [UInt8](repeating: 1, count: 100_000)), Samples.entry())
+        let outcome = try await lane.perform { transaction in
+            transaction.db.largestRow = 50_000
+            return try transaction.save(large, fence: nil, releasing: nil)
+        }
+        #expect(outcome == .notKept(try #require(outcome.generation)))
+        _ = try await lane.perform { try $0.save(small, fence: nil, releasing: nil) }
+        // A text that is too long by itself.
+        let text = String(repeating: "x", count: 100_000)
+        await #expect(throws: NotStorable.self) { try await lane.perform { try $0.saveHotKeys([text], cache: "c") } }
+        #expect(try await lane.perform(\.ledger.entries) == 1)
+        await lane.close()
+    }
 }

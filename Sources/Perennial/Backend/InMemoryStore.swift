@@ -50,13 +50,13 @@ public final class InMemoryStore: Store {
 
     public func expire(_ selection: Selection, now: Timestamp) async throws -> Int {
         let (keys, generation) = table.withLock { ($0.expire(selection, now: now), $0.sequence) }
-        feed.publish(keys.map { .written($0, generation) })
+        announce(selection, keys, generation)
         return keys.count
     }
 
     public func remove(_ selection: Selection, now: Timestamp) async throws -> Int {
         let (keys, generation) = table.withLock { ($0.remove(selection, now: now), $0.sequence) }
-        feed.publish(keys.map { .written($0, generation) })
+        announce(selection, keys, generation)
         return keys.count
     }
 
@@ -93,7 +93,13 @@ public final class InMemoryStore: Store {
         }
     }
 
+    /// Tells of a purge. Of a key also when it had no entry: somebody may have one in memory alone.
+    private func announce(_ selection: Selection, _ keys: [EntryKey], _ generation: Generation) {
+        let keys = if case .key(let key) = selection { [key] } else { keys }
+        feed.publish(keys.map { .written($0, generation) })
+    }
+
     private func announce(_ key: EntryKey, _ outcome: SaveOutcome) {
-        if case .saved(let generation) = outcome { feed.publish([.written(key, generation)]) }
+        if let generation = outcome.generation { feed.publish([.written(key, generation)]) }
     }
 }

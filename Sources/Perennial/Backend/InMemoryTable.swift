@@ -72,9 +72,10 @@ struct InMemoryTable {
         entry.metadata.size = entry.bytes.count
         let usedAt = max(entry.metadata.savedAt, entry.metadata.confirmedAt, rows[key]?.touchedAt ?? .distantPast)
         setRow(Row(entry: entry, touchedAt: usedAt), for: key)
-        if entry.metadata.storedSize > MarkRules.largestEntry(for: limit) { evict(key) }
+        let fits = entry.metadata.storedSize <= MarkRules.largestEntry(for: limit)
+        if !fits { evict(key) }
         _ = evict(upTo: .max)
-        return .saved(entry.metadata.generation)
+        return fits ? .saved(entry.metadata.generation) : .notKept(entry.metadata.generation)
     }
 
     mutating func confirm(_ metadata: EntryMetadata, fence: Generation?, releasing: LeaseToken?) -> SaveOutcome {

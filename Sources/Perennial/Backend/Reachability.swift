@@ -9,6 +9,7 @@ final class Reachability: Sendable {
         var nextTry = Timestamp.distantPast
         var lastError: String?
         var failures = 0
+        var refusals = 0
     }
 
     /// What is reached, as the log names it.
@@ -23,13 +24,18 @@ final class Reachability: Sendable {
         self.logger = logger
     }
 
-    /// What `call` returns; `nil` when it fails or is not tried.
+    /// What `call` returns; `nil` when it fails or is not tried. ``NotStorable`` is no failure of the engine: it has
+    /// answered.
     func attempt<Result>(_ call: () async throws -> Result) async -> Result? {
         guard mayTry() else { return nil }
         do {
             let result = try await call()
             succeeded()
             return result
+        } catch let error as NotStorable {
+            succeeded()
+            refused(error)
+            return nil
         } catch {
             failed(error)
             return nil
@@ -38,6 +44,9 @@ final class Reachability: Sendable {
 
     /// The last error while failing, else `nil`.
     var failure: String? { condition.withLock { $0.failingSince == nil ? nil : $0.lastError } }
+
+    /// How many calls were about something that can't be kept.
+    var refusals: Int { condition.withLock { $0.refusals } }
 
     /// How many calls have failed.
     var failures: Int { condition.withLock { $0.failures } }
@@ -59,6 +68,18 @@ final class Reachability: Sendable {
         }
         if let since {
             logger.notice("\(subject) works again", metadata: ["after": "\(time.steady - since)"])
+        }
+    }
+
+    private func refused(_ error: NotStorable) {
+        let count = condition.withLock { condition in
+            condition.refusals += 1
+            return condition.refusals
+        }
+        if count == 1 {
+            logger.warning(
+                "\(subject): something can't be kept there; others are not affected, and more will only be counted",
+                metadata: ["error": "\(error)"])
         }
     }
 

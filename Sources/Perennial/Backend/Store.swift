@@ -2,7 +2,8 @@
 ///
 /// A store may hold the entries of several caches and be used by several processes at once. Every method is atomic.
 /// Times come from the caller: a store never reads a clock to decide something. Any method may throw when the store
-/// can't be reached; the engine then goes on without it.
+/// can't be reached; the engine then goes on without it. ``NotStorable`` is about one key alone: for all others the store
+/// is used as before.
 ///
 /// A store with a size limit looks at it whenever it is written to, and removes the least recently used entries. What
 /// it remembers of purges and removals counts, and is bounded, too: when there were too many, it refuses to save what
@@ -22,8 +23,8 @@ public protocol Store: Sendable {
     /// Saves an entry, its bytes included.
     ///
     /// The store sets `generation` and `size`. A lease named by `releasing` ends in the same step. An entry that is
-    /// larger than seven eighths of the store's limit counts as saved and removed at once: nothing else makes room for
-    /// it.
+    /// larger than seven eighths of the store's limit, or than the engine can keep, counts as saved and removed at once
+    /// (``SaveOutcome/notKept(_:)``): nothing else makes room for it.
     /// - Parameters:
     ///   - fence: from the ``StoreRecord`` that the work began with. If the key was written (saved, set, expired,
     ///     removed) or one of the entry's tags was expired or removed since, nothing is saved and the lease still ends.
@@ -117,6 +118,17 @@ public enum SaveOutcome: Hashable, Sendable {
     case saved(Generation)
     /// The key was written since the fence; nothing was saved.
     case superseded
+    /// The store can't keep such an entry, which is too large for it. It counts as saved, as this generation, and
+    /// removed at once; the one before is gone.
+    case notKept(Generation)
+
+    /// The generation of what was written; `nil`: nothing was.
+    public var generation: Generation? {
+        switch self {
+        case .saved(let generation), .notKept(let generation): generation
+        case .superseded: nil
+        }
+    }
 }
 
 /// Names the holder of a lease: random, unique to one piece of work.

@@ -340,13 +340,18 @@ extension Cache {
         case .saved(let generation)?:
             saved.generation = generation
             noteStanding(generation)
+        case .notKept(let generation)?:
+            saved.generation = generation
+            noteStanding(generation)
+            noteNotKept(saved)
         case nil:
             // Not saved: in memory only, until the store is back.
             saved.generation = .zero
             if flight.isDetached || flight.newestWrite > ticket.standing {
                 return .overtaken(makeEntry(value, saved), found: found)
             }
-            unsaved.note(ticket.standing)
+            // Unless it is the entry that the store can't have.
+            if storeWrites.failure != nil { unsaved.note(ticket.standing) }
         case .superseded?:
             count { $0.superseded += 1 }
             observer?(.superseded(key: entryKey.key))

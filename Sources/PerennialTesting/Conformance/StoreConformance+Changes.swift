@@ -38,6 +38,20 @@ extension StoreConformance {
             _ = try await store.remove(.cache("people"), now: Samples.now)
             try await follow(fourth, until: [Samples.key(): Generation(expired.number + 1)])
         },
+        Check("the change feed tells of a purge of a key that had no entry: somebody may have one in memory alone") {
+            store in
+            let before = try await store.save(Samples.entry())
+            _ = try await store.remove(.key(Samples.key()), now: Samples.now)
+            for isRemoval in [true, false] {
+                let stream = store.changes()
+                if isRemoval {
+                    _ = try await store.remove(.key(Samples.key()), now: Samples.now)
+                } else {
+                    _ = try await store.expire(.key(Samples.key()), now: Samples.now)
+                }
+                try await follow(stream, until: [Samples.key(): Generation(before.number + 2)])
+            }
+        },
         Check("every stream of the change feed gets every change") { store in
             let streams = [store.changes(), store.changes(), store.changes()]
             var wanted: [EntryKey: Generation] = [:]

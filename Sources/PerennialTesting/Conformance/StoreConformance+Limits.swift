@@ -54,12 +54,28 @@ extension StoreConformance {
             let large = Samples.entry(
                 Samples.key("large"), bytes: [UInt8](repeating: 1, count: 300_000), at: Samples.now)
             let fence = try await store.read(Samples.key("large")).fence
-            _ = try await store.save(large, fence: fence, releasing: nil).generation()
+            let outcome = try await store.save(large, fence: fence, releasing: nil)
+            try requireEqual(outcome, .notKept(try outcome.generation()), "the outcome")
             _ = try await maintain(store, now: Samples.now + .minutes(1))
             try requireEqual(try await store.read(Samples.key("large")).entry, nil, "the large entry")
             try requireEqual(try await left(in: store), Set((0..<8).map { Samples.key("\($0)") }), "what is left")
             let late = try await store.save(Samples.entry(Samples.key("large")), fence: fence, releasing: nil)
             try requireEqual(late, .superseded, "the outcome of work from before")
+        },
+        Check("what can't fit pushes nothing out, however full the store is", sizeLimit: 1_000_000) { store in
+            try await fill(store, 0..<80)
+            _ = try await maintain(store, now: Samples.now + .minutes(2))
+            let before = try await left(in: store)
+            try require(before.count >= 60, "only \(before.count) entries were kept")
+            for number in 0..<3 {
+                let bytes = [UInt8](repeating: 1, count: 3_000_000)
+                let large = Samples.entry(Samples.key("large \(number)"), bytes: bytes, at: Samples.now + .minutes(1))
+                _ = try await store.save(large, fence: nil, releasing: nil).generation()
+                _ = try await maintain(store, now: Samples.now + .minutes(2))
+            }
+            let gone = before.subtracting(try await left(in: store))
+            // What is remembered of the three takes a little.
+            try require(gone.count <= 1, "\(gone.count) entries made room for what was not kept")
         },
         Check("a value that can't fit takes the one before it away", sizeLimit: 120_000) { store in
             try await store.save(Samples.entry(bytes: [1], tags: ["x"]))

@@ -7,7 +7,7 @@ public enum StoreConformance {
     /// All of them. Each wants an empty store of its own.
     public static let checks: [Check] =
         savingChecks + fenceChecks + memoryChecks + purgeChecks + leaseChecks + listChecks + hotKeyChecks + changeChecks
-        + limitChecks + janitorChecks
+        + limitChecks + scopeChecks + janitorChecks
 }
 
 extension Store {
@@ -19,7 +19,7 @@ extension Store {
 
     @discardableResult
     func save(_ entry: StoredEntry) async throws -> Generation {
-        guard case .saved(let generation) = try await save(entry, fence: nil, releasing: nil) else {
+        guard let generation = try await save(entry, fence: nil, releasing: nil).generation else {
             throw ConformanceFailure(description: "a save of \(entry.metadata.key) without a fence was superseded")
         }
         return generation
@@ -34,7 +34,7 @@ extension LeaseOutcome {
 
 extension SaveOutcome {
     func generation(file: StaticString = #fileID, line: Int = #line) throws -> Generation {
-        if case .saved(let generation) = self { return generation }
+        if let generation { return generation }
         throw ConformanceFailure(description: "superseded, should have been saved (\(file):\(line))")
     }
 }

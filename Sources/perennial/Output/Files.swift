@@ -19,15 +19,6 @@ func exists(_ path: String) -> Bool {
     access(path, F_OK) == 0
 }
 
-/// Whether a file begins as every SQLite file does, or has nothing in it; a file that can't be read is left to others to judge.
-func isEmptyOrSQLite(_ path: String) -> Bool {
-    guard let file = fopen(path, "rb") else { return true }
-    defer { fclose(file) }
-    var start = [UInt8](repeating: 0, count: 16)
-    let count = fread(&start, 1, start.count, file)
-    return count == 0 || start == Array("SQLite format 3\0".utf8)
-}
-
 /// What tells that a file is another than before.
 struct FileVersion: Equatable, Sendable {
     let inode: UInt64

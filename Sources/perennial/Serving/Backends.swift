@@ -40,10 +40,6 @@ func openExisting(
                     .noInput,
                     "\(address.name): there is no file \(path); name the one that the gateway uses, like sqlite:PATH")
             }
-            // A gateway moves a damaged file aside and starts anew. Somebody who looks must not do that to any odd file.
-            guard isEmptyOrSQLite(path) else {
-                throw Failure(.data, "\(address.name): \(path) is no SQLite file; name the one that the gateway uses")
-            }
             if FileVersion(path)?.size == 0 { isForLooking = false }
         case .server: break
         }
@@ -58,6 +54,7 @@ private func code(of error: SQLiteBackendError) -> Failure.Code {
     case .newerSchema, .foreignDatabase, .damaged: .data
     case .cannotOpen: .cannotCreate
     case .readOnly: .noPermission
+    case .locked: .temporary
     case .closed: .software
     }
 }

@@ -117,13 +117,21 @@ struct WrongInputTests {
         #expect(!result.errors.contains("secret"))
     }
 
-    @Test func `a file that is no store is told, and left as it is`() async throws {
+    @Test(arguments: [
+        (["ls", "--store", "sqlite:notes.txt"], "--store"),
+        (["serve", "--origin", "https://x", "--store", "sqlite:notes.txt", "--log-level", "error"], "--store"),
+        (["worker", "--origin", "https://x", "--store", "sqlite:notes.txt", "--log-level", "error"], "--store"),
+        (["copy", "--from", "sqlite:empty", "--to", "sqlite:notes.txt"], "--to"),
+        (["copy", "--from", "sqlite:notes.txt", "--to", "sqlite:new"], "--from"),
+    ])
+    func `a file that is no store is told, and left as it is`(arguments: [String], option: String) async throws {
         let folder = try Folder()
         try "dear diary\n".write(toFile: folder.path("notes.txt"), atomically: true, encoding: .utf8)
-        let result = try await Program.run(["ls", "--store", "sqlite:notes.txt"], in: folder)
+        try "".write(toFile: folder.path("empty"), atomically: true, encoding: .utf8)
+        let result = try await Program.run(arguments, in: folder)
         #expect(result.code == 65)
-        #expect(
-            result.errors == "perennial: --store: notes.txt is no SQLite file; name the one that the gateway uses\n")
+        #expect(result.errors.hasPrefix("perennial: \(option): notes.txt is not Perennial's"), "\(result.errors)")
+        #expect(result.errors.count { $0 == "\n" } == 1, "\(result.errors)")
         #expect(try String(contentsOfFile: folder.path("notes.txt"), encoding: .utf8) == "dear diary\n")
         #expect(
             try FileManager.default.contentsOfDirectory(atPath: folder.path).contains { $0.hasPrefix("notes.txt.") }

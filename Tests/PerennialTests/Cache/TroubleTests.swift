@@ -28,6 +28,42 @@ import Testing
         #expect(try await rig.cache().lookup("b").source == .store)
     }
 
+    @Test func `a value that is too large for the store lives in memory, is counted, and is no failure of the store`()
+        async throws
+    {
+        let rig = Rig(backend: InMemoryBackend(sizeLimit: 10_000))
+        rig.origin.answers { key, _ in
+            .value(String(repeating: "x", count: key.hasPrefix("large") ? 20_000 : 10), tags: ["t"])
+        }
+        let cache = rig.cache()
+        for key in ["small", "large 1", "large 2"] { _ = try await cache[key] }
+        #expect(try await cache.lookup("large 1").source == .memory)
+        #expect(cache.statistics.notKept == 2)
+        #expect(cache.health.isComplete)
+        #expect(try await rig.cache().lookup("small").source == .store)
+        // A purge finds it there, too.
+        _ = try await rig.cache().remove("large 1")
+        try await eventually { cache.peek("large 1") == nil }
+        try await cache.set("large 3", to: String(repeating: "x", count: 20_000))
+        #expect(cache.statistics.notKept == 3)
+    }
+
+    @Test func `a key that the store can't have is asked for without it, and is no failure of the store`() async throws
+    {
+        let store = FaultyStore()
+        let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
+        let cache = rig.cache()
+        store.faults.fail(.lease, .save, with: NotStorable("too long"))
+        #expect(try await cache["a"] == "value of a")
+        #expect(try await cache.lookup("a").source == .memory)
+        #expect(cache.statistics.notKept == 1)
+        #expect(cache.statistics.backendFailures == 0)
+        #expect(cache.health.isComplete)
+        store.faults.heal()
+        #expect(try await cache["b"] == "value of b")
+        #expect(try await rig.cache().lookup("b").source == .store)
+    }
+
     @Test func `a value that could not be saved is saved when the store is back, as old as it is`() async throws {
         let store = FaultyStore()
         store.faults.failEverything()
