@@ -32,5 +32,7 @@ struct API: Sendable {
 let twitter = Twitter()
 let api = API()
 let backend = try! SQLiteBackend(path: "cache.sqlite")
-let tweeters = try! Cache<String, Tweeter>("tweeters", backend: backend) { name, _ in try await twitter.user(named: name) }
+let tweeters = try! Cache<String, Tweeter>("tweeters", backend: backend) { name, _ in
+    try await twitter.user(named: name)
+}
 let users = Cache<Int, User>("users", backend: backend) { id, _ in try await api.user(id) }

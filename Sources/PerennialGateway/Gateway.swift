@@ -203,7 +203,7 @@ struct GatewayService: Sendable {
         minUploadRate = configuration.minUploadRate
         connections = ConnectionCount(
             limit: configuration.maxConnections, clientLimit: configuration.maxConnectionsPerClient)
-        isSecure = configuration.certificate != nil
+        isSecure = !configuration.certificates.isEmpty
         limits = HeadLimits(size: configuration.maxHeader, fields: configuration.maxHeaderFields)
     }
 }

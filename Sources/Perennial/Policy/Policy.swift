@@ -14,8 +14,8 @@ public struct Policy: Sendable {
     /// How long a reader waits, for leases, the store and the origin together, unless the origin has begun to answer
     /// (``FetchContext/answerBegan()``): then until `timeout`. The fetch goes on by itself. Default: `timeout`.
     public var readerTimeout: Duration
-    /// How long a reader's fetch waits at most for its turn, where an ``OriginGuard`` limits how many requests run or begin;
-    /// then it fails with ``OriginUnavailable``. Where the guard has a rate, and the reader no old value to be served,
+    /// How long a reader's fetch waits at most for its turn, where an ``OriginGuard`` limits how many requests run or
+    /// begin; then it fails with ``OriginUnavailable``. Where the guard has a rate, and the reader no old value to be served,
     /// it also waits for the end of a pause that the origin has asked for, if that comes within this time. Default:
     /// `nil`: as long as `timeout` for a turn, and for no pause.
     public var turnTimeout: Duration?

@@ -1,6 +1,6 @@
-/// When the last requests began, as many as may begin within one stretch of time: so that no stretch of that length, wherever
-/// it begins, has more of them. A bucket of tokens would let twice as many through: a full one, and what comes in
-/// meanwhile.
+/// When the last requests began, as many as may begin within one stretch of time: so that no stretch of that length,
+/// wherever it begins, has more of them. A bucket of tokens would let twice as many through: a full one, and what comes
+/// in meanwhile.
 struct RecentStarts: Sendable {
     /// The longest list of times that is kept.
     private static let most = 100_000

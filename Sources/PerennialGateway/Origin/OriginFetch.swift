@@ -71,20 +71,19 @@ struct OriginFetch: Sendable {
             notStored(
                 UnsharedResponse(
                     status: response.status, fields: response.fields, body: .stream(response.body), reason: reason),
-                key: key, reader: reader, isAboutRequest: false, keepsPrevious: false)
+                key: key, asked: times.requested, reader: reader, isAboutRequest: false, keepsPrevious: false)
         }
         guard let lifetime = Preflight.lifetime(status: response.status, fields: response.fields) else {
             return unshared("preflight")
         }
         // Nobody reads it.
         let body = try await response.body.collect(
-            limit: Self.largestOfPreflight, memory: memory.hold(), patience: patience)
+            limit: Self.largestOfPreflight, memory: memory.hold(), patience: TimeAmount(origin.timeout))
         guard case .success = body else { return unshared("too-large") }
         let fields = fieldsToStore(of: response.fields, receivedAt: times.received)
         let stored = StoredResponse(status: response.status, fields: fields, body: [], requestFields: [:], vary: [])
         return .value(
-            CachedResponse(stored), limits: Limits(raising: lifetime, lifetime, lifetime), tags: tags(ofKey: key, fields),
-            age: times.received - times.requested)
+            CachedResponse(stored), limits: Limits(raising: lifetime, lifetime, lifetime), tags: tags(ofKey: key, fields))
     }
 
     private func ask(

@@ -28,7 +28,8 @@ struct TableTests {
     @Test(
         arguments: [
             (["stat"], "there is no command “stat” of perennial; did you mean “stats”?"),
-            (["list"], "there is no command “list” of perennial; see perennial --help"),
+            (["list"], "there is no command “list” of perennial; did you mean “ls”?"),
+            (["frobnicate"], "there is no command “frobnicate” of perennial; see perennial --help"),
             (["jobs", "reply", "3"], "there is no command “reply” of perennial jobs; did you mean “replay”?"),
             (["stats", "extra"], nil), (["jobs", "--dead"], nil), (["origin", "ls"], nil), (["help"], nil), ([], nil),
             (["--bogus"], nil),
