@@ -82,7 +82,8 @@ struct GivenRules: Sendable {
     private func origin(_ section: FileSection, _ settings: Settings) throws(Failure) -> Origin {
         try section.check(
             keys: [
-                "url", "fields", Known.host.name, Known.via.name, Known.forwarded.name, Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
+                "url", "fields", Known.host.name, Known.via.name, Known.forwarded.name, Known.originCA.name,
+                Known.timeout.name, Known.rate.name, Known.concurrency.name,
                 Known.longestRetryAfter.name, Known.fetchTimeout.name, Known.originCert.name, Known.originKey.name,
             ],
             hint:
@@ -164,11 +165,14 @@ struct GivenRules: Sendable {
         section.title = "route “\(name)”"
         try section.check(
             keys: [
-                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "cookies", "cors", "vary", Known.refreshAfter.name,
+                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "cookies", "cors", "vary",
+                Known.refreshAfter.name,
                 Known.expireAfter.name, Known.staleIfError.name, Known.freshness.name, Known.clientDirectives.name,
                 Known.allow.name, Known.softTimeout.name, Known.maxBody.name,
             ],
-            hint: "a route has name, host, path, strip-path, origin, send-host, query, cookies, vary, cors and the limits for its responses")
+            hint:
+                "a route has name, host, path, strip-path, origin, send-host, query, cookies, vary, cors and the limits for its responses"
+        )
         guard let named = try section.find("origin", read: { $0 }) else {
             throw Failure(
                 .configuration, "\(section.title) in \(section.place) has no origin; add a line like “origin: NAME”")
@@ -241,7 +245,8 @@ struct GivenRules: Sendable {
         if rules.cors && rules.vary.ignored.contains("origin") {
             throw Failure(
                 .configuration,
-                "\(section.name(of: "cors")) tells answers apart by Origin, which “vary” ignores; leave one of them out")
+                "\(section.name(of: "cors")) tells answers apart by Origin, which “vary” ignores; leave one of them out"
+            )
         }
         return rules
     }
