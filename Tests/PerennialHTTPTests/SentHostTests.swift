@@ -85,6 +85,10 @@ struct SentHostTests {
         #expect(try address(one, .client, ["*.example"]).mayShareKeys(with: address(two, .client, ["a.example"])))
         #expect(try address(one, .client).mayShareKeys(with: address(two, .origin)))
         #expect(try !address(one, .client, ["a.example"]).mayShareKeys(with: address(two, .origin)))
+        let based = try RouteAddress(
+            hosts: [HostPattern("a.example")], origin: OriginURL("http://10.0.0.3/base"), sentHost: .client)
+        #expect(try based.mayShareKeys(with: address(one, .client)))
+        #expect(try based.goesBefore(address(one, .client)))
         // The host in the key tells which of the two a request was for.
         #expect(try address(one, .client, ["a.example"]).goesBefore(address(two, .client, ["*.example"])))
     }

@@ -83,7 +83,8 @@ struct OriginFetch: Sendable {
         let fields = fieldsToStore(of: response.fields, receivedAt: times.received)
         let stored = StoredResponse(status: response.status, fields: fields, body: [], requestFields: [:], vary: [])
         return .value(
-            CachedResponse(stored), limits: Limits(raising: lifetime, lifetime, lifetime), tags: tags(ofKey: key, fields))
+            CachedResponse(stored), limits: Limits(raising: lifetime, lifetime, lifetime),
+            tags: tags(ofKey: key, fields))
     }
 
     private func ask(
@@ -255,7 +256,8 @@ struct OriginFetch: Sendable {
         _ response: OriginResponse, _ body: [UInt8], key: String, request: HeaderFields
     ) -> Result<Fetched<CachedResponse>, NotAccepted> {
         if Preflight.variant(ofKey: key) != nil {
-            return .failure(NotAccepted(reason: "it is the key of the answer to a preflight, which only the gateway asks for"))
+            return .failure(
+                NotAccepted(reason: "it is the key of the answer to a preflight, which only the gateway asks for"))
         }
         var response = response
         response.fields = rules.effectiveVary.applied(to: response.fields)

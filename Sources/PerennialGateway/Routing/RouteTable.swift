@@ -14,6 +14,8 @@ final class ActiveRoute: Sendable {
     let terms: OriginTerms
     /// Whether a client's host may make a key that is another route's.
     let mayTakeOthersKeys: Bool
+    /// The hosts by which other routes' origins are asked, where the client's is sent here.
+    private let foreignHosts: [[UInt8]]
     /// The credentials in whose place the origin is sent the gateway's own; folded.
     private let replacedSecrets: Set<String>
 
@@ -24,7 +26,9 @@ final class ActiveRoute: Sendable {
     ) throws(PolicyError) {
         self.route = route
         self.origin = origin
-        mayTakeOthersKeys = route.address.sentHost == .client && others.contains { route.mayTakeKeys(of: $0) }
+        let sharing = route.address.sentHost == .client ? others.filter { route.mayTakeKeys(of: $0) } : []
+        mayTakeOthersKeys = !sharing.isEmpty
+        foreignHosts = sharing.filter { $0.address.sentHost != .client }.map { Array($0.address.named.authority.utf8) }
         replacedSecrets = Set(
             route.origin.fields.filter { RequestFieldClass($0.name).isSecret }.map { foldedName($0.name) })
         keys = AddressKeys(address: route.address, query: route.rules.query, limit: limit)
@@ -35,6 +39,16 @@ final class ActiveRoute: Sendable {
     }
 
     var rules: ResponseRules { route.rules }
+
+    /// Whether a host in normal form is one by which another route's origin is asked.
+    fileprivate func isForeign(_ host: Range<Int>, in bytes: Span<UInt8>) -> Bool {
+        for foreign in foreignHosts where foreign.count == host.count {
+            var index = 0
+            while index < foreign.count, foreign[index] == bytes[host.lowerBound + index] { index += 1 }
+            if index == foreign.count { return true }
+        }
+        return false
+    }
 
     /// What counts of a request's fields where its answer may be from the cache or for it.
     func countedFields(of request: HeaderFields) -> HeaderFields {
@@ -138,7 +152,7 @@ final class RouteTable: Sendable {
         // Paths that normalising would change belong to the route that they are for then.
         guard head.target.count <= limit, isNormalPath(bytes, at: head.target) else { return nil }
         for route in routes where route.route.address.matches(host: head.host, path: head.target, in: bytes) {
-            if route.mayTakeOthersKeys { return nil }
+            if route.mayTakeOthersKeys, route.isForeign(head.host, in: bytes) { return nil }
             return route.keys.key(forPlainTarget: head.target, host: head.host, in: bytes).map { (route, $0) }
         }
         return nil

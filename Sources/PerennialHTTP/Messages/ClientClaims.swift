@@ -16,7 +16,8 @@ public enum ForwardedRule: String, Hashable, Sendable, CaseIterable {
         case .off: return [:]
         case .x:
             let fields = [
-                ("X-Forwarded-For", address), ("X-Forwarded-Proto", scheme), ("X-Forwarded-Host", host.isEmpty ? nil : host),
+                ("X-Forwarded-For", address), ("X-Forwarded-Proto", scheme),
+                ("X-Forwarded-Host", host.isEmpty ? nil : host),
             ]
             return HeaderFields(fields.compactMap { name, value in value.map { (name, $0) } })
         case .rfc:

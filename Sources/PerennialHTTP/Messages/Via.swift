@@ -13,7 +13,8 @@ public enum ViaRule: Hashable, Sendable {
     /// - Parameter name: a host and port, or a name in their place.
     /// - Returns: `nil` for what can't be one.
     public init?(name: String) {
-        let isFit = 1...64 ~= name.utf8.count && name.bytes.allSatisfy { $0.isTokenCharacter || $0 == UInt8(ascii: ":") }
+        let isFit =
+            1...64 ~= name.utf8.count && name.bytes.allSatisfy { $0.isTokenCharacter || $0 == UInt8(ascii: ":") }
         guard isFit else { return nil }
         self = name == Self.own ? .on : .name(name)
     }

@@ -144,10 +144,12 @@ public struct RouteAddress: Hashable, Sendable {
     }
 
     /// Whether the key tells which of the two a request was for: an earlier route gets each request for `later` whose
-    /// key it could have made itself. A key with the client's host tells that, too.
+    /// key it could have made itself. Where both send the client's host, the key tells that, too.
     public func goesBefore(_ later: RouteAddress) -> Bool {
-        (takesHosts(of: later) || sentHost == .client && later.sentHost == .client)
-            && strippedBytes == later.strippedBytes && (!stripsPath || path == later.path)
+        let haveHosts = sentHost == .client && later.sentHost == .client
+        if haveHosts && path == .all { return true }
+        return (takesHosts(of: later) || haveHosts) && strippedBytes == later.strippedBytes
+            && (!stripsPath || path == later.path)
             && origin.basePath == later.origin.basePath
     }
 

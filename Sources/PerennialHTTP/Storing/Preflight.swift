@@ -33,7 +33,8 @@ public struct Preflight: Hashable, Sendable {
     public func key(primary: String) -> String {
         var asked = fields
         if let headers = fields["Access-Control-Request-Headers"] {
-            asked["Access-Control-Request-Headers"] = listMembers(headers.lowercasedASCII).sorted().joined(separator: ",")
+            asked["Access-Control-Request-Headers"] = listMembers(headers.lowercasedASCII).sorted().joined(
+                separator: ",")
         }
         return "\(primary) \(Self.mark) \(Vary(names: Self.names).variantKey(for: asked))"
     }

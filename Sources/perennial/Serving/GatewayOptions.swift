@@ -35,7 +35,8 @@ struct GatewayOptions: ParsableArguments {
     /// What is said here of how to ask and keep.
     var given: GivenRules {
         GivenRules(
-            origin: origin, host: host, via: via, forwarded: forwarded, originCA: originCA, originCert: originCert, originKey: originKey,
+            origin: origin, host: host, via: via, forwarded: forwarded, originCA: originCA, originCert: originCert,
+            originKey: originKey,
             refreshAfter: refreshAfter, expireAfter: expireAfter,
             staleIfError: staleIfError, freshness: freshness,
             allow: allow.isEmpty ? nil : allow.joined(separator: ","), timeout: timeout, fetchTimeout: fetchTimeout,

@@ -114,7 +114,8 @@ struct GivenRules: Sendable {
         section.title = "origin “\(name)”"
         section.check(
             keys: [
-                "url", "fields", Known.host.name, Known.via.name, Known.forwarded.name, Known.originCA.name, Known.timeout.name, Known.rate.name, Known.concurrency.name,
+                "url", "fields", Known.host.name, Known.via.name, Known.forwarded.name, Known.originCA.name,
+                Known.timeout.name, Known.rate.name, Known.concurrency.name,
                 Known.longestRetryAfter.name, Known.fetchTimeout.name, Known.originCert.name, Known.originKey.name,
             ],
             hint:
@@ -203,7 +204,8 @@ struct GivenRules: Sendable {
         section.title = "route “\(name)”"
         section.check(
             keys: [
-                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "cookies", "cors", "vary", Known.refreshAfter.name,
+                "name", "host", "path", "strip-path", "origin", Self.sentHost, "query", "cookies", "cors", "vary",
+                Known.refreshAfter.name,
                 Known.expireAfter.name, Known.staleIfError.name, Known.freshness.name, Known.clientDirectives.name,
                 Known.allow.name, Known.softTimeout.name, Known.maxBody.name,
             ],

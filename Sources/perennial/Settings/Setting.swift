@@ -87,7 +87,8 @@ enum Known {
         case "off": return .off
         default:
             guard let rule = ViaRule(name: text) else {
-                throw Unreadable("“\(text)” can't be a name in Via; write on, off, or a name like cache-1 or cache.example:80")
+                throw Unreadable(
+                    "“\(text)” can't be a name in Via; write on, off, or a name like cache-1 or cache.example:80")
             }
             return rule
         }
@@ -98,7 +99,8 @@ enum Known {
     ) { text throws(Unreadable) in
         guard let rule = ForwardedRule(rawValue: text) else {
             throw Unreadable(
-                "“\(text)” is no way to tell the origin who a client is; write off, x (X-Forwarded-*) or rfc (Forwarded)")
+                "“\(text)” is no way to tell the origin who a client is; write off, x (X-Forwarded-*) or rfc (Forwarded)"
+            )
         }
         return rule
     }
@@ -248,7 +250,8 @@ enum Known {
         for item in text.split(separator: ",").map({ $0.filter { $0 != " " } }) where !item.isEmpty {
             guard let range = AddressRange(item) else {
                 throw Unreadable(
-                    "“\(item)” is neither an address nor a range of addresses; write it like 127.0.0.1, 10.0.0.0/8 or ::1")
+                    "“\(item)” is neither an address nor a range of addresses; write it like 127.0.0.1, 10.0.0.0/8 or ::1"
+                )
             }
             ranges.append(range)
         }
@@ -276,7 +279,8 @@ enum Known {
     /// The names that the file may have.
     static let fileKeys =
         fixedKeys + [
-            origin.name, host.name, via.name, forwarded.name, originCA.name, originCert.name, originKey.name, fetchTimeout.name, refreshAfter.name,
+            origin.name, host.name, via.name, forwarded.name, originCA.name, originCert.name, originKey.name,
+            fetchTimeout.name, refreshAfter.name,
             expireAfter.name, staleIfError.name, freshness.name,
             clientDirectives.name, allow.name, softTimeout.name, timeout.name, maxBody.name, rate.name,
             concurrency.name, longestRetryAfter.name,
