@@ -175,14 +175,18 @@ import Testing
             $0.drain()
             $0.advance(.seconds(3))
         },
-        Scenario(name: "a tunnel", answers: ["/new": [.tunnel, .piece(10), .piece(100_000)]], expected: 1) {
+        // Not the same where the client sends its bytes before it could know of the tunnel: that ends its connection.
+        Scenario(
+            name: "a tunnel", answers: ["/new": [.tunnel, .piece(10), .piece(100_000)]], expected: 1, isSame: false
+        ) {
             $0.send(get("/new", "Connection: upgrade", "Upgrade: websocket"))
             $0.answer()
             for _ in 0..<3 { $0.send("GET is no request here\r\n\r\n") }
             $0.halfClose()
         },
         Scenario(
-            name: "a tunnel that the origin ends", answers: ["/new": [.tunnel, .piece(10), .end([:])]], expected: 1
+            name: "a tunnel that the origin ends", answers: ["/new": [.tunnel, .piece(10), .end([:])]], expected: 1,
+            isSame: false
         ) {
             $0.send(get("/new", "Connection: upgrade", "Upgrade: websocket"))
             $0.answer()
