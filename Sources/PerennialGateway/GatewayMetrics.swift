@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// What a gateway has done since it began: counters, but for `openConnections`.
+/// What a gateway has done since it began: counters, but for `openConnections` and `openTunnels`.
 public struct GatewayMetrics: Sendable, Hashable {
     /// Answers with a status of 1xx or 2xx, 3xx, 4xx, 5xx.
     public var answers2xx = 0
@@ -27,6 +27,9 @@ public struct GatewayMetrics: Sendable, Hashable {
     public var failedHandshakes = 0
     /// Connections for which there were too many others.
     public var refusedConnections = 0
+    /// Connections that were changed to another protocol, and those that carry one now.
+    public var tunnels = 0
+    public var openTunnels = 0
 
     public init() {}
 
@@ -42,7 +45,7 @@ final class LoopCounters: Sendable {
     private let answers2xx = Atomic(0), answers3xx = Atomic(0), answers4xx = Atomic(0), answers5xx = Atomic(0)
     private let reads = Atomic(0), writes = Atomic(0)
     private let bytesOut = Atomic(0), openConnections = Atomic(0), failedHandshakes = Atomic(0)
-    private let refusedConnections = Atomic(0)
+    private let refusedConnections = Atomic(0), tunnels = Atomic(0), openTunnels = Atomic(0)
 
     func answered(_ kind: Reply.Kind, status: Int, isRead: Bool) {
         switch kind {
@@ -67,6 +70,13 @@ final class LoopCounters: Sendable {
     func opened() { openConnections.add(1) }
     func closed() { openConnections.add(-1) }
 
+    func tunnelOpened() {
+        tunnels.add(1)
+        openTunnels.add(1)
+    }
+
+    func tunnelClosed() { openTunnels.add(-1) }
+
     func add(to metrics: inout GatewayMetrics) {
         metrics.hits += hits.value
         metrics.staleHits += staleHits.value
@@ -83,6 +93,8 @@ final class LoopCounters: Sendable {
         metrics.openConnections += openConnections.value
         metrics.failedHandshakes += failedHandshakes.value
         metrics.refusedConnections += refusedConnections.value
+        metrics.tunnels += tunnels.value
+        metrics.openTunnels += openTunnels.value
     }
 }
 

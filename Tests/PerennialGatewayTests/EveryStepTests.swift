@@ -175,6 +175,39 @@ import Testing
             $0.drain()
             $0.advance(.seconds(3))
         },
+        // Not the same where the client sends its bytes before it could know of the tunnel: that ends its connection.
+        Scenario(
+            name: "a tunnel", answers: ["/new": [.tunnel, .piece(10), .piece(100_000)]], expected: 1, isSame: false
+        ) {
+            $0.send(get("/new", "Connection: upgrade", "Upgrade: websocket"))
+            $0.answer()
+            for _ in 0..<3 { $0.send("GET is no request here\r\n\r\n") }
+            $0.halfClose()
+        },
+        Scenario(
+            name: "a tunnel that the origin ends", answers: ["/new": [.tunnel, .piece(10), .end([:])]], expected: 1,
+            isSame: false
+        ) {
+            $0.send(get("/new", "Connection: upgrade", "Upgrade: websocket"))
+            $0.answer()
+            $0.send("late")
+        },
+        Scenario(name: "a tunnel in which nothing happens", answers: ["/new": [.tunnel]], expected: 1, isSame: false) {
+            $0.send(get("/new", "Connection: upgrade", "Upgrade: websocket"))
+            $0.answer()
+            $0.advance(.seconds(76))
+        },
+        Scenario(name: "a tunnel's bytes before there is one", answers: ["/new": [.tunnel]], expected: 0, isSame: false)
+        {
+            $0.send(get("/new", "Connection: upgrade", "Upgrade: websocket") + "bytes")
+            $0.answer()
+        },
+        Scenario(
+            name: "a wish for a tunnel that is not met", answers: ["/new": [.finish(426, size: 5)]], expected: 2
+        ) {
+            $0.send(get("/new", "Connection: upgrade", "Upgrade: websocket") + get("/small"))
+            $0.answer()
+        },
         Scenario(name: "HTTP/2's first words and then nonsense", expected: 0, isSame: false) {
             $0.send("PRI * HTTP/2.0\r\n\r\n")
             $0.send("SM\r\n\r\n")

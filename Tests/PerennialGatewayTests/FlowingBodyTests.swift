@@ -10,7 +10,7 @@ import Testing
     static let modes = [FreshnessMode.origin(), .policy(.standard)]
 
     private static func head(_ fields: [String]) -> String {
-        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n" + fields.map { $0 + "\r\n" }.joined() + "\r\n"
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n" + fields.map { $0 + "\r\n" }.joined() + "\r\n"
     }
 
     @Test(arguments: modes)

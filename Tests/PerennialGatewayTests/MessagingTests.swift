@@ -142,11 +142,11 @@ import Testing
         }
     }
 
-    @Test func `an upgrade is ignored, and what follows it is the next request`() async throws {
+    @Test func `an upgrade to HTTP 2 is ignored, and what follows it is the next request`() async throws {
         try await withRig(origin: { .ok($0.field("Upgrade") ?? "plain") }) { rig in
             let client = try await rig.client()
             try await client.send(
-                "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n"
+                "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n"
             )
             let response = try await client.response()
             #expect(response.body == "plain" && response.field("Connection") == nil)

@@ -33,7 +33,8 @@ struct AcceptedCodingsTests {
 
     @Test(
         arguments: [
-            ("gzip, br", "gzip", true), ("gzip, br", nil, true), ("gzip", "gzip, br", false), (nil, nil, true),
+            ("gzip, br", "gzip", true), ("gzip, br", nil, true), ("gzip", "gzip, br", true), (nil, nil, true),
+            ("br", "gzip", false), ("br, zstd", "br", true),
             (nil, "gzip", false), ("gzip, br", "gzip, *;q=0", false), ("gzip, *;q=0", "gzip", true),
         ] as [(String?, String?, Bool)])
     func `a response that was not encoded is for those who take fewer codings, too`(

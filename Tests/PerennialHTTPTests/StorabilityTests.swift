@@ -199,7 +199,7 @@ struct StorabilityTests {
         let error = #expect(throws: AllowanceError.self) { try Allowances(names: ["privat"]) }
         #expect(
             error?.description
-                == "\"privat\" can't be allowed; use one of authorization, cookies, no-store, private, refused, set-cookie"
+                == "\"privat\" can't be allowed; use one of authorization, cookies, no-cache, no-store, private, refused, set-cookie"
         )
     }
 

@@ -18,6 +18,8 @@ struct ClientRequest: Sendable {
     var fields: HeaderFields
     /// `nil`: the request has none.
     var body: RequestBody?
+    /// What it wants its connection to be changed to; `nil`: nothing that is tunnelled.
+    var tunnel: Tunnel?
     /// What comes with it and its answer beside heads and bodies.
     var extras: MessageExtras
     /// Where it came from.

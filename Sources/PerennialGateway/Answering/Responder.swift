@@ -69,7 +69,7 @@ struct Responder: Sendable {
     ) async {
         let wantsPart = asksForRange(method: request.method.rawValue, fields: request.fields)
         var key = request.key
-        if let variant = variantBesideStored(request) { key = variant }
+        if let variant = variantBesideStored(request, demand) { key = variant }
         // More steps than two mean that the origin names other fields in `Vary` each time.
         for _ in 0..<4 {
             let status = CacheStatus(forward: key == request.key ? .uriMiss : .varyMiss)
@@ -104,7 +104,7 @@ struct Responder: Sendable {
             if cached.isSelected(by: request.fields) {
                 return await writer.finish(with: reply(cached, answer, status, handoff, request))
             }
-            let variant = variantKey(primary: request.key, varyNames: cached.vary, request: request.fields)
+            let variant = variant(beside: cached, at: request.key, for: request.fields, demand)
             guard let variant, variant != key else { break }
             key = variant
         }

@@ -25,8 +25,9 @@ extension Responder {
             response = try await request.route.origin.client.send(
                 OriginRequest(
                     method: request.method, host: question.host, target: question.target, fields: fields,
-                    body: request.body, extras: request.extras),
-                rank: .pass(client: request.client), on: request.eventLoop)
+                    body: request.body, extras: request.extras, tunnel: request.tunnel),
+                rank: request.tunnel == nil ? .pass(client: request.client) : .tunnel(client: request.client),
+                on: request.eventLoop)
         } catch {
             if let key { responses.unstorable.leave(key, now: now) }
             return await writer.finish(with: failure(error, status, request, isOwn: true))
@@ -35,6 +36,9 @@ extension Responder {
         if let invalidation = invalidation(by: response, to: request, question) { await remove(invalidation) }
         var status = status
         status.forwardStatus = response.status
+        if response.status == 101, let tunnel = request.tunnel {
+            return await carry(tunnel, response, status, writer)
+        }
         await stream(
             StreamedHead(status: response.status, fields: response.fields, cacheStatus: status, kind: .pass),
             response.body, to: request, writer)
@@ -65,6 +69,23 @@ extension Responder {
         return Invalidation(
             method: request.method.rawValue, key: request.key, status: response.status, fields: response.fields,
             origin: question.origin, aliases: own.map { [$0] } ?? [], client: client)
+    }
+
+    /// Sends on that the origin agrees to another protocol, and then what it says in that, until one side ends.
+    private func carry(
+        _ tunnel: Tunnel, _ response: OriginClient.Response, _ status: CacheStatus, _ writer: ResponseWriter
+    ) async {
+        let head = StreamedHead(status: 101, fields: response.fields, cacheStatus: status, kind: .pass)
+        var bytes = head.bytes(now: now, isChunked: false)
+        bytes.writeStaticString("Connection: upgrade\r\n")
+        bytes.writeField("Upgrade", tunnel.name)
+        do {
+            try await writer.beginTunnel(bytes)
+            while let piece = try await response.body.next() { try await writer.write(piece) }
+            await writer.end(trailers: [:])
+        } catch {
+            await writer.abort()
+        }
     }
 
     /// A request has its answer that passed because of what others got for its key.

@@ -19,9 +19,30 @@ extension Responder {
     ///
     /// That response's state doesn't matter: the variant may be fresh when it has expired. If it made the request ask
     /// for the address again, an older response could later come back from the variant's key.
-    func variantBesideStored(_ request: ClientRequest) -> String? {
+    func variantBesideStored(_ request: ClientRequest, _ demand: RequestDemand?) -> String? {
         guard let stored = cache.peek(request.key)?.value, !stored.isSelected(by: request.fields) else { return nil }
-        return variantKey(primary: request.key, varyNames: stored.vary, request: request.fields)
+        return variant(beside: stored, at: request.key, for: request.fields, demand)
+    }
+
+    /// The key of the variant for a request that the response at its address was not made for: the request's own, unless
+    /// memory lacks that and has another one that may be served to it.
+    ///
+    /// What has expired, or what the request may not accept, would be asked for again with this request's fields, and be
+    /// somebody else's then.
+    func variant(
+        beside stored: CachedResponse, at primary: String, for request: HeaderFields, _ demand: RequestDemand?
+    ) -> String? {
+        let names = stored.vary
+        guard let own = variantKey(primary: primary, varyNames: names, request: request) else { return nil }
+        guard demand == nil, names.contains("accept-encoding"), cache.peek(own) == nil else { return own }
+        for other in withUsualCodings(request) {
+            guard let key = variantKey(primary: primary, varyNames: names, request: other),
+                let entry = cache.peek(key), entry.state != .expired,
+                entry.value?.isSelected(by: request) == true
+            else { continue }
+            return key
+        }
+        return own
     }
 }
 

@@ -40,7 +40,8 @@ extension ConnectionHandler {
         guard let first = cache.peek(key)?.value else { return false }
         let request = !first.hasVary ? [:] : fields ?? HeaderFields(head.headers)
         if !first.isSelected(by: request) {
-            guard let variant = variantKey(primary: key, varyNames: first.vary, request: request) else { return false }
+            let variant = service.responder.variant(beside: first, at: key, for: request, demand)
+            guard let variant else { return false }
             key = variant
         }
         guard let answer = lookupInMemory(key, route, fields, demand), let cached = answer.value,

@@ -60,7 +60,7 @@ extension ConnectionHandler {
             guard let body = exchange?.body else { return }
             exchange?.bodySize += piece.readableBytes
             exchange?.uploadRate?.note(piece.readableBytes)
-            if let size = exchange?.bodySize, size > service.maxRequestBody {
+            if let exchange, !exchange.isTunnel, exchange.bodySize > service.maxRequestBody {
                 return breakOff(RequestSyntaxError(413, tooLarge(service.maxRequestBody)))
             }
             if case .stopProducing = body.yield(piece) {

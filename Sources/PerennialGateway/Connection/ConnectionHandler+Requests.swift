@@ -64,6 +64,13 @@ extension ConnectionHandler {
         guard context != nil else { return }
         exchange = newExchange(head, hasEnded: hasEnded)
         var requestBody: RequestBody?
+        let tunnel: Tunnel?
+        if hasEnded, case .pass = plan, let (wanted, source) = self.tunnel(for: head, fields) {
+            tunnel = wanted
+            exchange?.body = source
+        } else {
+            tunnel = nil
+        }
         if !hasEnded {
             let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
             let (body, source) = RequestBody.make(
@@ -72,7 +79,7 @@ extension ConnectionHandler {
             requestBody = body
             exchange?.body = source
         }
-        startTask(head, route, key: key, fields: fields, plan: plan, body: requestBody)
+        startTask(head, route, key: key, fields: fields, plan: plan, body: requestBody, tunnel: tunnel)
         // Nothing else can be expected here, and HTTP/1.0 knows no interim answers (RFC 9110 §10.1.1).
         if !hasEnded { beginUpload() }
         if !hasEnded && head.headers.contains(name: "Expect") && !head.isOldVersion {
@@ -90,7 +97,8 @@ extension ConnectionHandler {
 
     /// Lets a task answer the exchange that has begun.
     func startTask(
-        _ head: HTTPRequestHead, _ route: ActiveRoute, key: String, fields: HeaderFields, plan: Plan, body: RequestBody?
+        _ head: HTTPRequestHead, _ route: ActiveRoute, key: String, fields: HeaderFields, plan: Plan,
+        body: RequestBody?, tunnel: Tunnel? = nil
     ) {
         let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
         let extras = MessageExtras(originFields: route.route.origin.fields) {
@@ -100,7 +108,7 @@ extension ConnectionHandler {
         exchange?.extras = extras
         let request = ClientRequest(
             route: route, method: head.method, key: key, host: head.namedHost, fields: fields, body: body,
-            extras: extras,
+            tunnel: tunnel, extras: extras,
             address: context?.channel.remoteAddress, isSecure: service.isSecure, eventLoop: loop.eventLoop,
             isOldVersion: head.isOldVersion || isStream,
             version: isStream ? "2" : head.isOldVersion ? "1.0" : "1.1")
@@ -117,6 +125,7 @@ extension ConnectionHandler {
     func endExchange(_ number: Int) {
         guard let ended = exchange, ended.number == number else { return }
         exchange = nil
+        if ended.isTunnel { loop.counters.tunnelClosed() }
         loop.unbounded[ObjectIdentifier(self)] = nil
         uploadTimer?.cancel()
         uploadTimer = nil

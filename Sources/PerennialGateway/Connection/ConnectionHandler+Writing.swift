@@ -80,7 +80,7 @@ extension ConnectionHandler {
     }
 
     /// Writes the head of the exchange's answer, and settles whether the connection stays open.
-    private func beginAnswer(_ head: ByteBuffer, status: Int, kind: Reply.Kind) -> Exchange? {
+    func beginAnswer(_ head: ByteBuffer, status: Int, kind: Reply.Kind) -> Exchange? {
         guard var exchange, context != nil, !isClosing else { return nil }
         // An answer that comes before its request has ended is the last one: nobody waits for the rest of the request.
         if !exchange.requestHasEnded || inputIsClosed && waiting.isEmpty || loop.isLeaving {

@@ -40,6 +40,8 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         /// What is asked for, while the store is being asked.
         var stored: (head: HTTPRequestHead, route: ActiveRoute, key: String)?
         var answerHasBegun = false
+        /// Whether its connection carries another protocol until it ends.
+        var isTunnel = false
         /// How much of the request's body has come, in bytes.
         var bodySize = 0
         var body: RequestBody.Producer.Source?
@@ -125,6 +127,7 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
         loop.unbounded[ObjectIdentifier(self)] = nil
         loop.heldBodies.letGo(of: self)
         if !isStream { loop.remove(self) }
+        if broken?.isTunnel == true { loop.counters.tunnelClosed() }
         broken?.body?.finish(RequestBroken())
         // A flight goes on without its reader; what passes through ends with it.
         broken?.task?.cancel()
@@ -136,6 +139,8 @@ final class ConnectionHandler: ChannelDuplexHandler, ClientConnection {
             inputIsClosed = true
             if isClosing {
                 context.close(promise: nil)
+            } else if exchange?.isTunnel == true {
+                endTunnelsInput()
             } else if exchange?.requestHasEnded == false {
                 abort()
             } else if exchange == nil && waiting.isEmpty {

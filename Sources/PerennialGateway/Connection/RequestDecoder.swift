@@ -40,6 +40,11 @@ package final class RequestDecoder: ChannelInboundHandler {
         isHandingOn = false
     }
 
+    /// All that comes from now on is no request, but bytes for the other end of a tunnel: they are handed on as pieces of
+    /// a body.
+    /// - Returns: `false` when something has come already that was taken for a request.
+    func becomeTunnel() -> Bool { parser.becomeTunnel() }
+
     package func channelInactive(context: ChannelHandlerContext) {
         parser.end()
         context.fireChannelInactive()
@@ -76,6 +81,8 @@ struct RequestParser {
     private enum State {
         case head
         case body(BodyDecoder)
+        /// No requests any more.
+        case tunnel
         case ended
     }
 
@@ -108,6 +115,14 @@ struct RequestParser {
         }
     }
 
+    /// Whatever comes from now on is a piece of a body without an end.
+    /// - Returns: whether nothing has come yet.
+    mutating func becomeTunnel() -> Bool {
+        guard case .head = state, buffer.readableBytes == 0 else { return false }
+        state = .tunnel
+        return true
+    }
+
     mutating func end() {
         state = .ended
         lookedAt = 0
@@ -132,6 +147,10 @@ struct RequestParser {
                     state = .head
                     return .end(trailers.isEmpty ? nil : HTTPHeaders(trailers.map { ($0.name, $0.value) }))
                 case nil: break
+                }
+            case .tunnel:
+                if let piece = buffer.readSlice(length: buffer.readableBytes), piece.readableBytes > 0 {
+                    return .body(piece)
                 }
             case .ended: return nil
             }

@@ -18,6 +18,12 @@ struct ResponseWriter: Sendable {
         try await onLoop { $0.beginStreaming(head, status: status, kind: kind, framing: framing, promise: $1) }
     }
 
+    /// The 101 of an origin that agrees to another protocol, whose bytes follow with ``write(_:)``, until
+    /// ``end(trailers:)`` or ``abort()``.
+    func beginTunnel(_ head: ByteBuffer) async throws {
+        try await onLoop { $0.beginTunnel(head, promise: $1) }
+    }
+
     /// A piece of the body. Returns when it is on its way to the client, so there is never more than one in memory.
     func write(_ piece: ByteBuffer) async throws {
         try await onLoop { $0.stream(piece, promise: $1) }

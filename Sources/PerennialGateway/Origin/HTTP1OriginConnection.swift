@@ -43,7 +43,7 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
         self.exchange = exchange
         exchanges += 1
         hasReceived = false
-        decoder.begin(isHead: request.method == .HEAD)
+        decoder.begin(isHead: request.method == .HEAD, upgradeTo: request.tunnel?.name)
         isChunked = request.body != nil && request.announcedLength == nil
         let head = self.head(of: request)
         exchange.carried(by: self)
@@ -67,6 +67,10 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
         head.writeStaticString(" HTTP/1.1\r\n")
         head.writeField("Host", request.host)
         head.writeFields(request.fields)
+        if let tunnel = request.tunnel {
+            head.writeStaticString("Connection: upgrade\r\n")
+            head.writeField("Upgrade", tunnel.name)
+        }
         if isChunked {
             head.writeStaticString("Transfer-Encoding: chunked\r\n")
         } else if let length = request.announcedLength {
@@ -92,7 +96,10 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
     }
 
     func endRequest(trailers: HeaderFields) {
-        guard let context, isChunked else { return }
+        guard let context else { return }
+        // All that tells the other end of a tunnel that nothing more will come.
+        if exchange?.isTunnel == true { return context.close(mode: .output, promise: nil) }
+        guard isChunked else { return }
         var bytes = ByteBuffer(string: "0\r\n")
         bytes.writeFields(trailers)
         bytes.writeLineEnd()
@@ -141,8 +148,11 @@ final class HTTP1OriginConnection: ChannelDuplexHandler, OriginCarrier {
     private func end(trailers: HeaderFields, mayBeReused: Bool) {
         guard let exchange else { return }
         self.exchange = nil
-        // The rest of a request that was answered early would be taken for another one.
-        let isFree = mayBeReused && exchange.requestHasEnded && context?.channel.isActive == true
+        // The rest of a request that was answered early would be taken for another one. One that was made for a tunnel
+        // is not among those that the pool counts on.
+        let isFree =
+            mayBeReused && exchange.requestHasEnded && exchange.request.tunnel == nil
+            && context?.channel.isActive == true
         self.isFree = isFree
         exchange.ended(trailers: trailers)
         if !isFree { close() }

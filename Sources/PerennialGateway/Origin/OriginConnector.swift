@@ -13,6 +13,8 @@ struct OriginConnector: Sendable {
     /// How long a step of an exchange may take.
     let timeout: TimeAmount
     private let tls: NIOSSLContext?
+    /// The same without HTTP/2.
+    private let tlsOfHTTP1: NIOSSLContext?
 
     /// - Throws: ``CertificateError`` when the settings can't be used.
     init(_ origin: Origin) throws(CertificateError) {
@@ -20,7 +22,7 @@ struct OriginConnector: Sendable {
         connectTimeout = TimeAmount(min(origin.connectTimeout, origin.timeout))
         timeout = TimeAmount(origin.timeout)
         guard origin.url.scheme == "https" else {
-            tls = nil
+            (tls, tlsOfHTTP1) = (nil, nil)
             return
         }
         var settings = TLSConfiguration.makeClientConfiguration()
@@ -33,13 +35,18 @@ struct OriginConnector: Sendable {
         }
         do {
             tls = try NIOSSLContext(configuration: settings)
+            settings.applicationProtocols = ["http/1.1"]
+            tlsOfHTTP1 = try NIOSSLContext(configuration: settings)
         } catch {
             throw CertificateError(.unfit, "the certificates for \(origin.url) can't be used: \(error)")
         }
     }
 
+    /// - Parameter onlyHTTP1: HTTP/2 is not offered.
     /// - Returns: a connection with its handlers, on the pool's event loop.
-    func connect(_ pool: NIOLoopBound<OriginPool>) -> EventLoopFuture<NIOLoopBound<OriginConnection>> {
+    func connect(
+        _ pool: NIOLoopBound<OriginPool>, onlyHTTP1: Bool = false
+    ) -> EventLoopFuture<NIOLoopBound<OriginConnection>> {
         let eventLoop = pool.value.eventLoop
         let ready = eventLoop.makePromise(of: NIOLoopBound<OriginConnection>.self)
         let host = origin.host.hasPrefix("[") ? String(origin.host.dropFirst().dropLast()) : origin.host
@@ -53,7 +60,7 @@ struct OriginConnector: Sendable {
             case .failure(let error): ready.fail(error)
             case .success(let channel):
                 do {
-                    try self.setUp(channel, pool.value, ready)
+                    try self.setUp(channel, onlyHTTP1 ? self.tlsOfHTTP1 : self.tls, pool.value, ready)
                 } catch {
                     ready.fail(error)
                     channel.close(promise: nil)
@@ -64,7 +71,8 @@ struct OriginConnector: Sendable {
     }
 
     private func setUp(
-        _ channel: any Channel, _ pool: OriginPool, _ ready: EventLoopPromise<NIOLoopBound<OriginConnection>>
+        _ channel: any Channel, _ tls: NIOSSLContext?, _ pool: OriginPool,
+        _ ready: EventLoopPromise<NIOLoopBound<OriginConnection>>
     ) throws {
         guard let tls else {
             return ready.succeed(NIOLoopBound(try addHTTP1(to: channel, pool), eventLoop: channel.eventLoop))

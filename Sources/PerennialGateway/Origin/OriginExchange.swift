@@ -37,6 +37,8 @@ final class OriginExchange {
     /// Whether it ended before its answer did.
     private(set) var wasBrokenOff = false
     private(set) var requestHasEnded: Bool
+    /// Whether the origin has agreed to another protocol: bytes go both ways, and nobody waits for an answer.
+    private(set) var isTunnel = false
     /// Nothing more of the body is to be read for now.
     private(set) var isHeld = false
     private var hasPlace = false
@@ -109,6 +111,10 @@ final class OriginExchange {
     func received(_ head: ResponseHead) {
         guard !isOver, !hasHead else { return }
         hasHead = true
+        if head.status == 101 {
+            isTunnel = true
+            requestHasEnded = false
+        }
         if requestHasEnded { expect(.body) } else { deadline = nil }
         let exchange = NIOLoopBound(self, eventLoop: eventLoop)
         let producer = OriginBody.Producer.makeSequence(
@@ -121,6 +127,7 @@ final class OriginExchange {
             OriginClient.Response(
                 status: head.status, fields: head.fields,
                 body: OriginBody(producer.sequence, length: length, of: exchange, on: eventLoop)))
+        if isTunnel, !isOver, let tunnel = request.tunnel { startUpload(tunnel.bytes) }
     }
 
     func received(_ piece: ByteBuffer) {
@@ -169,7 +176,8 @@ final class OriginExchange {
     func resume() {
         guard isHeld, !isOver else { return }
         isHeld = false
-        expect(.body)
+        // The two ends of a tunnel may be silent for as long as the client's connection may be idle.
+        if !isTunnel || requestHasEnded { expect(.body) }
         carrier?.readOn()
     }
 
@@ -232,7 +240,7 @@ final class OriginExchange {
     private func send(_ piece: ByteBuffer, promise: EventLoopPromise<Void>) {
         guard let carrier else { return promise.fail(ChannelError.ioOnClosedChannel) }
         // Once it answers, it may leave the rest of the request.
-        if !hasHead { expect(.requestTaken) }
+        if !hasHead || isTunnel { expect(.requestTaken) }
         promise.futureResult.assumeIsolated().whenComplete { _ in
             if self.step == .requestTaken { self.deadline = nil }
         }
@@ -245,7 +253,7 @@ final class OriginExchange {
         expect(hasHead ? .body : .head)
         // It is not the origin that pauses.
         if isHeld { deadline = nil }
-        carrier.endRequest(trailers: request.extras?.requestTrailers ?? [:])
+        carrier.endRequest(trailers: isTunnel ? [:] : request.extras?.requestTrailers ?? [:])
     }
 
     // MARK: - Time

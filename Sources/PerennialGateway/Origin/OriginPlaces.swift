@@ -12,12 +12,16 @@ final class OriginPlaces: Sendable {
         var passes = 512
         /// Those of one client's address.
         var passesOfClient = 256
+        /// Tunnels; further ones are refused.
+        var tunnels = 1_024
+        /// Those of one client's address.
+        var tunnelsOfClient = 256
     }
 
     fileprivate struct State {
         var fetches = 0
-        var passes = 0
-        var passesByClient: [ClientAddress: Int] = [:]
+        var passes = Crowd()
+        var tunnels = Crowd()
         /// Fetches that wait for a place; some may have given up.
         var waiting: [@Sendable () -> Void] = []
         var firstWaiting = 0
@@ -49,9 +53,9 @@ final class OriginPlaces: Sendable {
                 }
                 state.fetches += 1
             case .pass(let client):
-                let mine = client.map { state.passesByClient[$0, default: 0] } ?? 0
-                if state.passes >= limits.passes || mine >= limits.passesOfClient { return .refused }
-                state.enterPass(client)
+                return state.passes.enter(client, limit: limits.passes, limits.passesOfClient) ? .entered : .refused
+            case .tunnel(let client):
+                return state.tunnels.enter(client, limit: limits.tunnels, limits.tunnelsOfClient) ? .entered : .refused
             }
             return .entered
         }
@@ -64,7 +68,10 @@ final class OriginPlaces: Sendable {
                 state.fetches -= 1
                 return state.nextWaiting()
             case .pass(let client):
-                state.leavePass(client)
+                state.passes.leave(client)
+                return nil
+            case .tunnel(let client):
+                state.tunnels.leave(client)
                 return nil
             }
         }
@@ -85,21 +92,31 @@ final class OriginPlaces: Sendable {
         return true
     }
 
-    var counts: (fetches: Int, passes: Int) { state.withLockedValue { ($0.fetches, $0.passes) } }
+    var counts: (fetches: Int, passes: Int) { state.withLockedValue { ($0.fetches, $0.passes.count) } }
+    var tunnels: Int { state.withLockedValue(\.tunnels.count) }
+}
+
+/// How many have a place, in all and of each client.
+private struct Crowd {
+    private(set) var count = 0
+    private var byClient: [ClientAddress: Int] = [:]
+
+    mutating func enter(_ client: ClientAddress?, limit: Int, _ clientLimit: Int) -> Bool {
+        let mine = client.map { byClient[$0, default: 0] } ?? 0
+        if count >= limit || mine >= clientLimit { return false }
+        count += 1
+        if let client { byClient[client] = mine + 1 }
+        return true
+    }
+
+    mutating func leave(_ client: ClientAddress?) {
+        count -= 1
+        guard let client, let mine = byClient[client] else { return }
+        byClient[client] = mine > 1 ? mine - 1 : nil
+    }
 }
 
 extension OriginPlaces.State {
-    fileprivate mutating func enterPass(_ client: ClientAddress?) {
-        passes += 1
-        if let client { passesByClient[client, default: 0] += 1 }
-    }
-
-    fileprivate mutating func leavePass(_ client: ClientAddress?) {
-        passes -= 1
-        guard let client, let mine = passesByClient[client] else { return }
-        passesByClient[client] = mine > 1 ? mine - 1 : nil
-    }
-
     fileprivate mutating func nextWaiting() -> (@Sendable () -> Void)? {
         guard firstWaiting < waiting.count else { return nil }
         let next = waiting[firstWaiting]

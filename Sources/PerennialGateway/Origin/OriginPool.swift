@@ -34,6 +34,7 @@ final class OriginPool {
     /// - Parameter isFresh: one that has not carried anything yet.
     func start(_ exchange: OriginExchange, isFresh: Bool) {
         if exchange.isOver { return }
+        if exchange.request.tunnel != nil { return connectAlone(exchange) }
         if let connection = multiplexed.first(where: \.takesMore) { return connection.start(exchange) }
         if !isFresh, let connection = takeIdle(for: exchange) { return connection.start(exchange) }
         waiting.append(exchange)
@@ -58,6 +59,25 @@ final class OriginPool {
             switch result {
             case .success(let connection): self.connected(connection.value)
             case .failure(let error): self.couldNotConnect(error)
+            }
+        }
+    }
+
+    /// Makes a connection of HTTP/1.1 for one exchange.
+    private func connectAlone(_ exchange: OriginExchange) {
+        let pool = NIOLoopBound(self, eventLoop: eventLoop)
+        connector.connect(pool, onlyHTTP1: true).assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(let connection):
+                switch connection.value {
+                case .http1(let connection):
+                    if exchange.isOver { connection.close() } else { connection.start(exchange) }
+                // It was not offered.
+                case .http2(let connection):
+                    connection.closeWhenIdle()
+                    exchange.fail(OriginBroken(.protocolError, seen: "HTTP/2, which was not offered"))
+                }
+            case .failure(let error): exchange.fail(OriginBroken(connecting: error))
             }
         }
     }

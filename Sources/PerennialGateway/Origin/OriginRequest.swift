@@ -14,10 +14,12 @@ struct OriginRequest: Sendable {
     var body: RequestBody?
     /// What comes with the request and its answer beside heads and bodies.
     var extras: MessageExtras?
+    /// What the connection is to be changed to. Goes out on a connection of HTTP/1.1 of its own.
+    var tunnel: Tunnel?
 
     /// Whether it may be sent twice without anybody noticing (RFC 9110 §9.2.2).
     var mayBeRepeated: Bool {
-        body == nil && [.GET, .HEAD, .OPTIONS, .TRACE, .PUT, .DELETE].contains(method)
+        body == nil && tunnel == nil && [.GET, .HEAD, .OPTIONS, .TRACE, .PUT, .DELETE].contains(method)
     }
 
     /// The value of `Content-Length`; `nil`: the body comes in chunks, or there is none and none is expected (RFC 9110
@@ -28,6 +30,14 @@ struct OriginRequest: Sendable {
     }
 }
 
+/// A wish for another protocol on the connection: if the origin agrees (101), bytes go both ways until one side ends.
+struct Tunnel: Sendable {
+    /// As `Upgrade` names it.
+    var name: String
+    /// What the client sends once it is agreed upon.
+    var bytes: RequestBody
+}
+
 /// Whose places on the way to an origin a request takes.
 enum OriginRank: Hashable, Sendable {
     /// Its answer is for the cache.
@@ -35,6 +45,8 @@ enum OriginRank: Hashable, Sendable {
     /// Its answer goes through to one client.
     /// - Parameter client: `nil`: it has no address.
     case pass(client: ClientAddress?)
+    /// It asks for a tunnel, and keeps its place for as long as it has one.
+    case tunnel(client: ClientAddress?)
 }
 
 /// What is asked for a key, and by what name.

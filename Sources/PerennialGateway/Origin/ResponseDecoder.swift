@@ -33,16 +33,20 @@ struct ResponseDecoder {
     private var searched = 0
     private var interims = 0
     private var isHead = false
+    private var wanted: String?
     private var keepsAlive = false
 
     /// Whether there are bytes that belong to no response.
     private var hasRest: Bool { buffer.readableBytes > 0 }
 
     /// A request has been sent.
-    /// - Parameter isHead: the response has no body, whatever its fields say.
-    mutating func begin(isHead: Bool) {
+    /// - Parameters:
+    ///   - isHead: the response has no body, whatever its fields say.
+    ///   - wanted: the protocol that was asked for; `nil`: none. When the origin agrees, all that follows is the body.
+    mutating func begin(isHead: Bool, upgradeTo wanted: String? = nil) {
         self = ResponseDecoder()
         self.isHead = isHead
+        self.wanted = wanted
         state = .head
     }
 
@@ -110,6 +114,11 @@ struct ResponseDecoder {
         guard length <= Self.largestHead else { throw .tooLarge }
         let head = try buffer.responseHead(length: length)
         buffer.moveReaderIndex(forwardBy: length + 2)
+        if head.status == 101, let wanted {
+            guard !head.isOldVersion, agrees(toUpgrade: wanted, head.fields) else { throw .status }
+            state = .untilClose
+            return .head(head)
+        }
         if (100...199).contains(head.status) {
             interims += 1
             // Nobody asks for another protocol here.

@@ -50,11 +50,14 @@ struct AcceptedCodings: OptionSet, Hashable {
         return members.joined(separator: ", ")
     }
 
-    /// Whether an origin that did not encode its answer for a client with these would not do so for one with `others`
-    /// either: it had more to choose from.
+    /// Whether an answer that the origin did not encode for a client with these is for one with `others`, too: the
+    /// origin had as much to choose from, or could have used gzip, which any that encodes at all knows.
     func coverPlain(_ others: AcceptedCodings) -> Bool {
-        !others.contains(.refusesPlain) && subtracting(.refusesPlain).isSuperset(of: others)
+        !others.contains(.refusesPlain) && (contains(.gzip) || subtracting(.refusesPlain).isSuperset(of: others))
     }
+
+    /// What clients mostly send that take gzip: the most first.
+    static let usual: [AcceptedCodings] = [[.gzip, .brotli, .zstd], [.gzip, .brotli], [.gzip]]
 }
 
 /// Whether a parameter is a weight of 0: `q=0`, `q=0.000`.
@@ -74,4 +77,16 @@ public func withNormalisedCodings(_ request: HeaderFields) -> HeaderFields {
     var fields = request.removing { $0.name.equalsFolded("accept-encoding") }
     fields.add("Accept-Encoding", normal.isEmpty ? "identity" : normal)
     return fields
+}
+
+/// Requests like this one, but with each `Accept-Encoding` whose unencoded response could be for it: what is stored for
+/// them is worth a look where nothing is stored for the request itself. None for one that refuses what is not encoded.
+public func withUsualCodings(_ request: HeaderFields) -> [HeaderFields] {
+    let own = AcceptedCodings(request.values(ofEach: ["accept-encoding"])[0])
+    if own.contains(.refusesPlain) { return [] }
+    return AcceptedCodings.usual.filter { $0 != own }.map { codings in
+        var fields = request.removing { $0.name.equalsFolded("accept-encoding") }
+        fields.add("Accept-Encoding", codings.fieldValue)
+        return fields
+    }
 }

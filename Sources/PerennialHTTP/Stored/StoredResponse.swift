@@ -22,7 +22,8 @@ public struct StoredResponse: Hashable, Sendable {
 
     /// Whether this response was made for requests like `request` (RFC 9111 §4.1).
     ///
-    /// One that its origin did not encode is also for those who take fewer codings than the client it was made for.
+    /// One that its origin did not encode is also for those who take other codings than the client it was made for, if
+    /// that takes gzip or more than they.
     public func isSelected(by request: HeaderFields) -> Bool {
         let vary = Vary(names: vary)
         let (mine, theirs) = (vary.selectingFields(of: requestFields), vary.selectingFields(of: request))

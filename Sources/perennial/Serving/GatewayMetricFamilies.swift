@@ -33,6 +33,12 @@ extension MetricFamily {
             MetricFamily(
                 "perennial_gateway_refused_connections_total", .counter,
                 help: "Connections for which there were too many others.", value: metrics.refusedConnections),
+            MetricFamily(
+                "perennial_gateway_tunnels_total", .counter,
+                help: "Connections that were changed to another protocol, like WebSocket.", value: metrics.tunnels),
+            MetricFamily(
+                "perennial_gateway_tunnels", .gauge, help: "Connections that carry another protocol now.",
+                value: metrics.openTunnels),
         ]
     }
 }

@@ -21,11 +21,8 @@ final class LogRecord: Sendable {
             set { metadata[key] = newValue }
         }
 
-        func log(
-            level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
-            function: String, line: UInt
-        ) {
-            kept.withLockedValue { $0.append(message.description) }
+        func log(event: LogEvent) {
+            kept.withLockedValue { $0.append(event.message.description) }
         }
     }
 }

@@ -50,6 +50,8 @@ enum AnswerStep: Sendable {
     case finish(Int, size: Int)
     /// The head of a streamed answer.
     case begin(Framing, length: Int?)
+    /// The origin agrees to another protocol; pieces follow.
+    case tunnel
     case piece(Int)
     case end(HeaderFields)
     case abort
@@ -221,6 +223,7 @@ final class Stage {
         if metrics.openConnections != 0 {
             leftovers.append("\(metrics.openConnections) connections that count as open")
         }
+        if metrics.openTunnels != 0 { leftovers.append("\(metrics.openTunnels) tunnels that count as open") }
         if !loop.unbounded.isEmpty { leftovers.append("an answer without a length that the loop knows") }
         if !loop.heldBodies.isEmpty { leftovers.append("a body held") }
         if memory.used != 0 { leftovers.append("\(memory.used) bytes of memory") }
@@ -280,6 +283,7 @@ private final class Answering {
             var head = head(200, length: length)
             if framing == .chunked { head.writeStaticString("Transfer-Encoding: chunked\r\n") }
             handler.beginStreaming(head, status: 200, kind: .pass, framing: framing, promise: done)
+        case .tunnel: handler.beginTunnel(head(101, length: nil), promise: done)
         case .piece(let size):
             handler.stream(ByteBuffer(repeating: UInt8(ascii: "c"), count: size), promise: done)
         case .end(let trailers):
