@@ -45,7 +45,9 @@ struct JobsCommand: AsyncParsableCommand {
     struct Replay: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "replay", abstract: "Queue dead jobs again, due at once.",
-            discussion: #"With --json: {"replayed": N}. An id that is no dead job's ends with code 66."#)
+            discussion:
+                #"With --json: {"replayed": N}, and with --all "left", the dead jobs that can't be replayed. An id that is no dead job's ends with code 66."#
+        )
 
         @OptionGroup var options: StoreOptions
         @Argument(help: ArgumentHelp("The job's id, as perennial jobs --dead shows it.", valueName: "ID")) var id:
@@ -56,9 +58,15 @@ struct JobsCommand: AsyncParsableCommand {
             guard (id == nil) == all else {
                 throw Failure(.usage, "say which jobs: an ID from perennial jobs --dead, or --all")
             }
-            let count = try await options.open().replay(id)
-            if options.json { return try Console.print(json: ["replayed": count]) }
-            Console.print("replayed \(count) \(count == 1 ? "job" : "jobs")")
+            let administration = try options.open()
+            let count = try await administration.replay(id)
+            let left = all ? try await administration.statistics().jobs.dead : 0
+            if options.json {
+                return try Console.print(json: all ? ["replayed": count, "left": left] : ["replayed": count])
+            }
+            Console.print(
+                "replayed \(count) \(count == 1 ? "job" : "jobs")"
+                    + (left == 0 ? "" : "; \(left) can't be replayed, since their messages make no sense"))
         }
     }
 }
