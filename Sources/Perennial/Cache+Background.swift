@@ -98,7 +98,7 @@ extension Cache {
                 if try await !backend.store.maintain(now: now).isUnfinished { break }
             }
         }
-        if storeName.withLock({ $0 }) != nil { await learnStoreName() }
+        if storeName.withLock({ $0.name }) != nil { await learnStoreName() }
         // Without readers nobody else would notice that what failed works again.
         if storeReads.failure != nil {
             _ = await storeReads.attempt { try await backend.store.read([EntryKey(cache: name, key: "")]) }

@@ -41,7 +41,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     let flights = Flights<Key, Value>()
     let leases: LeaseKeeper
     /// As far as it is known.
-    let storeName = Locked(String?.none)
+    let storeName = Locked(StoreName())
     let storeReads: Reachability
     let storeWrites: Reachability
     let queueCalls: Reachability

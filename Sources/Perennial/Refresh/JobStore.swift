@@ -17,24 +17,41 @@ enum JobStore {
     }
 }
 
+/// What a cache knows of its store's name.
+struct StoreName {
+    var name: String?
+    /// The store was asked, or is being asked: of many jobs at once the first asks, and the others name no store.
+    var isAsked = false
+
+    /// Whether the caller is to ask.
+    mutating func mustAsk() -> Bool {
+        if name != nil || isAsked { return false }
+        isAsked = true
+        return true
+    }
+}
+
 extension Cache {
     /// A token for the lease that a job is done under.
     func jobToken() async -> LeaseToken {
-        if storeName.withLock({ $0 }) == nil { await learnStoreName() }
-        return JobStore.token(random.token(), of: storeName.withLock { $0 })
+        if storeName.withLock({ $0.mustAsk() }) { await learnStoreName() }
+        return JobStore.token(random.token(), of: storeName.withLock { $0.name })
     }
 
     /// Asks the store for its name, which may have changed.
     @discardableResult
     func learnStoreName() async -> String? {
-        guard let name = await storeReads.attempt({ try await backend.store.identity() }) else { return nil }
-        storeName.withLock { $0 = name }
-        return name
+        let answer = await storeReads.attempt { try await backend.store.identity() }
+        storeName.withLock { known in
+            known.isAsked = answer != nil
+            if let answer { known.name = answer }
+        }
+        return answer ?? nil
     }
 
     /// What becomes of a job about another store than this cache's; `nil`: it is about this one, or does not say.
     func turnAway(_ delivery: Delivery) async -> RefreshOutcome? {
-        guard let wanted = JobStore.name(in: delivery.job.leaseToken), wanted != storeName.withLock({ $0 }),
+        guard let wanted = JobStore.name(in: delivery.job.leaseToken), wanted != storeName.withLock({ $0.name }),
             let own = await learnStoreName(), own != wanted
         else { return nil }
         let isFirst = counters.withLock { counters in
