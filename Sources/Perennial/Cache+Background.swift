@@ -98,6 +98,7 @@ extension Cache {
                 if try await !store.maintain(now: now).isUnfinished { break }
             }
         }
+        if storeName.withLock({ $0.name }) != nil { await learnStoreName() }
         // Without readers nobody else would notice that what failed works again.
         if storeReads.failure != nil {
             _ = await reading { try await $0.read([EntryKey(cache: name, key: "")]) }

@@ -45,6 +45,8 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     let owedPurges: OwedPurges
     let unsaved = UnsavedEntries()
     let newestGeneration = Atomic<Int64>(0)
+    /// As far as it is known.
+    let storeName = Locked(StoreName())
     let storeReads: Reachability
     let storeWrites: Reachability
     let queueCalls: Reachability

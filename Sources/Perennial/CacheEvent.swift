@@ -51,6 +51,8 @@ public struct CacheStatistics: Sendable, Hashable {
     public var refreshFailures = 0
     /// Refreshes that became dead letters.
     public var deadLetters = 0
+    /// Jobs about another store than this cache's, which were left to others.
+    public var jobsOfOtherStores = 0
     /// Results not kept because the key was written meanwhile.
     public var superseded = 0
     /// Stored entries that could not be decoded.

@@ -79,11 +79,15 @@ public final class CeleryQueue: Sendable {
         work = Lanes("perennial.celery.work", count: 2, open: connect)
         browser = Lanes("perennial.celery.browse", count: 1, open: connect)
         let bell = bell
+        let told = ToldOnce()
         let subscription = Subscription(channels: ["\(base):ring"]) { _, _ in bell.ring() }
         listener = Listener(
             "perennial.celery.listen",
             open: {
                 let connection = try RedisConnection(address.redis)
+                if let policy = try connection.harmfulPolicy(), told.isFirst() {
+                    logger.warning("\(evictionWarning(policy, of: "jobs"))")
+                }
                 try subscription.begin(connection)
                 return connection
             },

@@ -438,6 +438,9 @@ enum Scripts {
                     found[#found + 1] = {
                         name, item[ID], item[MESSAGE], item[GENERATION], item[TOKEN], item[QUEUED], item[CACHE], item[KEY]
                     }
+                elseif ARGV[2] == '' then
+                    -- It is in the way of those behind it.
+                    call('ZREM', B .. ':dead', name)
                 end
             end
             return found

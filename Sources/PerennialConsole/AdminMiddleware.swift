@@ -10,8 +10,13 @@ struct PlainErrors<Context: RequestContext>: RouterMiddleware {
         do {
             return try await next(request, context)
         } catch let error as AdministrationError {
-            return try json(
-                ["error": error.description], status: error.kind == .notFound ? .notFound : .badRequest)
+            let status: HTTPResponse.Status =
+                switch error.kind {
+                case .notFound: .notFound
+                case .invalid: .badRequest
+                case .tooLarge: .contentTooLarge
+                }
+            return try json(["error": error.description], status: status)
         } catch let error as any HTTPResponseError {
             let message = (error as? HTTPError)?.body ?? error.status.reasonPhrase
             return try json(["error": message], status: error.status)

@@ -205,6 +205,8 @@ public struct AdministrationError: Error, Hashable, Sendable, CustomStringConver
         case notFound
         /// What was asked makes no sense.
         case invalid
+        /// What was sent is larger than what is kept.
+        case tooLarge
     }
 
     public let kind: Kind

@@ -42,6 +42,10 @@ extension MetricFamily {
                 "perennial_dead_letters_total", .counter, help: "Refreshes given up after their last attempt.",
                 value: statistics.deadLetters),
             MetricFamily(
+                "perennial_jobs_of_other_stores_total", .counter,
+                help: "Jobs about another store than this process has, which were left to others.",
+                value: statistics.jobsOfOtherStores),
+            MetricFamily(
                 "perennial_superseded_total", .counter,
                 help: "Results not kept because the key was written meanwhile.", value: statistics.superseded),
             MetricFamily(

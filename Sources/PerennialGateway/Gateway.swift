@@ -81,6 +81,11 @@ public final class Gateway: Sendable {
         await responses.cache.warmUp()
         let stateByLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0.state) })
         let bootstrap = ServerBootstrap(group: group)
+            .serverChannelInitializer { [pause = AcceptPause(logger: service.responder.logger)] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(pause.handler())
+                }
+            }
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)

@@ -118,6 +118,19 @@ extension MongoDBBackend: Store {
         }
     }
 
+    public func identity() async throws -> String? {
+        try await reads.perform { connection in
+            func known() throws(ConnectionError) -> String? {
+                try connection.find(Collections.version, ["_id": "perennial"], limit: 1).first?["id"]?.text
+            }
+            if let known = try known() { return known }
+            _ = try connection.update(
+                Collections.version, ["_id": "perennial", "id": ["$exists": false]],
+                ["$set": ["id": .text(String(UInt64.random(in: .min ... .max), radix: 36))]])
+            return try known()
+        }
+    }
+
     public func changes() -> AsyncStream<[StoreChange]> {
         feed.subscribe()
     }

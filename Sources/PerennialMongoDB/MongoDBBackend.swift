@@ -88,6 +88,7 @@ public final class MongoDBBackend: Sendable {
         browser = Lanes("perennial.mongodb.browse", count: 1, batchLimit: 1, watch: watch, open: patient)
         let (feed, bell) = (ChangeFeed(), Doorbell())
         (self.feed, self.bell) = (feed, bell)
+        let refusals = Refusals()
         let told = ToldOnce()
         listener = Listener(
             "perennial.mongodb.listen",
@@ -101,9 +102,15 @@ public final class MongoDBBackend: Sendable {
                 return subscription
             },
             opened: {
+                if refusals.end() { logger.notice("changes in MongoDB are heard again") }
                 // Something may have happened while nobody listened.
                 feed.publish([.missed])
                 bell.ring()
+            },
+            failed: { error in
+                guard let refusal = refusals.note(error) else { return }
+                logger.warning(
+                    "changes in MongoDB can't be heard, so purges by other machines come late: \(refusal)")
             },
             listen: { try $0.listen() })
         for lane in [reads, writes, bulk, browser] { lane.warmUp() }
@@ -133,11 +140,4 @@ public final class MongoDBBackend: Sendable {
             logger.warning("\(key) in MongoDB makes no sense and is taken for missing; more will only be counted")
         }
     }
-}
-
-/// Whether something has been told already.
-private final class ToldOnce: Sendable {
-    private let hasTold = Atomic(false)
-
-    func isFirst() -> Bool { !hasTold.exchange(true, ordering: .relaxed) }
 }

@@ -217,6 +217,13 @@ extension PostgresBackend: Store {
         }
     }
 
+    public func identity() async throws -> String? {
+        try await run(Statements.identity, on: reads) { _ in
+        } take: {
+            $0.number(0, 0).map { String($0, radix: 36) }
+        }
+    }
+
     public func changes() -> AsyncStream<[StoreChange]> {
         feed.subscribe()
     }

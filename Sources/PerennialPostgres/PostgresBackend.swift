@@ -93,6 +93,7 @@ public final class PostgresBackend: Sendable {
         browser = Lanes("perennial.postgres.browse", count: 1, batchLimit: 1, watch: watch, open: patient)
         let (feed, bell) = (ChangeFeed(), Doorbell())
         (self.feed, self.bell) = (feed, bell)
+        let refusals = Refusals()
         let subscription = Subscription(schema: address.schema, feed: feed, bell: bell)
         listener = Listener(
             "perennial.postgres.listen",
@@ -102,9 +103,15 @@ public final class PostgresBackend: Sendable {
                 return connection
             },
             opened: {
+                if refusals.end() { logger.notice("changes in PostgreSQL are heard again") }
                 // Something may have happened while nobody listened.
                 feed.publish([.missed])
                 bell.ring()
+            },
+            failed: { error in
+                guard let refusal = refusals.note(error) else { return }
+                logger.warning(
+                    "changes in PostgreSQL can't be heard, so purges by other machines come late: \(refusal)")
             },
             listen: { try subscription.listen($0) })
         for lane in [reads, writes, bulk, browser] { lane.warmUp() }

@@ -95,6 +95,7 @@ final class PostgresConnection: BlockingConnection {
             case PGRES_POLLING_OK: return
             case PGRES_POLLING_READING: wanted = Int16(POLLIN)
             case PGRES_POLLING_WRITING: wanted = Int16(POLLOUT)
+            case PGRES_POLLING_FAILED where hasNoFreeConnection: throw noFreeConnection
             default:
                 let text = message
                 let isRefused =
@@ -102,7 +103,20 @@ final class PostgresConnection: BlockingConnection {
                 throw ConnectionError(isRefused ? .refused : .unreachable, "can't reach \(address.url): \(text)")
             }
         }
-        throw ConnectionError(.unreachable, "can't reach \(address.url): \(message)")
+        throw hasNoFreeConnection
+            ? noFreeConnection : ConnectionError(.unreachable, "can't reach \(address.url): \(message)")
+    }
+
+    /// The server says so in words alone while a connection is made.
+    private var hasNoFreeConnection: Bool {
+        message.contains("too many clients") || message.contains("connection slots")
+    }
+
+    private var noFreeConnection: ConnectionError {
+        ConnectionError(
+            .refused,
+            "\(address.url) has no free connection, and a process needs seven: raise max_connections, end others, or put a pooler in"
+                + " session mode in between (\(message))")
     }
 
     func close() {
@@ -345,7 +359,11 @@ final class PostgresConnection: BlockingConnection {
         case "53300":
             isUsable = false
             return ConnectionError(.unreachable, "\(server) has too many connections; a process needs seven: \(text)")
-        case "42501": return ConnectionError(.refused, "\(server): this user lacks a right: \(text)")
+        case "42501":
+            return ConnectionError(
+                .refused,
+                "\(server): this user lacks a right: \(text); let it make the schema once (GRANT CREATE ON DATABASE … TO …), or make it"
+                    + " the owner of the schema \(address.schema) and of all that is in it")
         case "26000", "42P05":
             isUsable = false
             return poolerInBetween

@@ -4,7 +4,12 @@ enum Statements {
         horizon, read, list, save, takeLeases, extendLease, releaseLease, purgeKey, tell, purgeMany, touch, maintain,
         forgetRemoved, saveRemoved, statistics,
         claim, enqueue, dequeue, extend, complete, retry, giveBack, bury, ring, jobs, replay, counts, nextDue, nothing,
+        identity,
     ]
+
+    /// When the tables were made, in microseconds.
+    static let identity = Statement(
+        name: "identity", sql: "SELECT (extract(epoch FROM at) * 1000000)::bigint FROM version WHERE number = 1")
 
     /// To see whether the server answers.
     static let nothing = Statement(name: "nothing", sql: "SELECT 1")

@@ -32,6 +32,7 @@ extension RedisBackend {
             report.isUnfinished = report.isUnfinished || done.last?.integer == 1
             try await sweep(cache)
         }
+        if try await !sweepAll(caches, on: browser, batches: 50) { report.isUnfinished = true }
         report.evicted = try await evictWhatIsTooMuch()
         report.isUnfinished = report.isUnfinished || report.evicted > 0
         return report
@@ -61,6 +62,40 @@ extension RedisBackend {
         arguments.add(200)
         let last = try await call(Scripts.sweep, cache, arguments, on: browser).bytes
         sweepers.withLock { $0[cache] = last }
+    }
+
+    /// Looks through all keys for entries that the server has evicted, if it has evicted any since that was done.
+    /// - Parameter batches: how many thousands of keys at most.
+    /// - Returns: whether nothing that it has evicted is counted any more.
+    private func sweepAll(_ caches: [String], on lane: Lanes<RedisConnection>, batches: Int) async throws -> Bool {
+        guard let evicted = try await evictions(on: lane), evicted != seenEvictions.withLock({ $0 }) else {
+            return true
+        }
+        var left = batches
+        for cache in caches {
+            var last: [UInt8]? = []
+            while let after = last {
+                if left == 0 { return false }
+                left -= 1
+                var arguments = RedisCommand()
+                arguments.add(after)
+                arguments.add(1000)
+                last = try await call(Scripts.sweep, cache, arguments, on: lane).bytes
+            }
+        }
+        seenEvictions.withLock { $0 = evicted }
+        return true
+    }
+
+    /// How many keys the server has evicted since it was started; `nil`: it does not say, or none.
+    private func evictions(on lane: Lanes<RedisConnection>) async throws -> Int64? {
+        do {
+            let info = RedisInfo(try await run([RedisCommand("INFO", "stats")], on: lane)[0])
+            return info["evicted_keys"].flatMap { Int64($0) }.flatMap { $0 == 0 ? nil : $0 }
+        } catch let error as ConnectionError where error.reason == .refused {
+            // Not every user may ask.
+            return nil
+        }
     }
 
     /// Removes the least recently used of all caches until so many bytes are free, or a batch has gone.
@@ -96,7 +131,10 @@ extension RedisBackend {
     }
 
     public func statistics() async throws -> StoreStatistics {
-        try await statistics(of: caches(on: bulk), on: bulk)
+        let caches = try await caches(on: bulk)
+        // What is left of a larger number is for the janitor.
+        _ = try await sweepAll(caches, on: bulk, batches: 50)
+        return try await statistics(of: caches, on: bulk)
     }
 
     private func statistics(

@@ -191,6 +191,13 @@ extension RedisBackend: Store {
         return (entries.filter { tag == nil || $0.tags.contains(tag!) }, keys.last, keys.count)
     }
 
+    public func identity() async throws -> String? {
+        let name = "\(prefix):id"
+        if let known = try await run([RedisCommand("GET", name)], on: reads)[0].text { return known }
+        let new = String(UInt64.random(in: .min ... .max), radix: 36)
+        return try await run([RedisCommand("SET", name, new, "NX"), RedisCommand("GET", name)], on: writes)[1].text
+    }
+
     public func changes() -> AsyncStream<[StoreChange]> {
         feed.subscribe()
     }

@@ -53,6 +53,8 @@ public final class RedisBackend: Sendable {
     let bell: Doorbell
     private let listener: Listener<RedisConnection>
     private let unreadable = Atomic(0)
+    /// How many keys the server had evicted when all were looked through for them.
+    let seenEvictions = Mutex(Int64?.none)
     let seenRings = Atomic(0)
     let served = Mutex(Set<String>())
     let sweepers = Mutex<[String: [UInt8]]>([:])
@@ -112,6 +114,8 @@ public final class RedisBackend: Sendable {
         browser = Lanes("perennial.redis.browse", count: 1, watch: watch, open: connect)
         let (feed, bell) = (ChangeFeed(), Doorbell())
         (self.feed, self.bell) = (feed, bell)
+        let refusals = Refusals()
+        let told = ToldOnce()
         let subscription = Subscription(channels: ["\(prefix):changes", "\(prefix):jobs"]) { channel, message in
             if channel.hasSuffix(":jobs") { return bell.ring() }
             if feed.isHeard { feed.publish(ChangeMessage.read(message)) }
@@ -120,13 +124,22 @@ public final class RedisBackend: Sendable {
             "perennial.redis.listen",
             open: {
                 let connection = try RedisConnection(address)
+                if let policy = try connection.harmfulPolicy(), told.isFirst() {
+                    logger.warning("\(evictionWarning(policy, of: "jobs, leases and what is known of purges"))")
+                }
                 try subscription.begin(connection)
                 return connection
             },
             opened: {
+                if refusals.end() { logger.notice("changes in Redis are heard again") }
                 // Something may have happened while nobody listened.
                 feed.publish([.missed])
                 bell.ring()
+            },
+            failed: { error in
+                guard let refusal = refusals.note(error) else { return }
+                logger.warning(
+                    "changes in Redis can't be heard, so purges by other machines come late: \(refusal)")
             },
             listen: { try subscription.listen($0) })
         for lane in [reads, writes, bulk, browser] { lane.warmUp() }

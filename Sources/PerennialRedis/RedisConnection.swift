@@ -161,6 +161,21 @@ package final class RedisConnection: BlockingConnection {
         }
     }
 
+    // MARK: The server
+
+    /// The name of what the server does when it is full (`maxmemory-policy`), where that may take more than entries;
+    /// `nil`: it does not, or does not say.
+    package func harmfulPolicy() throws(ConnectionError) -> String? {
+        do {
+            let policy = RedisInfo(try run(RedisCommand("INFO", "memory")))["maxmemory_policy"] ?? ""
+            return policy.hasPrefix("allkeys-") ? policy : nil
+        } catch {
+            if !isUsable { throw error }
+            // Not every user may ask.
+            return nil
+        }
+    }
+
     // MARK: Errors
 
     private func broken() -> ConnectionError {
@@ -211,7 +226,13 @@ package final class RedisConnection: BlockingConnection {
         if says("MISCONF") {
             return ConnectionError(.refused, "\(server) can't write to its disk and takes no writes: \(text)")
         }
-        if says("NOAUTH") || says("WRONGPASS") || says("NOPERM") || text.contains("invalid password")
+        if says("NOPERM") {
+            return ConnectionError(
+                .refused,
+                "\(server): this user lacks a right (\(text)); give it all keys, channels and commands but those of operators:"
+                    + " ACL SETUSER NAME ~* &* +@all -@admin")
+        }
+        if says("NOAUTH") || says("WRONGPASS") || text.contains("invalid password")
             || text.contains("without any password configured")
         {
             return ConnectionError(

@@ -19,6 +19,8 @@
 /// | `…:j` | hash: the refresh jobs by key |
 /// | `…:q`, `…:i`, `…:dl` | jobs that are queued or running by when they are due; all by id; dead letters by time |
 ///
+/// Beside them are `PREFIX:caches`, the names of all caches, and `PREFIX:id`, a random name of this store.
+///
 /// A server that has reached its `maxmemory` looks at the first write of a script: is it one that needs memory, the
 /// script ends there.
 enum Scripts {

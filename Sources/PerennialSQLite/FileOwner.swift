@@ -82,6 +82,9 @@ struct FileHeader {
             let file, let read = file.pointee.pMethods?.pointee.xRead
         else {
             let reason = sqlite3_system_errno(connection)
+            if reason == EACCES {
+                throw SQLiteBackendError.noPermission(path: path, owner: FileSystem.owner(of: path))
+            }
             throw SQLiteBackendError.cannotOpen(
                 path: path, reason == 0 ? String(cString: sqlite3_errstr(code)) : String(cString: strerror(reason)))
         }

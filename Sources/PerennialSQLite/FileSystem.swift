@@ -29,6 +29,14 @@ enum FileSystem {
         return stat(path, &status) == 0 ? status.st_mode & 0o7777 : nil
     }
 
+    /// The name of a file's owner, or the number of one without a name; `nil`: there is no such file that can be seen.
+    static func owner(of path: String) -> String? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return getpwuid(status.st_uid).flatMap { $0.pointee.pw_name }.map { String(cString: $0) }
+            ?? "user \(status.st_uid)"
+    }
+
     /// In bytes; 0: there is none.
     static func size(of path: String) -> Int {
         var status = stat()
@@ -78,7 +86,13 @@ enum FileSystem {
         // drops the locks that this process has on it.
         var template = Array((path + ".new-XXXXXX").utf8CString)
         let handle = mkstemp(&template)  // 0600, whatever the umask
-        guard handle >= 0 else { throw SQLiteBackendError.cannotOpen(path: path, lastError()) }
+        guard handle >= 0 else {
+            if errno == EACCES {
+                let folder = folder(of: path)
+                throw SQLiteBackendError.noPermission(path: path, owner: owner(of: folder.isEmpty ? "." : folder))
+            }
+            throw SQLiteBackendError.cannotOpen(path: path, lastError())
+        }
         close(handle)
         let name = String(decoding: template.dropLast().lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
         defer { for suffix in sideFiles + ["-journal"] { unlink(name + suffix) } }

@@ -238,6 +238,11 @@ extension SQLiteBackend: Store {
         try await browser.perform { try $0.hotKeys(cache: cache, page: page) }
     }
 
+    public func identity() async throws -> String? {
+        if let known = try await browser.perform({ try $0.identity() }) { return known }
+        return try await writer.perform { try $0.makeIdentity() }
+    }
+
     public func changes() -> AsyncStream<[StoreChange]> {
         watch.feed.subscribe()
     }

@@ -10,6 +10,8 @@ public struct SQLiteBackendError: Error, Hashable, CustomStringConvertible {
         case cannotOpen
         /// The file is damaged, and was not to be replaced.
         case damaged
+        /// The file or its folder belongs to somebody else, and this process may not use it.
+        case noPermission
         /// The file can be read, but not written.
         case readOnly
         /// Another program keeps the file locked.
@@ -41,6 +43,13 @@ public struct SQLiteBackendError: Error, Hashable, CustomStringConvertible {
         Self(reason: .cannotOpen, description: "can't open \(path): \(cause)")
     }
 
+    static func noPermission(path: String, owner: String?) -> Self {
+        Self(
+            reason: .noPermission,
+            description: "may not open \(path)" + (owner.map { ", which belongs to \($0)" } ?? "")
+                + ": run as its owner, or let this user read and write it and its folder")
+    }
+
     static func damaged(path: String, _ cause: any Error) -> Self {
         Self(
             reason: .damaged,
@@ -48,7 +57,9 @@ public struct SQLiteBackendError: Error, Hashable, CustomStringConvertible {
     }
 
     static func readOnly(path: String) -> Self {
-        Self(reason: .readOnly, description: "\(path) can't be written to: it or its folder is read-only")
+        Self(
+            reason: .readOnly,
+            description: "\(path) can't be written to: it or its folder is read-only, or belongs to another user")
     }
 
     static func locked(path: String, for time: Duration) -> Self {

@@ -320,7 +320,7 @@ extension Transaction {
     }
 
     func saveHotKeys(_ keys: [String], cache: String) throws {
-        try db.run("DELETE FROM hot WHERE cache = ?", cache)
+        try db.run("DELETE FROM hot WHERE cache = ? AND page >= 0", cache)
         let size = 4_096
         for (page, start) in stride(from: 0, to: keys.count, by: size).enumerated() {
             try db.run(
@@ -329,9 +329,27 @@ extension Transaction {
         }
     }
 
+    /// A file of version 1 that can only be read has no table of hot keys.
+    private func hasHotKeys() throws -> Bool {
+        try db.first("PRAGMA user_version", read: { $0.integer(0) }) ?? 0 >= 2
+    }
+
+    /// The store's name: in the table of hot keys, on a page that no cache has.
+    func identity() throws -> String? {
+        guard try hasHotKeys() else { return nil }
+        return try db.first("SELECT keys FROM hot WHERE cache = '' AND page = -1") { $0.text(0) }
+    }
+
+    /// The store's name, made if it has none.
+    func makeIdentity() throws -> String? {
+        try db.run(
+            "INSERT OR IGNORE INTO hot (cache, page, keys) VALUES ('', -1, ?)",
+            String(UInt64.random(in: .min ... .max), radix: 36))
+        return try identity()
+    }
+
     func hotKeys(cache: String, page: Int) throws -> [String] {
-        // A file of version 1 that can only be read has no such table.
-        if try db.first("PRAGMA user_version", read: { $0.integer(0) }) ?? 0 < 2 { return [] }
+        guard try hasHotKeys() else { return [] }
         let keys = try db.first("SELECT keys FROM hot WHERE cache = ? AND page = ?", cache, page) { $0.text(0) }
         return keys.map(TextList.decode) ?? []
     }

@@ -16,6 +16,8 @@ public final class AlternatingStore: Store {
 
     public func read(_ keys: [EntryKey]) async throws -> [StoreRecord] { try await next.read(keys) }
 
+    public func identity() async throws -> String? { try await next.identity() }
+
     public func readNow(_ keys: [EntryKey]) -> [StoreRecord]? { next.readNow(keys) }
 
     public func save(_ entry: StoredEntry, fence: Generation?, releasing: LeaseToken?) async throws -> SaveOutcome {

@@ -81,6 +81,8 @@ public struct FaultyStore: Store {
         try await pass(.hotKeys) { try await store.hotKeys(cache: cache, page: page) }
     }
 
+    public func identity() async throws -> String? { try await store.identity() }
+
     public func changes() -> AsyncStream<[StoreChange]> {
         store.changes()
     }

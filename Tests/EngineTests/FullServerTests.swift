@@ -159,10 +159,12 @@ import Testing
             #expect(entry.bytes == Array(repeating: UInt8(number % 256), count: 10_000))
         }
         #expect(try await queue.counts()[.queued] == 50)
-        // The janitor finds out what is gone.
-        for _ in 0..<30 { _ = try await store.maintain(now: Samples.now) }
-        let still = try await store.read((0..<2000).map { Samples.key("\($0)") }).count { $0.entry != nil }
-        #expect(try await store.statistics().entries == still)
+        // What is gone is not counted, before the janitor comes and afterwards. Reading may have evicted some more.
+        for isTidy in [false, true] {
+            if isTidy { for _ in 0..<3 { _ = try await store.maintain(now: Samples.now) } }
+            let still = try await store.read((0..<2000).map { Samples.key("\($0)") }).count { $0.entry != nil }
+            #expect(try await store.statistics().entries == still, "\(isTidy)")
+        }
         await open.close()
     }
 }

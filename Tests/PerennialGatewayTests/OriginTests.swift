@@ -284,6 +284,28 @@ import Testing
         }
     }
 
+    @Test func `what is handed over has a key that readers have, and a body that is kept`() async throws {
+        try await withRig({ $0.routes[0].rules.maxBody = 100 }, origin: { _ in .ok("") }) { rig in
+            let responses = rig.gateway.responses
+            func accept(_ key: String, _ body: [UInt8]) async throws -> Generation? {
+                try await responses.accept(
+                    key, status: 200, fields: ["Cache-Control": "max-age=60"], body: body, fence: nil, lease: nil)
+            }
+            let key = try responses.key(for: "/x")
+            let tooLarge = await #expect(throws: NotAccepted.self) {
+                try await accept(key, Array(repeating: 1, count: 101))
+            }
+            #expect(tooLarge?.isTooLarge == true)
+            #expect(try await accept(key, Array(repeating: 1, count: 100)) != nil)
+            for odd in ["/./y", "/%79", "/a/../y"] {
+                let origin = key.dropLast("/x".count)
+                let refusal = await #expect(throws: NotAccepted.self) { try await accept("\(origin)\(odd)", []) }
+                #expect(refusal?.isTooLarge == false)
+                #expect(refusal?.reason.hasSuffix("hand over \(origin)/y") == true, "\(refusal?.reason ?? "")")
+            }
+        }
+    }
+
     @Test func `the bytes of a field are the same at the origin, in the store and at the client`() async throws {
         let field =
             Array("Content-Disposition: attachment; filename=\"caf".utf8) + [0xE9, 0xFF, 0x80] + Array(".txt\"".utf8)

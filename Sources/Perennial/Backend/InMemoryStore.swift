@@ -4,11 +4,14 @@ import Synchronization
 public final class InMemoryStore: Store {
     private let table: Mutex<InMemoryTable>
     private let feed = ChangeFeed()
+    private let name = SystemRandomness().token()
 
     /// - Parameter sizeLimit: the bytes above which the least recently used entries make room; default: none.
     public init(sizeLimit: Int? = nil) {
         table = Mutex(InMemoryTable(limit: sizeLimit))
     }
+
+    public func identity() async throws -> String? { name }
 
     public func read(_ keys: [EntryKey]) async throws -> [StoreRecord] {
         table.withLock { table in keys.map { table.record($0) } }

@@ -91,12 +91,18 @@ public protocol Store: Sendable {
 
     /// How much is in the store.
     func statistics() async throws -> StoreStatistics
+
+    /// Names this store, without `/`: the same for all processes that use it, and no other store's. A store that has lost
+    /// all it had may have another name. So a worker knows jobs about another store, where a queue is shared. Default:
+    /// `nil`, the store does not say.
+    func identity() async throws -> String?
 }
 
 extension Store {
     public func readNow(_ keys: [EntryKey]) -> [StoreRecord]? { nil }
     public func saveHotKeys(_ keys: [String], cache: String) async throws {}
     public func hotKeys(cache: String, page: Int) async throws -> [String] { [] }
+    public func identity() async throws -> String? { nil }
 }
 
 /// What a store knows about a key.

@@ -11,7 +11,7 @@ extension Cache: Refreshable {
     private func queueRefresh(_ key: Key, _ entry: Entry<Value>) async {
         let now = time.now
         let job = RefreshJob(
-            key: entryKey(key), generation: entry.generation, leaseToken: random.token(), queuedAt: now)
+            key: entryKey(key), generation: entry.generation, leaseToken: await jobToken(), queuedAt: now)
         // What could not be saved is known to this process alone.
         guard entry.generation != .zero else { return await refreshHere(key, entry, job) }
         let outcome = await writing { _ in
@@ -61,6 +61,7 @@ extension Cache: Refreshable {
         guard let key = Key(job.key.key) else {
             return .failed(error: "'\(job.key.key)' is not a key of the cache '\(name)'", retryAt: nil)
         }
+        if let outcome = await turnAway(delivery) { return outcome }
         let (flight, isNew) = flights.join(key)
         let landing: Flight<Value>.Landing
         if isNew {
@@ -170,7 +171,7 @@ extension Cache: Refreshable {
         known.setFailing(until: time.steady + (until - now))
         guard known.generation != .zero else { return }
         let job = RefreshJob(
-            key: entryKey(key), generation: known.generation, leaseToken: random.token(), queuedAt: now)
+            key: entryKey(key), generation: known.generation, leaseToken: await jobToken(), queuedAt: now)
         if await queueCalls.attempt({ try await backend.queue.enqueue(job, notBefore: until, now: now) }) == true {
             count { $0.refreshesQueued += 1 }
             observer?(.refreshQueued(key: job.key.key))

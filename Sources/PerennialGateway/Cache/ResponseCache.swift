@@ -171,6 +171,22 @@ public final class ResponseCache: Sendable {
             let origins = origins.map(\.description).joined(separator: ", ")
             throw NotAccepted(reason: "no route leads to \(primaryKey(of: key)); the origins are \(origins)")
         }
+        guard body.count <= route.rules.maxBody else {
+            throw NotAccepted(
+                reason:
+                    "the body has \(body.count) bytes, and no more than \(route.rules.maxBody) are kept (--max-body)",
+                isTooLarge: true)
+        }
+        let address = primaryKey(of: key)
+        let normal: String
+        do throws(AddressError) {
+            normal = try self.key(for: address)
+        } catch {
+            throw NotAccepted(reason: "\(error)")
+        }
+        guard normal == address else {
+            throw NotAccepted(reason: "no reader asks for \(address), which is not in normal form; hand over \(normal)")
+        }
         let now = time.now
         let response = OriginResponse(status: status, fields: fields, requestedAt: now, receivedAt: now)
         let request = cache.peek(key)?.value?.requestFields ?? selectingFields(ofKey: key)
@@ -195,5 +211,7 @@ private func endpoint(ofKey key: String) -> String {
 /// Why an answer that was handed over is not saved.
 public struct NotAccepted: Error, Hashable, CustomStringConvertible {
     public let reason: String
+    /// Whether the body is larger than what is kept.
+    public var isTooLarge = false
     public var description: String { reason }
 }

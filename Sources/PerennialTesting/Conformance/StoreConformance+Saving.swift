@@ -171,6 +171,19 @@ extension StoreConformance {
             try requireEqual(one.entries, 1, "the number of entries")
             try require(one.bytes < two.bytes, "the bytes did not shrink with a removal")
         },
+        Check("a store that has a name keeps it") { store in
+            let name = try await store.identity()
+            try require(name?.contains("/") != true, "the name \(name ?? "") has a slash")
+            try await store.save(Samples.entry())
+            _ = try await store.remove(.cache("people"), now: Samples.now)
+            try await store.saveHotKeys(["ada"], cache: "")
+            try requireEqual(try await store.identity(), name, "the name")
+            let names = try await withThrowingTaskGroup(of: String?.self) { group in
+                for _ in 0..<20 { group.addTask { try await store.identity() } }
+                return try await group.reduce(into: Set<String?>()) { $0.insert($1) }
+            }
+            try requireEqual(names, [name], "the names that many learn")
+        },
         Check("concurrent saves of many keys are all kept") { store in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for number in 0..<200 {

@@ -51,7 +51,9 @@ struct JobsCommand: AsyncParsableCommand {
     struct Replay: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "replay", abstract: "Queue dead jobs again, due at once.",
-            discussion: #"With --json: {"replayed": N}. An id that is no dead job's ends with code 66."#)
+            discussion:
+                #"With --json: {"replayed": N}, and with --all "left", the dead jobs that can't be replayed. An id that is no dead job's ends with code 66."#
+        )
 
         @OptionGroup var options: StoreOptions
         @Argument(help: ArgumentHelp("The job's id, as perennial jobs --dead shows it.", valueName: "ID")) var id:
@@ -62,9 +64,16 @@ struct JobsCommand: AsyncParsableCommand {
             guard (id == nil) == all else {
                 throw Failure(.usage, "say which jobs: an ID from perennial jobs --dead, or --all")
             }
-            let count = try await options.use(isForLooking: false) { try await $0.replay(id) }
-            if options.json { return try Console.print(json: ["replayed": count]) }
-            Console.print("replayed \(count) \(count == 1 ? "job" : "jobs")")
+            let (count, left) = try await options.use(isForLooking: false) { administration in
+                let count = try await administration.replay(id)
+                return (count, all ? try await administration.statistics().jobs.dead : 0)
+            }
+            if options.json {
+                return try Console.print(json: all ? ["replayed": count, "left": left] : ["replayed": count])
+            }
+            Console.print(
+                "replayed \(count) \(count == 1 ? "job" : "jobs")"
+                    + (left == 0 ? "" : "; \(left) can't be replayed, since their messages make no sense"))
         }
     }
 }

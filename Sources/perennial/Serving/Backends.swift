@@ -53,7 +53,7 @@ private func code(of error: SQLiteBackendError) -> Failure.Code {
     switch error.reason {
     case .newerSchema, .foreignDatabase, .damaged: .data
     case .cannotOpen: .cannotCreate
-    case .readOnly: .noPermission
+    case .readOnly, .noPermission: .noPermission
     case .locked: .temporary
     case .closed: .software
     }

@@ -106,7 +106,7 @@ extension ResponseCache {
                 handed.key, status: handed.status, fields: handed.fields, body: handed.body, fence: handed.fence,
                 lease: handed.lease)
         } catch let error as NotAccepted {
-            throw AdministrationError(.invalid, error.reason)
+            throw AdministrationError(error.isTooLarge ? .tooLarge : .invalid, error.reason)
         }
     }
 }

@@ -158,6 +158,17 @@ struct AdminServerTests {
         try await ask(.post, "/api/expire", body) { #expect($0.status == .badRequest) }
     }
 
+    @Test func `a body larger than what is kept is told as that`() async throws {
+        let server = AdminServer(
+            administration: shelf.administration(), token: "a-token-for-tests",
+            accept: { _ in throw AdministrationError(.tooLarge, "the body has 9 bytes") })
+        let headers: HTTPFields = [.authorization: "Bearer a-token-for-tests"]
+        try await ask(.put, "/api/entries/https%3A%2F%2Fa.test%2Fx", "too large", headers: headers, server: server) {
+            #expect($0.status == .contentTooLarge)
+            try #expect(decode([String: String].self, $0)["error"] == "the body has 9 bytes")
+        }
+    }
+
     @Test func `a form can't post`() async throws {
         try await shelf.put("\(api)/a")
         try await ask(.post, "/api/remove", #"{"url": "/a"}"#, headers: [.contentType: "text/plain"]) {

@@ -134,6 +134,8 @@ import Testing
             try await Program.run(["jobs", "--dead"] + engines, in: folder).output
                 .contains("a malformed message: the header id is missing")
         }
+        let replay = try await Program.run(["jobs", "replay", "--all"] + engines, in: folder)
+        #expect(replay.output == "replayed 0 jobs; 1 can't be replayed, since their messages make no sense\n")
         #expect(await worker.stop(SIGTERM) == 0)
         await upstream.stop()
     }

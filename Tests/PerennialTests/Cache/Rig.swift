@@ -95,11 +95,14 @@ func eventually(_ condition: () async throws -> Bool) async throws {
 
 /// Caches on one backend, as several machines would have them, with one clock and one origin.
 struct Rig {
-    let clock = ManualClock()
+    let clock: ManualClock
     let backend: any Backend
     let origin: ScriptedOrigin
 
-    init(backend: (any Backend)? = nil, origin: ScriptedOrigin = ScriptedOrigin()) {
+    init(
+        clock: ManualClock = ManualClock(), backend: (any Backend)? = nil, origin: ScriptedOrigin = ScriptedOrigin()
+    ) {
+        self.clock = clock
         self.backend = backend ?? InMemoryBackend()
         self.origin = origin
     }
