@@ -50,6 +50,7 @@ final class Problems {
     private var failures: [Failure] = []
 
     var isEmpty: Bool { failures.isEmpty }
+    var count: Int { failures.count }
 
     /// Notes one, unless it is known already: a setting may be read for several routes.
     func note(_ failure: Failure) {

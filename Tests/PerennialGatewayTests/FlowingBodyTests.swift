@@ -42,7 +42,11 @@ import Testing
         let gate = Gate()
         let head = Self.head([framing])
         try await withRig(
-            { $0.routes[0].rules.freshness = mode },
+            {
+                $0.routes[0].rules.freshness = mode
+                $0.routes[0].origin.timeout = .minutes(2)
+                $0.routes[0].origin.fetchTimeout = .minutes(2)
+            },
             origin: { _ in
                 await gate.pass()
                 return .raw(head + (framing.hasSuffix("chunked") ? "6\r\none...\r\n" : "one..."))

@@ -209,7 +209,8 @@ struct GivenRules: Sendable {
                 Known.expireAfter.name, Known.staleIfError.name, Known.freshness.name, Known.clientDirectives.name,
                 Known.allow.name, Known.softTimeout.name, Known.maxBody.name,
             ],
-            hint: "a route has name, host, path, strip-path, origin, send-host, query, cookies, vary, cors and the limits "
+            hint:
+                "a route has name, host, path, strip-path, origin, send-host, query, cookies, vary, cors and the limits "
                 + "for its responses",
             elsewhere: { key in
                 OptionFile.ofOrigins.contains(key) || [Known.rate.name, Known.timeout.name].contains(key)
@@ -290,7 +291,8 @@ struct GivenRules: Sendable {
             problems.note(
                 Failure(
                     .configuration,
-                    "\(section.name(of: "cors")) tells answers apart by Origin, which “vary” ignores; leave one of them out"))
+                    "\(section.name(of: "cors")) tells answers apart by Origin, which “vary” ignores; leave one of them out"
+                ))
         }
         return rules
     }
@@ -331,7 +333,8 @@ struct GivenRules: Sendable {
         guard let section = try route.section("cookies") else { return .everything }
         section.check(keys: ["keep", "drop"], hint: "cookies has keep and drop", problems)
         return CookieRules(
-            kept: kept(section, problems), dropped: problems.take(try section.find("drop", read: wildcards))?.value ?? [])
+            kept: kept(section, problems),
+            dropped: problems.take(try section.find("drop", read: wildcards))?.value ?? [])
     }
 
     /// An empty list means none.

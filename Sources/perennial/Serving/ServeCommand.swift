@@ -75,11 +75,17 @@ struct ServeCommand: AsyncParsableCommand {
         }
         var gateway = GatewayConfiguration(routes: given.routes(settings, problems))
         func list(_ given: [String]) -> String? { given.isEmpty ? nil : given.joined(separator: ",") }
+        let known = problems.count
         let (chains, keys) = (find(Known.tlsCert, list(tlsCert)), find(Known.tlsKey, list(tlsKey)))
-        gateway.certificates = problems.take(try serverCertificates(chains, keys: keys)) ?? []
         let authorities = find(Known.clientCA, clientCA)
-        gateway.clientAuthorities = problems.take(
-            try clientAuthorities(authorities, isSecure: !gateway.certificates.isEmpty))
+        // What one of them lacks says nothing when another could not be read.
+        if problems.count == known {
+            gateway.certificates = problems.take(try serverCertificates(chains, keys: keys)) ?? []
+        }
+        if problems.count == known {
+            gateway.clientAuthorities = problems.take(
+                try clientAuthorities(authorities, isSecure: !gateway.certificates.isEmpty))
+        }
         read(&gateway.threads, Known.threads, threads)
         read(&gateway.memory, Known.memory, memory)
         read(&gateway.maxConnections, Known.maxConnections, maxConnections)

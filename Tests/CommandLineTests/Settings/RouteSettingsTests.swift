@@ -185,7 +185,7 @@ struct RouteSettingsTests {
         ),
         ("origins: {a: {url: 'https://a'}}", "“origins” in p.yaml:1 has nobody to use it; add “routes”"),
         ("origin: https://a\nfields: {A: b}", "unknown key “fields” in p.yaml:2; it belongs to one of “origins”"),
-        ("origin: https://a\nhost: b.example", "unknown key “host” in p.yaml:2; it belongs to one of “routes”"),
+        ("origin: https://a\npath: /b", "unknown key “path” in p.yaml:2; it belongs to one of “routes”"),
         (
             "routes: [{origin: 'https://a', fields: {A: b}}]",
             "unknown key “fields” in p.yaml:1; it belongs to one of “origins”"
