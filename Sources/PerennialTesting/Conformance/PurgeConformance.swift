@@ -79,7 +79,12 @@ private final class PurgeWorld: Sendable {
             Cache(
                 "people", policy: policy, backend: backend, codec: .json,
                 origin: OriginGuard(breaker: nil, time: clock),
-                workers: 1, time: clock, answering: { try await world.content!.ask($0, $1) })
+                workers: 1, time: clock,
+                answering: { key, context in
+                    // A refresh may outlive the run.
+                    guard let world = world.content else { throw CancellationError() }
+                    return try await world.ask(key, context)
+                })
         }
         world.set(self)
     }
