@@ -115,12 +115,8 @@ public struct AdminServer: Sendable {
                 administration.jobs(state: jobState(request), after: query("after", request), limit: limit(request)))
         }
         api.get("/stats") { _, _ in try await json(administration.statistics()) }
-        api.post("/expire") { request, _ in
-            try await json(["expired": administration.expire(target(request))])
-        }
-        api.post("/remove") { request, _ in
-            try await json(["removed": administration.remove(target(request))])
-        }
+        api.post("/expire") { request, _ in try await expire(request) }
+        api.post("/remove") { request, _ in try await remove(request) }
         api.post("/jobs/replay") { request, _ in
             try await json(["replayed": administration.replay(replayed(request))])
         }
@@ -132,6 +128,21 @@ public struct AdminServer: Sendable {
         }
         api.put("/entries/**") { request, _ in try await save(HandedOver(request)) }
         return router
+    }
+
+    // Not optimised, since the optimiser of Swift 6.3.1 crashes on `remove` (in "splitting coroutine").
+    @_optimize(none)
+    private func expire(_ request: Request) async throws -> Response {
+        let target = try await PerennialConsole.target(request)
+        let count = try await administration.expire(target)
+        return try json(["expired": count])
+    }
+
+    @_optimize(none)
+    private func remove(_ request: Request) async throws -> Response {
+        let target = try await PerennialConsole.target(request)
+        let count = try await administration.remove(target)
+        return try json(["removed": count])
     }
 
     private func known(_ origins: Origins?) throws -> Origins {

@@ -19,46 +19,55 @@ extension Administration {
     /// - Returns: how many.
     /// - Throws: ``AdministrationError`` when nothing is saved for an address, or no address can be meant.
     public func expire(_ target: AdministrationTarget) async throws -> Int {
-        try await change(target) { try await store.expire($0, now: $1) }
+        try await purge(.expire, target)
     }
 
     /// Deletes entries.
     /// - Returns: how many.
     /// - Throws: as ``expire(_:)``.
     public func remove(_ target: AdministrationTarget) async throws -> Int {
-        try await change(target) { try await store.remove($0, now: $1) }
+        try await purge(.remove, target)
     }
 
-    private typealias Change = @Sendable (Selection, Timestamp) async throws -> Int
+    private enum Kind {
+        case expire, remove
+    }
 
-    private func change(_ target: AdministrationTarget, with action: @escaping Change) async throws -> Int {
+    private func purge(_ kind: Kind, _ selection: Selection) async throws -> Int {
+        switch kind {
+        case .expire: try await store.expire(selection, now: time.now)
+        case .remove: try await store.remove(selection, now: time.now)
+        }
+    }
+
+    // The optimiser of Swift 6.3.1 crashes where it inlines this into a closure of the router.
+    @inline(never)
+    private func purge(_ kind: Kind, _ target: AdministrationTarget) async throws -> Int {
         switch target {
         case .tag(let tag):
-            return try await action(.tag(tag, cache: cache), time.now)
+            return try await purge(kind, .tag(tag, cache: cache))
         case .all:
-            return try await action(.cache(cache), time.now)
+            return try await purge(kind, .cache(cache))
         case .url(let url):
             let primary = try await primaryKey(url)
             // Variants carry the address as a tag.
-            let variants = try await action(.tag(primary, cache: cache), time.now)
-            let count = try await action(.key(EntryKey(cache: cache, key: primary)), time.now) + variants
+            let variants = try await purge(kind, .tag(primary, cache: cache))
+            let count = try await purge(kind, .key(EntryKey(cache: cache, key: primary))) + variants
             guard count > 0 else { throw await nothingSaved(for: primary) }
             return count
         case .prefix(let text):
             guard !text.isEmpty else { throw AdministrationError(.invalid, "the prefix is empty; for all, say so") }
-            return try await change(prefix: absolute(text), where: { _ in true }, with: action)
+            return try await purge(kind, prefix: absolute(text), where: { _ in true })
         case .match(let text):
             let pattern = Wildcard(try await absolute(text))
             let start = pattern.description.prefix { $0 != "*" }
-            return try await change(
-                prefix: String(start), where: { pattern.matches(KeyParts($0.key).url) }, with: action)
+            return try await purge(kind, prefix: String(start), where: { pattern.matches(KeyParts($0.key).url) })
         }
     }
 
-    /// Changes entries page by page, so that it needs no more memory for many entries than for few.
-    private func change(
-        prefix: String, where isMeant: (EntryKey) -> Bool, with action: @escaping Change
-    ) async throws -> Int {
+    /// Purges entries page by page, so that it needs no more memory for many entries than for few.
+    @inline(never)
+    private func purge(_ kind: Kind, prefix: String, where isMeant: (EntryKey) -> Bool) async throws -> Int {
         var count = 0
         var last: String?
         while true {
@@ -69,7 +78,7 @@ extension Administration {
             while !keys.isEmpty {
                 // A few at a time: engines write together what comes together.
                 count += try await withThrowingTaskGroup(of: Int.self) { group in
-                    for key in keys.prefix(32) { group.addTask { try await action(.key(key), time.now) } }
+                    for key in keys.prefix(32) { group.addTask { try await purge(kind, .key(key)) } }
                     return try await group.reduce(0, +)
                 }
                 keys = keys.dropFirst(32)
