@@ -75,7 +75,7 @@ private struct Word: Sendable {
 /// The origin, and the dice.
 private final class World: Sendable {
     private struct State {
-        var random: SeededDice
+        var random: SeededGenerator
         var sayings: [String: (saying: Saying, targeted: Int64?, version: Int, hasTag: Bool)] = [:]
         var lastWord: Word?
     }
@@ -83,7 +83,7 @@ private final class World: Sendable {
     private let state: NIOLockedValueBox<State>
 
     init(seed: UInt64) {
-        state = NIOLockedValueBox(State(random: SeededDice(state: seed)))
+        state = NIOLockedValueBox(State(random: SeededGenerator(seed: seed)))
     }
 
     var lastWord: Word? { state.withLockedValue { $0.lastWord } }
@@ -180,18 +180,5 @@ private struct Model {
     private mutating func keep(_ new: Stored) {
         guard let lifetime = new.word.saying.lifetime, lifetime > 0 || new.word.tag != nil else { return }
         stored.append(new)
-    }
-}
-
-/// SplitMix64: the same numbers in every run.
-private struct SeededDice: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

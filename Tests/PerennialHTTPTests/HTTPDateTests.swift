@@ -1,5 +1,6 @@
 import Perennial
 import PerennialHTTP
+import PerennialTesting
 import Testing
 
 struct HTTPDateTests {

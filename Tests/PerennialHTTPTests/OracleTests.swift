@@ -1,5 +1,6 @@
 import Perennial
 import PerennialHTTP
+import PerennialTesting
 import Testing
 
 /// Random responses, made up as plain facts, are judged twice: by the rules, which read the fields written from these

@@ -1,5 +1,6 @@
 import Perennial
 import PerennialHTTP
+import PerennialTesting
 import Testing
 
 /// Nothing that comes over the network may crash a rule; and what the rules give back must itself be well formed.

@@ -1,4 +1,5 @@
 import PerennialHTTP
+import PerennialTesting
 import Testing
 
 struct RangeTests {

@@ -1,4 +1,5 @@
 import Perennial
+import PerennialTesting
 import Testing
 
 @testable import PerennialHTTP

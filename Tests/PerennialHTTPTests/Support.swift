@@ -1,5 +1,6 @@
 import Perennial
 import PerennialHTTP
+import PerennialTesting
 
 /// 2001-09-09T01:46:40Z: when every response of these tests arrives, unless it says otherwise.
 let arrival = Timestamp(milliseconds: 1_000_000_000_000)
@@ -20,22 +21,7 @@ func date(secondsBefore seconds: Int) -> String {
     HTTPDate.format(arrival - .seconds(seconds))
 }
 
-/// SplitMix64: the same numbers in every run.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
+extension SeededGenerator {
     /// Up to `length` characters: half of them from `alphabet`, the rest of any kind.
     mutating func text(upTo length: Int, alphabet: String) -> String {
         let letters = Array(alphabet.utf8)

@@ -53,7 +53,7 @@ private final class PurgeWorld: Sendable {
     }
 
     private struct State {
-        var random: SplitMix
+        var random: SeededGenerator
         var readers: [Task<Void, Never>] = []
         /// By machine and key: the oldest version that a reader who comes now may get.
         var floors: [[String: Int]]
@@ -70,7 +70,7 @@ private final class PurgeWorld: Sendable {
 
     init(seed: UInt64, machines: [any Backend]) {
         state = Mutex(
-            State(random: SplitMix(state: seed), floors: Array(repeating: [:], count: machines.count)))
+            State(random: SeededGenerator(seed: seed), floors: Array(repeating: [:], count: machines.count)))
         let (clock, world) = (clock, Box())
         var policy = Policy.standard
         policy.limits = Limits(raising: .minutes(1), .minutes(10), .hours(1))
@@ -270,18 +270,5 @@ private final class PurgeWorld: Sendable {
                 tries > 100 ? try await Task.sleep(for: .milliseconds(1)) : await Task.yield()
             }
         }
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): quick, and the same everywhere.
-private struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

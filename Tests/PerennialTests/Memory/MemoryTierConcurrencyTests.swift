@@ -1,4 +1,5 @@
 import Dispatch
+import PerennialTesting
 import Synchronization
 import Testing
 
