@@ -58,7 +58,7 @@ public func freshness(
 ) -> ResponseFreshness {
     switch mode {
     case .policy(let limits, let clientErrors):
-        var limits = (400..<500).contains(response.status) ? clientErrors ?? limits : limits
+        var limits = operatorsLimits(limits, clientErrors, status: response.status)
         if !allowances.contains(.noCache) { limits = lowered(limits, by: response) }
         // The operator's limits are about how long ago this cache asked, not how long caches before it have held on.
         return ResponseFreshness(limits: limits, initialAge: .zero, basis: .policy)
@@ -86,10 +86,7 @@ public func currentLimits(
 ) -> Limits {
     switch mode {
     case .policy(let limits, let clientErrors):
-        let limits = (400..<500).contains(status) ? clientErrors ?? limits : limits
-        return Limits(
-            raising: min(stored.refreshAfter, limits.refreshAfter), min(stored.expireAfter, limits.expireAfter),
-            min(stored.staleIfError, limits.staleIfError))
+        return stored.atMost(operatorsLimits(limits, clientErrors, status: status))
     case .origin(let staleIfError):
         let operators = max(stored.expireAfter, staleIfError ?? .zero)
         guard stored.staleIfError > operators, RulingDirectives(of: fields()).directives.staleIfError == nil else {
@@ -115,6 +112,19 @@ private func limits(lifetime: Duration, directives: CacheControl, operatorStaleI
     return Limits(raising: lifetime, expireAfter, staleIfError)
 }
 
+private func operatorsLimits(_ limits: Limits, _ clientErrors: Limits?, status: Int) -> Limits {
+    (400..<500).contains(status) ? clientErrors ?? limits : limits
+}
+
+extension Limits {
+    /// Each limit, or the other's if that is shorter.
+    fileprivate func atMost(_ other: Limits) -> Limits {
+        Limits(
+            raising: min(refreshAfter, other.refreshAfter), min(expireAfter, other.expireAfter),
+            min(staleIfError, other.staleIfError))
+    }
+}
+
 /// The operator's limits, lowered where the origin says of its response that it is not to be served unasked: those are
 /// for what says nothing of the kind.
 ///
@@ -124,10 +134,7 @@ private func limits(lifetime: Duration, directives: CacheControl, operatorStaleI
 /// - an `Expires` in the past, or a `max-age` or `s-maxage` of 0: stale at once (§4.2.1, §5.3). It may still be served
 ///   when the origin fails.
 private func lowered(_ limits: Limits, by response: OriginResponse) -> Limits {
-    func atMost(_ most: Duration) -> Limits {
-        Limits(
-            raising: min(limits.refreshAfter, most), min(limits.expireAfter, most), min(limits.staleIfError, most))
-    }
+    func atMost(_ most: Duration) -> Limits { limits.atMost(Limits(raising: most, most, most)) }
     let directives = RulingDirectives(of: response.fields).directives
     if directives.noCache == .everything { return atMost(.zero) }
     let lifetime = freshnessLifetime(of: response)
