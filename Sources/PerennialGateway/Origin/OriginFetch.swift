@@ -244,7 +244,7 @@ struct OriginFetch: Sendable {
         let isPart = response.status == 304 || response.status == 206
         var whole = response
         if isPart { whole.status = 200 }
-        whole.fields = rules.vary.applied(to: whole.fields)
+        whole.fields = rules.effectiveVary.applied(to: whole.fields)
         guard case .doNotStore(let reason) = storability(of: whole, request) else { return false }
         return !reason.isAboutRequest && !(isPart && reason == .useless)
     }
