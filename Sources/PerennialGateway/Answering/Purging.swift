@@ -34,7 +34,7 @@ extension Responder {
                 contentType: "application/json")
         } catch {
             logger.warning(
-                "a PURGE could not be done in the store; old responses may be served until they expire",
+                "a PURGE could not be done in the store now; this process does as if it had been, and does it when the store is back",
                 metadata: ["key": "\(request.key)", "error": "\(error)"])
             return own(
                 503, "The store can't be written now. Try again in a moment.", "purge-failed", retryAfter: .seconds(1))
