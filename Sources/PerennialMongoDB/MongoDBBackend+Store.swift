@@ -126,7 +126,7 @@ extension MongoDBBackend: Store {
             if let known = try known() { return known }
             _ = try connection.update(
                 Collections.version, ["_id": "perennial", "id": ["$exists": false]],
-                ["$set": ["id": .text(String(UInt64.random(in: .min ... .max), radix: 36))]])
+                ["$set": ["id": .text(SystemRandomness().token())]])
             return try known()
         }
     }

@@ -16,7 +16,7 @@ extension RedisBackend: Store {
         var name = ""
         if entry.bytes.count > Self.largeValue {
             name =
-                String(UInt64.random(in: .min ... .max), radix: 36)
+                SystemRandomness().token()
                 + String(UInt64.random(in: .min ... .max), radix: 36)
             // Without an entry that has it, it goes by itself; the script removes it sooner when it saves none.
             var command = RedisCommand("SET", space(metadata.key.cache).large(name))

@@ -344,7 +344,7 @@ extension Transaction {
     func makeIdentity() throws -> String? {
         try db.run(
             "INSERT OR IGNORE INTO hot (cache, page, keys) VALUES ('', -1, ?)",
-            String(UInt64.random(in: .min ... .max), radix: 36))
+            SystemRandomness().token())
         return try identity()
     }
 

@@ -20,7 +20,7 @@ extension Randomness {
     }
 
     /// 128 random bits in hexadecimal: unique to one piece of work.
-    func token() -> LeaseToken {
+    package func token() -> LeaseToken {
         let digits = Array("0123456789abcdef".utf8)
         return String(unsafeUninitializedCapacity: 32) { buffer in
             for half in 0..<2 {
