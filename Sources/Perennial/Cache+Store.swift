@@ -24,10 +24,7 @@ extension Cache {
     func settlePurges() async throws {
         if owedPurges.isEmpty { return }
         try await owedPurges.settle { [backend, time] purge in
-            switch purge.kind {
-            case .expire: _ = try await backend.store.expire(purge.selection, now: time.now)
-            case .remove: _ = try await backend.store.remove(purge.selection, now: time.now)
-            }
+            _ = try await backend.store.purge(purge.kind, purge.selection, now: time.now)
         }
     }
 

@@ -99,7 +99,7 @@ extension Cache {
     ///   - only: the key, where it is but one.
     ///   - isMeant: whether an entry of the memory tier is purged.
     private func purge(
-        _ kind: OwedPurges.Purge.Kind, _ selection: Selection, only key: Key? = nil,
+        _ kind: PurgeKind, _ selection: Selection, only key: Key? = nil,
         where isMeant: (Entry<Value>) -> Bool
     ) async throws -> Int {
         // A removal by key is so for everybody at once; the others when the store has it.
@@ -107,13 +107,7 @@ extension Cache {
         let counted: Result<Int, any Error>
         do {
             try await settlePurges()
-            let now = time.now
-            let count =
-                switch kind {
-                case .expire: try await backend.store.expire(selection, now: now)
-                case .remove: try await backend.store.remove(selection, now: now)
-                }
-            counted = .success(count)
+            counted = .success(try await backend.store.purge(kind, selection, now: time.now))
         } catch {
             // The store may have done it, or not: twice does no harm.
             owedPurges.add(OwedPurges.Purge(kind: kind, selection: selection))
@@ -130,7 +124,7 @@ extension Cache {
     /// - Returns: the keys of what is now marked stale.
     @discardableResult
     private func purgeHere(
-        _ kind: OwedPurges.Purge.Kind, only key: Key?, where isMeant: (Entry<Value>) -> Bool
+        _ kind: PurgeKind, only key: Key?, where isMeant: (Entry<Value>) -> Bool
     ) -> [Key] {
         if let key { flights.detach(key) } else { flights.detachAll() }
         if kind == .remove {

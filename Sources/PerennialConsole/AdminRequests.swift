@@ -57,11 +57,8 @@ public struct PurgeRequest: Codable, Sendable {
     }
 
     func target() throws(AdministrationError) -> AdministrationTarget {
-        let named: [AdministrationTarget?] = [
-            url.map { .url($0) }, tag.map { .tag($0) }, prefix.map { .prefix($0) }, match.map { .match($0) },
-            all == true ? .all : nil,
-        ]
-        let targets = named.compactMap(\.self)
+        let targets = AdministrationTarget.named(
+            url: url, tag: tag, prefix: prefix, match: match, all: all == true)
         guard targets.count == 1 else {
             throw AdministrationError(
                 .invalid,

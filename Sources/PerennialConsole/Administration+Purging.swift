@@ -12,6 +12,15 @@ public enum AdministrationTarget: Hashable, Sendable {
     /// there is one origin.
     case match(String)
     case all
+
+    /// Those that are named.
+    package static func named(url: String?, tag: String?, prefix: String?, match: String?, all: Bool) -> [Self] {
+        let named: [Self?] = [
+            url.map { .url($0) }, tag.map { .tag($0) }, prefix.map { .prefix($0) }, match.map { .match($0) },
+            all ? .all : nil,
+        ]
+        return named.compactMap(\.self)
+    }
 }
 
 extension Administration {
@@ -29,20 +38,11 @@ extension Administration {
         try await purge(.remove, target)
     }
 
-    private enum Kind {
-        case expire, remove
+    private func purge(_ kind: PurgeKind, _ selection: Selection) async throws -> Int {
+        try await store.purge(kind, selection, now: time.now)
     }
 
-    private func purge(_ kind: Kind, _ selection: Selection) async throws -> Int {
-        switch kind {
-        case .expire: try await store.expire(selection, now: time.now)
-        case .remove: try await store.remove(selection, now: time.now)
-        }
-    }
-
-    // The optimiser of Swift 6.3.1 crashes where it inlines this into a closure of the router.
-    @inline(never)
-    private func purge(_ kind: Kind, _ target: AdministrationTarget) async throws -> Int {
+    private func purge(_ kind: PurgeKind, _ target: AdministrationTarget) async throws -> Int {
         switch target {
         case .tag(let tag):
             return try await purge(kind, .tag(tag, cache: cache))
@@ -66,8 +66,7 @@ extension Administration {
     }
 
     /// Purges entries page by page, so that it needs no more memory for many entries than for few.
-    @inline(never)
-    private func purge(_ kind: Kind, prefix: String, where isMeant: (EntryKey) -> Bool) async throws -> Int {
+    private func purge(_ kind: PurgeKind, prefix: String, where isMeant: (EntryKey) -> Bool) async throws -> Int {
         var count = 0
         var last: String?
         while true {

@@ -4,11 +4,7 @@ internal import Synchronization
 /// it: that could be what was purged.
 final class OwedPurges: Sendable {
     struct Purge: Hashable {
-        enum Kind: Hashable {
-            case expire, remove
-        }
-
-        var kind: Kind
+        var kind: PurgeKind
         var selection: Selection
     }
 
@@ -16,7 +12,9 @@ final class OwedPurges: Sendable {
     static let limit = 10_000
 
     private let cache: String
-    private let owed = Locked<Set<Purge>>([])
+    /// By when it came last: one that comes again while it is paid is still owed.
+    private let owed = Locked<[Purge: Int]>([:])
+    private let last = Atomic(0)
     private let count = Atomic(0)
     private let settling = Locked<Task<Void, any Error>?>(nil)
 
@@ -27,11 +25,12 @@ final class OwedPurges: Sendable {
     var isEmpty: Bool { count.load(ordering: .acquiring) == 0 }
 
     func add(_ purge: Purge) {
+        let number = last.add(1, ordering: .relaxed).newValue
         owed.withLock { owed in
-            owed.insert(purge)
+            owed[purge] = number
             if owed.count > Self.limit {
-                let kind: Purge.Kind = owed.contains { $0.kind == .remove } ? .remove : .expire
-                owed = [Purge(kind: kind, selection: .cache(cache))]
+                let kind: PurgeKind = owed.keys.contains { $0.kind == .remove } ? .remove : .expire
+                owed = [Purge(kind: kind, selection: .cache(cache)): number]
             }
             count.store(owed.count, ordering: .releasing)
         }
@@ -45,10 +44,10 @@ final class OwedPurges: Sendable {
             if let settling { return settling }
             let task = Task {
                 defer { self.settling.withLock { $0 = nil } }
-                for purge in self.owed.withLock({ $0 }) {
+                for (purge, number) in self.owed.withLock({ $0 }) {
                     try await pay(purge)
                     self.owed.withLock { owed in
-                        owed.remove(purge)
+                        if owed[purge] == number { owed[purge] = nil }
                         self.count.store(owed.count, ordering: .releasing)
                     }
                 }

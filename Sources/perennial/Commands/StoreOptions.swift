@@ -57,11 +57,7 @@ struct PurgeOptions: ParsableArguments {
     @Option(help: Known.adminToken.argumentHelp) var adminTokenFile: String?
 
     func target() throws(Failure) -> AdministrationTarget {
-        let named: [AdministrationTarget?] = [
-            url.map { .url($0) }, tag.map { .tag($0) }, prefix.map { .prefix($0) }, match.map { .match($0) },
-            all ? .all : nil,
-        ]
-        let targets = named.compactMap(\.self)
+        let targets = AdministrationTarget.named(url: url, tag: tag, prefix: prefix, match: match, all: all)
         switch targets.first {
         case nil:
             throw Failure(.usage, "say which entries: an address, --tag T, --prefix URL, --match PATTERN or --all")

@@ -154,7 +154,17 @@ import Testing
         #expect(try await rig.cache().lookup("a").state == .stale)
     }
 
-    @Test func `what the store owes is one purge of the whole cache when it would be too many`() async throws {
+    @Test func `a purge that comes again while the store is told of it is still owed`() async throws {
+        let owed = OwedPurges(cache: "texts")
+        let purge = OwedPurges.Purge(kind: .remove, selection: .key(EntryKey(cache: "texts", key: "a")))
+        owed.add(purge)
+        try await owed.settle { owed.add($0) }
+        #expect(!owed.isEmpty)
+        try await owed.settle { _ in }
+        #expect(owed.isEmpty)
+    }
+
+    @Test func `what is owed to the store is one purge of the whole cache when it would be too many`() async throws {
         let owed = OwedPurges(cache: "texts")
         for number in 0...OwedPurges.limit {
             let key = EntryKey(cache: "texts", key: "\(number)")
