@@ -22,10 +22,8 @@ extension Cache {
         memory.forEach { key, entry in
             let limits = limitsOfEntry(key, entry.value, entry.limits)
             guard limits != entry.limits else { return }
-            let metadata = EntryMetadata(
-                key: entryKey(key), isAbsent: entry.value == nil, format: codec.format, savedAt: entry.savedAt,
-                confirmedAt: entry.freshness.confirmedAt, limits: limits, markedStaleAt: entry.markedStaleAt,
-                validator: entry.validator, tags: entry.tags, generation: entry.generation, size: entry.size)
+            var metadata = entry.metadata(of: entryKey(key), format: codec.format)
+            metadata.limits = limits
             let changed = makeEntry(entry.value, metadata)
             let cost = self.cost(changed, key)
             // Unless another one has come meanwhile, which has its limits already.

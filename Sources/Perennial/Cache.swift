@@ -253,13 +253,18 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
         counters.withLock { change(&$0) }
     }
 
-    /// The store can't keep an entry: said once, then counted.
-    func noteNotKept(_ metadata: EntryMetadata) {
-        let isFirst = counters.withLock { counters in
-            counters.notKept += 1
-            return counters.notKept == 1
+    /// Counts something that is said once, and then only counted.
+    /// - Returns: whether it is the first.
+    func countsFirst(_ counter: WritableKeyPath<CacheStatistics, Int>) -> Bool {
+        counters.withLock { counters in
+            counters[keyPath: counter] += 1
+            return counters[keyPath: counter] == 1
         }
-        guard isFirst else { return }
+    }
+
+    /// The store can't keep an entry.
+    func noteNotKept(_ metadata: EntryMetadata) {
+        guard countsFirst(\.notKept) else { return }
         logger.warning(
             "an entry is too large for the store and lives in memory only; more will only be counted",
             metadata: ["key": "\(metadata.key.key)", "bytes": "\(metadata.size)"])

@@ -54,11 +54,7 @@ extension Cache {
         guard let wanted = JobStore.name(in: delivery.job.leaseToken), wanted != storeName.withLock({ $0.name }),
             let own = await learnStoreName(), own != wanted
         else { return nil }
-        let isFirst = counters.withLock { counters in
-            counters.jobsOfOtherStores += 1
-            return counters.jobsOfOtherStores == 1
-        }
-        if isFirst {
+        if countsFirst(\.jobsOfOtherStores) {
             logger.warning(
                 "a refresh job is about another store than this worker has; it is left to others, and more will only be counted. Give all who share a queue the same store, or this worker a queue of its own",
                 metadata: ["key": "\(delivery.job.key.key)"])
