@@ -24,8 +24,8 @@ import Synchronization
 ///
 /// **Needs** MongoDB 4.2 or later. An entry of more than 15.5 MB is not kept.
 ///
-/// **Threads.** Seven connections with a thread each: two for reading, two for writing, one for purges of many entries and
-/// for counting, one for the janitor and looking through, one that listens.
+/// **Threads.** Seven connections with a thread each: two for reading, two for writing, one for purges of many entries
+/// and for counting, one for the janitor and looking through, one that listens.
 public final class MongoDBBackend: Sendable {
     let sizeLimit: Int?
     let pressure: WritePressure

@@ -14,12 +14,12 @@ import Synchronization
 /// machine the file is undamaged, but may lack the last moments before it (`synchronous=NORMAL` with a write-ahead
 /// log).
 ///
-/// **Damage.** A file of Perennial's that is no sound database any more is moved to `NAME.damaged-TIME`, with one line in
-/// the log, and the cache starts empty. A file that has no mark of Perennial's is refused, and left as it is. While the disk is full or the file can't be written to, writing throws and reading goes on; it
-/// heals by itself.
+/// **Damage.** A file of Perennial's that is no sound database any more is moved to `NAME.damaged-TIME`, with one line
+/// in the log, and the cache starts empty. A file that has no mark of Perennial's is refused, and left as it is. While
+/// the disk is full or the file can't be written to, writing throws and reading goes on; it heals by itself.
 ///
-/// **Locks.** Another program that keeps the file locked costs work that writes one second, once; then it throws at once
-/// until the lock is free again, which is looked at once a second. Reading goes on.
+/// **Locks.** Another program that keeps the file locked costs work that writes one second, once; then it throws at
+/// once until the lock is free again, which is looked at once a second. Reading goes on.
 ///
 /// **Threads.** Work runs on three threads of its own, one a connection: writing, reading, and looking through. Only
 /// ``readNow(_:)`` reads on its caller's thread, on connections that are for that alone, and only while the file is in

@@ -161,8 +161,8 @@ final class Flight<Value: Sendable>: Sendable {
         }
     }
 
-    /// Gives everybody who waits, and everybody who joins before `until`, this landing; the flight goes on. Not once the
-    /// key was written, unless it was read since.
+    /// Gives everybody who waits, and everybody who joins before `until`, this landing; the flight goes on. Not once
+    /// the key was written, unless it was read since.
     /// - Parameter isCurrent: whether it was read since.
     func landEarly(_ landing: Landing, until: Timestamp, isCurrent: Bool = false) {
         release(landing) { progress in
@@ -205,7 +205,8 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         flight.land(landing)
     }
 
-    /// The key was written by hand: later readers don't join the flight that is in progress, and what it brings is not kept.
+    /// The key was written by hand: later readers don't join the flight that is in progress, and what it brings is not
+    /// kept.
     func detach(_ key: Key) {
         table.withLock { $0.removeValue(forKey: key) }?.detach()
     }

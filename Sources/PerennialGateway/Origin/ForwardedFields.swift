@@ -15,10 +15,10 @@ func passedFields(of request: HeaderFields, origin: Origin, receivedVersion: Str
     return origin.via.applied(to: kept, of: request, version: receivedVersion)
 }
 
-/// The fields of a fetch whose response may be shown to others: as ``passedFields(of:origin:receivedVersion:)``, and without
-/// conditions and ranges (the whole response is wanted, whatever this client has), cache directives (they are about
-/// this client's wishes), credentials that were not lifted, and what says where this client came from. `Accept-Encoding`
-/// is that of all clients who take the same.
+/// The fields of a fetch whose response may be shown to others: as ``passedFields(of:origin:receivedVersion:)``, and
+/// without conditions and ranges (the whole response is wanted, whatever this client has), cache directives (they are
+/// about this client's wishes), credentials that were not lifted, and what says where this client came from.
+/// `Accept-Encoding` is that of all clients who take the same.
 func sharedFields(of request: HeaderFields, allowances: Allowances, origin: Origin) -> HeaderFields {
     var fields = request.removing { field in
         switch RequestFieldClass(field.name) {

@@ -5,9 +5,9 @@ public import Perennial
 /// The question had one entity tag in it, that of the stored response, so a 304 with a tag is about that if both match
 /// weakly, or differ only by what servers append for a content coding: a server that compresses on the way makes
 /// `W/"x"` or `"x-gzip"` of `"x"` in the response, but not always in the 304 (more lenient than the RFC, which
-/// would have a strong tag be the very same). A 304 without one but with a `Last-Modified` must name the stored date. A 304 without validators answers the
-/// one validator that was sent, so it is about the stored response. When this is `false`, ask again without
-/// conditions.
+/// would have a strong tag be the very same). A 304 without one but with a `Last-Modified` must name the stored date. A
+/// 304 without validators answers the one validator that was sent, so it is about the stored response. When this is
+/// `false`, ask again without conditions.
 public func confirms(stored: HeaderFields, by304 fresh: HeaderFields) -> Bool {
     if let new = fresh.first("ETag").flatMap({ EntityTag($0) }) {
         guard let old = stored.first("ETag").flatMap({ EntityTag($0) }) else { return false }
@@ -21,11 +21,11 @@ public func confirms(stored: HeaderFields, by304 fresh: HeaderFields) -> Bool {
 
 /// The stored fields as a 304 updates them (RFC 9111 §3.2): each field of the 304 replaces the stored ones of its name.
 ///
-/// Not taken over: what isn't stored at all (``fieldsToStore(of:receivedAt:)``), by the directives of the 304 or by those that
-/// rule afterwards; `Content-Length`, `Content-Encoding`, `Content-Type` and `Content-Range`, which describe the bytes that are
-/// kept, and the `ETag` of these, where there is one; `Set-Cookie`, unless it may be stored.
-/// Whether the result may still be stored is for ``storability(of:method:requestFields:mode:allowances:)`` to say: a
-/// 304 can bring a `no-store`.
+/// Not taken over: what isn't stored at all (``fieldsToStore(of:receivedAt:)``), by the directives of the 304 or by
+/// those that rule afterwards; `Content-Length`, `Content-Encoding`, `Content-Type` and `Content-Range`, which describe
+/// the bytes that are kept, and the `ETag` of these, where there is one; `Set-Cookie`, unless it may be stored. Whether
+/// the result may still be stored is for ``storability(of:method:requestFields:mode:allowances:)`` to say: a 304 can
+/// bring a `no-store`.
 ///
 /// - Parameter receivedAt: when the 304 arrived: the `Date` if it has none. The stored `Date` never stays, or the
 ///   response would seem as old as before.
