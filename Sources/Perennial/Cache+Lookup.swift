@@ -74,7 +74,7 @@ extension Cache {
                 let left = accepts.flatMap { leftover(key, error, $0) }
                 return try answer(for: key, left ?? .failed(error), isCollapsed: !isNew)
             case .notStored(.some) where !isNew:
-                let own = Flight<Value>()
+                let own = flights.alone(key)
                 Task { await flyAlone(own, key, fetch ?? self.fetch) }
                 let left = began + policy.timeout + patienceOverTimeout - time.steady
                 let landing = try await own.wait(at: time.now, atMost: left, time)

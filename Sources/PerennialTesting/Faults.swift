@@ -21,6 +21,7 @@ public final class Faults<Operation: Hashable & Sendable & CaseIterable>: Sendab
         var faults: [Operation: Fault] = [:]
         var calls: [Operation: Int] = [:]
         var nextID = 0
+        var dawdling: SeededGenerator?
         var hanging: [Int: (operation: Operation, continuation: CheckedContinuation<Void, any Error>)] = [:]
         var watchers: [(operation: Operation, count: Int, continuation: CheckedContinuation<Void, Never>)] = []
 
@@ -63,10 +64,22 @@ public final class Faults<Operation: Hashable & Sendable & CaseIterable>: Sendab
         }
     }
 
+    /// From now on every operation lets other tasks run before it is done and after, now for longer, now for less long:
+    /// what may happen in between does, sooner or later.
+    public func dawdle(seed: UInt64) {
+        status.withLock { $0.dawdling = SeededGenerator(seed: seed) }
+    }
+
+    private func dawdle() async {
+        let turns = status.withLock { status in status.dawdling.map { _ in status.dawdling!.next() % 16 } }
+        for _ in 0..<(turns ?? 0) { await Task.yield() }
+    }
+
     /// From now on everything works; what hangs goes on.
     public func heal() {
         let released = status.withLock { status in
             status.faults = [:]
+            status.dawdling = nil
             defer { status.hanging = [:] }
             return status.hanging.values.map(\.continuation)
         }
@@ -91,6 +104,7 @@ public final class Faults<Operation: Hashable & Sendable & CaseIterable>: Sendab
 
     /// Counts the call, then fails or hangs if it was told to.
     func pass(_ operation: Operation) async throws {
+        await dawdle()
         let (fault, id) = status.withLock { status in
             status.calls[operation, default: 0] += 1
             status.nextID += 1
@@ -105,6 +119,7 @@ public final class Faults<Operation: Hashable & Sendable & CaseIterable>: Sendab
 
     /// The operation was done: lets its answer pass, or holds it back.
     func passBack(_ operation: Operation) async throws {
+        await dawdle()
         let (isLate, id) = status.withLock { status in
             status.nextID += 1
             if case .answersLate? = status.faults[operation] { return (true, status.nextID) }

@@ -17,10 +17,12 @@ extension Cache {
         return landing
     }
 
-    /// Asks for one reader alone, past the table of flights and the store: what came to the others may not be shared.
+    /// Asks for one reader alone, past the store: what came to the others may not be shared. Nor is this kept: without
+    /// the store nobody would hear of other machines' purges of it.
     func flyAlone(_ flight: Flight<Value>, _ key: Key, _ fetch: @escaping Fetch<Key, Value>) async {
-        let ticket = Ticket(token: "", known: nil, fence: nil, standing: standing, tookOff: time.steady)
-        flight.land(await ask(key, entryKey(key), flight, .read(fetch, accepting: nil), ticket))
+        let ticket = Ticket(
+            token: "", known: nil, fence: nil, standing: standing, tookOff: time.steady, isAlone: true)
+        flights.land(key, flight, await ask(key, entryKey(key), flight, .read(fetch, accepting: nil), ticket))
     }
 
     private func landing(
@@ -52,6 +54,8 @@ extension Cache {
         let standing: Generation
         /// When the flight began, by the steady clock.
         let tookOff: Timestamp
+        /// What comes is for the one reader who waits, and is not kept.
+        var isAlone = false
     }
 
     enum Approach {
@@ -322,6 +326,7 @@ extension Cache {
             isConfirmation = known.generation != .zero
             if !isConfirmation, let value { bytes = try codec.encode(value) }
         }
+        if ticket.isAlone { return .notStored(makeEntry(value, metadata)) }
         let outcome: SaveOutcome?
         if ticket.fence == nil {
             outcome = nil

@@ -183,24 +183,54 @@ final class Flight<Value: Sendable>: Sendable {
     }
 }
 
-/// The flights in progress, one a key.
+/// The flights in progress: one a key that readers join, and those that nobody joins any more or ever did, since purges
+/// concern what they bring, too.
 final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-    private let table = Locked<[Key: Flight<Value>]>([:])
+    private struct InTheAir {
+        var joined: [Key: Flight<Value>] = [:]
+        var others: [Key: [Flight<Value>]] = [:]
+
+        /// Takes all flights of the key out.
+        mutating func take(_ key: Key) -> [Flight<Value>] {
+            let joined = self.joined.removeValue(forKey: key).map { [$0] } ?? []
+            return joined + (others.removeValue(forKey: key) ?? [])
+        }
+
+        /// Nobody joins any of the key's flights from now on.
+        /// - Returns: all of them.
+        mutating func part(_ key: Key) -> [Flight<Value>] {
+            let all = take(key)
+            if !all.isEmpty { others[key] = all }
+            return all
+        }
+    }
+
+    private let table = Locked(InTheAir())
 
     /// The flight for the key; `isNew`: the caller has to see to it that it lands.
     func join(_ key: Key) -> (flight: Flight<Value>, isNew: Bool) {
         table.withLock { table in
-            if let flight = table[key] { return (flight, false) }
+            if let flight = table.joined[key] { return (flight, false) }
             let flight = Flight<Value>()
-            table[key] = flight
+            table.joined[key] = flight
             return (flight, true)
         }
+    }
+
+    /// A flight for one reader alone; the caller has to see to it that it lands.
+    func alone(_ key: Key) -> Flight<Value> {
+        let flight = Flight<Value>()
+        table.withLock { $0.others[key, default: []].append(flight) }
+        return flight
     }
 
     /// Removes the flight from the table, if it is still there, and lands it.
     func land(_ key: Key, _ flight: Flight<Value>, _ landing: Flight<Value>.Landing) {
         table.withLock { table in
-            if table[key] === flight { table[key] = nil }
+            if table.joined[key] === flight { return table.joined[key] = nil }
+            guard var others = table.others[key] else { return }
+            others.removeAll { $0 === flight }
+            table.others[key] = others.isEmpty ? nil : others
         }
         flight.land(landing)
     }
@@ -208,33 +238,33 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// The key was written by hand: later readers don't join the flight that is in progress, and what it brings is not
     /// kept.
     func detach(_ key: Key) {
-        table.withLock { $0.removeValue(forKey: key) }?.detach()
+        for flight in table.withLock({ $0.take(key) }) { flight.detach() }
     }
 
     /// Many keys were written by hand.
     func detachAll() {
         let flights = table.withLock { table in
-            defer { table = [:] }
-            return Array(table.values)
+            defer { table = InTheAir() }
+            return Array(table.joined.values) + table.others.values.joined()
         }
         for flight in flights { flight.detach() }
     }
 
     /// Another machine wrote the key: later readers don't join the flight that is in progress.
     func noteWrite(_ key: Key, _ generation: Generation) {
-        table.withLock { $0.removeValue(forKey: key) }?.noteWrite(generation)
+        for flight in table.withLock({ $0.part(key) }) { flight.noteWrite(generation) }
     }
 
     /// Other machines may have written any key.
     /// - Returns: the flights that were in the air.
     func noteMissedWrites() -> [(key: Key, flight: Flight<Value>)] {
         let flights = table.withLock { table in
-            defer { table = [:] }
-            return table.map { ($0.key, $0.value) }
+            Set(table.joined.keys).union(table.others.keys).flatMap { key in table.part(key).map { (key, $0) } }
         }
         for (_, flight) in flights { flight.noteWrite(nil) }
         return flights
     }
 
-    var count: Int { table.withLock { $0.count } }
+    /// How many there are that readers join.
+    var count: Int { table.withLock { $0.joined.count } }
 }

@@ -120,6 +120,7 @@ private final class PurgeWorld: Sendable {
         case 0: throw OriginFailure("the origin fails now and then")
         case 1 where context.previous?.value == "\(version)", 2 where context.previous?.value == "\(version)":
             return .notModified(tags: ["all", "tag of \(key)"])
+        case 3 where version % 3 == 0: return .notStored("\(version)")
         default:
             return .value(
                 "\(version)", tags: ["all", "tag of \(key)"], validator: Validator(etag: "\"\(version)\""))
