@@ -81,7 +81,15 @@ final class Gate: Sendable {
 final class Notes: Sendable {
     private let notes = Mutex<[String]>([])
     var all: [String] { notes.withLock { $0 } }
-    func add(_ note: String) { notes.withLock { $0.append(note) } }
+
+    /// - Returns: how many there are with it.
+    @discardableResult
+    func add(_ note: String) -> Int {
+        notes.withLock { notes in
+            notes.append(note)
+            return notes.count
+        }
+    }
 }
 
 /// Lets other tasks run until `condition` holds.

@@ -127,8 +127,7 @@ import Testing
             "texts", policy: policy, codec: .json,
             origin: OriginGuard(rate: try .init(perSecond: 5), time: clock), workers: 0, time: clock,
             answering: { key, _ in
-                asked.add(key)
-                if asked.all.count == 6 {
+                if asked.add(key) == 6 {
                     throw OriginFailure("too many requests", retryAfter: .seconds(1), scope: .origin)
                 }
                 return .value("value of \(key)")
