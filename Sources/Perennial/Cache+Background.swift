@@ -14,9 +14,14 @@ extension Cache {
         }
         let janitor = Task { [weak self, time] in
             var rounds = 0
+            var clock = ClockWatch(time.reading)
             while (try? await time.sleep(for: .seconds(30))) != nil {
                 guard let self else { return }
-                await self.tidy(part: rounds % 10, of: 10)
+                let finding = clock.look(time.reading)
+                self.noteClock(finding)
+                await self.tidy(part: rounds % 10, of: 10, now: finding.believed)
+                // Also now and then: another machine's clock may have been ahead.
+                if rounds % 10 == 0 || finding.setBy < .zero { await self.correctQueue() }
                 rounds += 1
                 if rounds % 10 == 0 { await self.saveHotKeys() }
             }
@@ -84,11 +89,34 @@ extension Cache {
         }
     }
 
-    /// Tells the store what of a part of the memory tier is in use, and lets it remove what is not. In parts, since each costs the store a
-    /// write.
-    private func tidy(part: Int, of parts: Int) async {
-        let keys = memory.takeUsed(part: part, of: parts).map(entryKey)
+    private func noteClock(_ finding: ClockWatch.Finding) {
+        guard finding.setBy != .zero else { return }
+        logger.warning(
+            finding.setBy > .zero
+                ? "the clock was set forward: entries are older than they were; what dies of that is removed once the clock has gone on so for an hour"
+                : "the clock was set back: entries confirmed later than it shows count as stale, jobs and leases of then are taken up",
+            metadata: ["by": "\(finding.setBy)"])
+    }
+
+    /// Jobs of a clock that was ahead don't wait until this one is there, too.
+    private func correctQueue() async {
         let now = time.now
+        let count = await queueCalls.attempt {
+            // No pause between attempts is longer than a day.
+            try await backend.queue.correctTimes(
+                caches: [name], queuedAfter: now + ClockWatch.tolerance, dueAfter: now + .days(1) + ClockWatch.tolerance,
+                heldAfter: now + policy.leaseTime + ClockWatch.tolerance, now: now)
+        }
+        if let count, count > 0 {
+            logger.notice("refreshes were queued by a clock that was ahead; they are due now", metadata: ["count": "\(count)"])
+        }
+    }
+
+    /// Tells the store what of a part of the memory tier is in use, and lets it remove what is not. In parts, since each
+    /// costs the store a write.
+    /// - Parameter now: the time to go by.
+    private func tidy(part: Int, of parts: Int, now: Timestamp) async {
+        let keys = memory.takeUsed(part: part, of: parts).map(entryKey)
         _ = await writing { store in
             // In pieces, since other processes wait for the store meanwhile.
             for start in stride(from: 0, to: keys.count, by: 500) {

@@ -125,9 +125,10 @@ extension Cache {
     /// hand meanwhile.
     func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>? = nil) {
         let cost = self.cost(entry, key)
+        let now = time.now
         memory.update(key) { current in
             if let flight, flight.isDetached || entry.generation < flight.newestWrite { return .keep }
-            if let current, current.isNewer(than: entry) { return .keep }
+            if let current, current.isNewer(than: entry, at: now) { return .keep }
             return .replace(entry, cost: cost)
         }
     }
@@ -138,10 +139,19 @@ extension Cache {
         return value + key.description.utf8.count + entry.detailsSize + entryOverhead
     }
 
+    private func noteAhead(_ metadata: EntryMetadata) {
+        let now = time.now
+        guard metadata.freshness.isAhead(of: now), countsFirst(\.confirmedAhead) else { return }
+        logger.warning(
+            "an entry was confirmed by a clock that is ahead of this machine's; such entries count as stale, and more will only be counted: compare the machines' clocks",
+            metadata: ["key": "\(metadata.key.key)", "by": "\(metadata.confirmedAt - now)"])
+    }
+
     /// The entry of a store's record, decoded; `nil` when it is missing or can't be decoded.
     func decode(_ record: StoreRecord) -> Entry<Value>? {
         guard let stored = record.entry else { return nil }
         let metadata = stored.metadata
+        noteAhead(metadata)
         if metadata.isAbsent { return makeEntry(nil, metadata) }
         do {
             if metadata.format == codec.format {

@@ -153,6 +153,7 @@ extension Cache {
     /// Reads entries that the memory tier has from the store again.
     /// - Parameter wasWritten: the keys were written by somebody: also what could not be saved goes when the store has none.
     func reload(_ keys: [Key], wasWritten: Bool = false) async throws {
+        let now = time.now
         for start in stride(from: 0, to: keys.count, by: 500) {
             let some = Array(keys[start..<min(start + 500, keys.count)])
             let records = try await backend.store.read(some.map(entryKey))
@@ -166,7 +167,7 @@ extension Cache {
                         if current.generation == .zero { return wasWritten ? .remove : .keep }
                         return current.generation > record.fence ? .keep : .remove
                     }
-                    if current.generation == entry.generation || current.isNewer(than: entry) { return .keep }
+                    if current.generation == entry.generation || current.isNewer(than: entry, at: now) { return .keep }
                     return .replace(entry, cost: cost)
                 }
             }

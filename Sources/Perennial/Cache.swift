@@ -149,7 +149,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
             let now = time.now
             // A fresh value is copied where it lies: nothing else of the entry is wanted.
             let found = memory.withElement(for: key) { entry -> InMemory in
-                now < entry.pointee.freshness.staleAt ? .fresh(entry.pointee.value) : .aged(entry.pointee)
+                entry.pointee.freshness.isFresh(at: now) ? .fresh(entry.pointee.value) : .aged(entry.pointee)
             }
             switch found {
             case .fresh(let value):
@@ -195,7 +195,7 @@ public final class Cache<Key: Hashable & Sendable & LosslessStringConvertible, V
     public func lookupInMemory(_ key: Key) -> Answer<Value>? {
         guard let entry = memory.value(for: key) else { return nil }
         let now = time.now
-        guard now < entry.freshness.staleAt else { return lookupStale(key, entry, now) }
+        guard entry.freshness.isFresh(at: now) else { return lookupStale(key, entry, now) }
         if let observer { observer(.hit(key: key.description, .fresh)) }
         return Answer(entry, state: .fresh, source: .memory, at: now)
     }

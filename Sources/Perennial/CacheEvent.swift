@@ -59,6 +59,8 @@ public struct CacheStatistics: Sendable, Hashable {
     public var undecodable = 0
     /// Entries that the store can't keep: too large for it, or with a key that it can't have. They live in the memory tier.
     public var notKept = 0
+    /// Times that an entry was read which was confirmed by a clock ahead of this machine's; it counts as stale.
+    public var confirmedAhead = 0
     /// Calls to the store or queue that failed.
     public var backendFailures = 0
     /// Entries in the memory tier.

@@ -59,6 +59,16 @@ extension CeleryQueue {
         }
     }
 
+    public func correctTimes(
+        caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) async throws -> Int {
+        var arguments = RedisCommand(
+            String(queuedAfter.milliseconds), String(dueAfter.milliseconds), String(heldAfter.milliseconds),
+            String(now.milliseconds), "5000")
+        for cache in Set(caches) { arguments.add(cache) }
+        return Int(try await call(Scripts.correctTimes, arguments, on: browser).integer ?? 0)
+    }
+
     public func counts() async throws -> [JobState: Int] {
         let counts = (try await call(Scripts.counts, RedisCommand(), on: browser).elements ?? []).compactMap(\.integer)
         guard counts.count == 3 else { throw nonsense("a request for counts") }

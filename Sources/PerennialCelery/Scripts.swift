@@ -19,7 +19,7 @@ import PerennialRedis
 /// Celery's workers know nothing of ours. So a job's record is not believed: a job that is neither in the list nor in `unacked` was
 /// done by one of them, and its record goes.
 enum Scripts {
-    static let all = [enqueue, take, adopt, restore, message, settle, dead, replay, jobs, counts]
+    static let all = [enqueue, take, adopt, restore, message, settle, dead, replay, correctTimes, jobs, counts]
 
     private static let common = """
         local B, L = ARGV[1], KEYS[1]
@@ -462,6 +462,38 @@ enum Scripts {
                     call('LPUSH', L, item[MESSAGE])
                     enter(name, item, '0', ARGV[2])
                     count = count + 1
+                end
+            end
+            if count > 0 then ring() end
+            return count
+            """)
+
+    /// ARGV: what waits and was queued after this time or is due after the next is due now; what is running here beyond the
+    /// third is so until then; now, how many are looked at of each cache, caches. Returns how many were changed. What a
+    /// message says of its own time stays, for Celery's workers.
+    static let correctTimes = RedisScript(
+        "celery.correctTimes",
+        common + """
+            local queuedAfter, dueAfter, heldAfter = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+            local now, count = ARGV[5], 0
+            local least = string.format('%.0f', math.min(queuedAfter, dueAfter, heldAfter))
+            for index = 7, #ARGV do
+                local members = call('ZREVRANGEBYSCORE', dueKey(ARGV[index]), '+inf', '(' .. least, 'LIMIT', 0, ARGV[6])
+                for _, member in ipairs(members) do
+                    local name = string.sub(member, 17)
+                    local item = job(name)
+                    local at
+                    if item and item[STATE] == '0' then
+                        local queued = tonumber(item[QUEUED])
+                        if queued > queuedAfter or tonumber(item[AT]) > dueAfter then at = now end
+                        if queued > tonumber(now) and at then item[QUEUED] = now end
+                    elseif item and item[STATE] == '1' and tonumber(item[AT]) > heldAfter then
+                        at = ARGV[4]
+                    end
+                    if at then
+                        move(name, item, item[STATE], at)
+                        count = count + 1
+                    end
                 end
             end
             if count > 0 then ring() end

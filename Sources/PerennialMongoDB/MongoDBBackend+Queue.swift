@@ -211,6 +211,32 @@ extension MongoDBBackend: RefreshQueue {
         return count
     }
 
+    public func correctTimes(
+        caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) async throws -> Int {
+        let names = BSON.array(Set(caches).map { .text($0) })
+        let least = min(queuedAfter, dueAfter)
+        let count = try await bulk.perform { connection in
+            // By the index of what may become due: no job is due before it was queued.
+            let waiting = try connection.update(
+                Collections.jobs,
+                [
+                    "at": ["$gt": .date(clamping: least)], "state": "queued", "cache": ["$in": names],
+                    "$or": [
+                        ["queued_at": ["$gt": .date(clamping: queuedAfter)]], ["at": ["$gt": .date(clamping: dueAfter)]],
+                    ],
+                ],
+                ["$set": ["at": .date(clamping: now)], "$min": ["queued_at": .date(clamping: now)]], isForMany: true)
+            let running = try connection.update(
+                Collections.jobs,
+                ["at": ["$gt": .date(clamping: heldAfter)], "state": "running", "cache": ["$in": names]],
+                ["$set": ["at": .date(clamping: heldAfter)]], isForMany: true)
+            return (waiting ?? 0) + (running ?? 0)
+        }
+        if count > 0 { bell.ring() }
+        return count
+    }
+
     public func counts() async throws -> [JobState: Int] {
         try await bulk.perform { connection in
             var counts: [JobState: Int] = [:]

@@ -165,6 +165,17 @@ extension PostgresBackend: RefreshQueue {
         }
     }
 
+    public func correctTimes(
+        caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) async throws -> Int {
+        try await run(Statements.correctTimes, on: bulk) { values in
+            values.add(Array(Set(caches)))
+            for time in [queuedAfter, dueAfter, heldAfter, now] { values.add(time.milliseconds) }
+        } take: {
+            Int($0.number(0, 0) ?? 0)
+        }
+    }
+
     public func counts() async throws -> [JobState: Int] {
         try await run(Statements.counts, on: bulk) { _ in
         } take: { rows in

@@ -3,7 +3,7 @@ enum Statements {
     static let all = [
         horizon, read, list, save, takeLeases, extendLease, releaseLease, purgeKey, tell, purgeMany, touch, maintain,
         forgetRemoved, saveRemoved, statistics,
-        claim, enqueue, dequeue, extend, complete, retry, giveBack, bury, ring, jobs, replay, counts, nextDue, nothing,
+        claim, enqueue, dequeue, extend, complete, retry, giveBack, bury, ring, jobs, replay, correctTimes, counts, nextDue, nothing,
         identity,
     ]
 
@@ -152,6 +152,23 @@ enum Statements {
                 UPDATE job SET is_dead = false, due_at = $1::bigint, failures = 0, was_lost = false, error = NULL
                 WHERE is_dead AND ($2::bigint IS NULL OR id = $2) RETURNING ring()
             ) SELECT count(*) FROM replayed
+            """)
+    /// By the index of what may become due: no job is due before it was queued. The second part is behind no index, and
+    /// looks at what is running only.
+    static let correctTimes = Statement(
+        name: "correct_times",
+        sql: """
+            WITH queued AS (
+                UPDATE job SET due_at = $5::bigint, queued_at = least(queued_at, $5)
+                WHERE cache = ANY ($1::text[]) AND NOT is_dead AND due_at > least($2::bigint, $3::bigint)
+                    AND held_until IS NULL AND (queued_at > $2 OR due_at > $3)
+                RETURNING ring()
+            ), held AS (
+                -- It was due when it was taken.
+                UPDATE job SET held_until = least(held_until, $4::bigint), due_at = least(due_at, $5)
+                WHERE cache = ANY ($1) AND NOT is_dead AND held_until IS NOT NULL AND (held_until > $4 OR due_at > $2)
+                RETURNING 1
+            ) SELECT (SELECT count(*) FROM queued) + (SELECT count(*) FROM held)
             """)
     static let counts = Statement(name: "counts", sql: "SELECT \(state), count(*) FROM job GROUP BY 1")
     static let nextDue = Statement(

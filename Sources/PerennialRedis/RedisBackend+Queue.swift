@@ -203,6 +203,19 @@ extension RedisBackend: RefreshQueue {
         return count
     }
 
+    public func correctTimes(
+        caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) async throws -> Int {
+        var count = 0
+        for cache in Set(caches) {
+            let arguments = RedisCommand(
+                String(queuedAfter.milliseconds), String(dueAfter.milliseconds), String(heldAfter.milliseconds),
+                String(now.milliseconds), "5000")
+            count += Int(try await call(Scripts.correctTimes, cache, arguments, on: bulk).integer ?? 0)
+        }
+        return count
+    }
+
     public func counts() async throws -> [JobState: Int] {
         let caches = try await caches(on: bulk)
         let replies = try await run(

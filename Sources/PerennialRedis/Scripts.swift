@@ -26,7 +26,7 @@
 enum Scripts {
     static let all = [
         save, lease, extendLease, releaseLease, claim, purgeKey, purgeTag, purgeCache, touch, maintain, evict, sweep,
-        enqueue, dequeue, settle, replay, jobs,
+        enqueue, dequeue, settle, replay, correctTimes, jobs,
     ]
 
     // What the scripts share, in pieces: each begins with those it needs, since the server runs all it is given.
@@ -790,6 +790,37 @@ enum Scripts {
             if count > 0 then ring() end
             found[1] = count
             return found
+            """)
+
+    /// ARGV: what waits and was queued after this time or is due after the next is due now; what is running beyond the
+    /// third is so until then; now, how many are looked at. Returns how many were changed.
+    static let correctTimes = RedisScript(
+        "correctTimes",
+        queueing + """
+            local queuedAfter, dueAfter, heldAfter = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+            local now, count = ARGV[7], 0
+            local least = math.min(queuedAfter, dueAfter, heldAfter)
+            local members = call('ZREVRANGEBYSCORE', Q, '+inf', '(' .. text(least), 'LIMIT', 0, ARGV[8])
+            for _, member in ipairs(members) do
+                local key = string.sub(member, 16)
+                local item = job(key)
+                local at
+                if item and item[STATE] == '0' then
+                    local queued = tonumber(item[QUEUED])
+                    if queued > queuedAfter or tonumber(item[AT]) > dueAfter then at = now end
+                    if queued > tonumber(now) and at then item[QUEUED] = now end
+                elseif item and item[STATE] == '1' and tonumber(item[AT]) > heldAfter then
+                    at = ARGV[6]
+                end
+                if at then
+                    item[AT] = at
+                    put(key, item)
+                    call('ZADD', Q, at, member)
+                    count = count + 1
+                end
+            end
+            if count > 0 then ring() end
+            return count
             """)
 
     /// ARGV: behind which id, in which state or '', how many are looked at. Returns the last id that was looked at or

@@ -321,6 +321,18 @@ extension SQLiteBackend: RefreshQueue {
         }
     }
 
+    public func correctTimes(
+        caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) async throws -> Int {
+        try await writer.perform { transaction in
+            try caches.reduce(0) { count, cache in
+                try count
+                    + transaction.correctTimes(
+                        cache: cache, queuedAfter: queuedAfter, dueAfter: dueAfter, heldAfter: heldAfter, now: now)
+            }
+        }
+    }
+
     public func waitForJobs(timeout: Duration) async {
         let seen = seenRings.exchange(watch.bell.rings, ordering: .relaxed)
         let now = time.now

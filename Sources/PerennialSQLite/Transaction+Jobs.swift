@@ -155,6 +155,23 @@ extension Transaction {
         return count
     }
 
+    func correctTimes(
+        cache: String, queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) throws -> Int {
+        // By the index of what may become due: no job is due before it was queued.
+        let queued = try db.run(
+            """
+            UPDATE job SET at = ?1, queued_at = min(queued_at, ?1)
+            WHERE cache = ?2 AND state < 2 AND at > ?3 AND state = 0 AND (queued_at > ?4 OR at > ?5)
+            """, now.milliseconds, cache, min(queuedAfter, dueAfter).milliseconds, queuedAfter.milliseconds,
+            dueAfter.milliseconds)
+        let held = try db.run(
+            "UPDATE job SET at = ?1 WHERE cache = ?2 AND state < 2 AND at > ?1 AND state = 1", heldAfter.milliseconds,
+            cache)
+        ledger.jobsAdded += Int64(queued)
+        return queued + held
+    }
+
     func jobs(state: JobState?, after: JobID?, limit: Int) throws -> [JobRecord] {
         if limit <= 0 { return [] }
         let condition = state.map { "AND state = \($0.number)" } ?? ""

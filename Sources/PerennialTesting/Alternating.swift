@@ -121,6 +121,13 @@ public final class AlternatingQueue: RefreshQueue {
 
     public func replay(_ id: JobID?, now: Timestamp) async throws -> Int { try await next.replay(id, now: now) }
 
+    public func correctTimes(
+        caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) async throws -> Int {
+        try await next.correctTimes(
+            caches: caches, queuedAfter: queuedAfter, dueAfter: dueAfter, heldAfter: heldAfter, now: now)
+    }
+
     public func counts() async throws -> [JobState: Int] { try await next.counts() }
 
     public func waitForJobs(timeout: Duration) async { await next.waitForJobs(timeout: timeout) }

@@ -3,7 +3,7 @@ public import Perennial
 /// A refresh queue that fails or hangs when it is told to, and counts its calls. Otherwise it is the queue it wraps.
 public struct FaultyQueue: RefreshQueue {
     public enum Operation: Hashable, Sendable, CaseIterable {
-        case enqueue, dequeue, extend, complete, retry, giveBack, bury, jobs, replay, counts
+        case enqueue, dequeue, extend, complete, retry, giveBack, bury, jobs, replay, counts, correctTimes
     }
 
     public let faults = Faults<Operation>()
@@ -63,6 +63,14 @@ public struct FaultyQueue: RefreshQueue {
     public func counts() async throws -> [JobState: Int] {
         try await faults.pass(.counts)
         return try await queue.counts()
+    }
+
+    public func correctTimes(
+        caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) async throws -> Int {
+        try await faults.pass(.correctTimes)
+        return try await queue.correctTimes(
+            caches: caches, queuedAfter: queuedAfter, dueAfter: dueAfter, heldAfter: heldAfter, now: now)
     }
 
     public func waitForJobs(timeout: Duration) async {

@@ -76,6 +76,26 @@ public final class InMemoryQueue: RefreshQueue {
         table.withLock { $0.counts() }
     }
 
+    public func correctTimes(
+        caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) async throws -> Int {
+        let count = table.withLock { table in
+            table.change { item in
+                guard caches.contains(item.job.key.cache) else { return false }
+                switch item.state {
+                case .queued where item.job.queuedAt > queuedAfter || item.at > dueAfter:
+                    item.job.queuedAt = min(item.job.queuedAt, now)
+                    item.at = now
+                case .running where item.at > heldAfter: item.at = heldAfter
+                default: return false
+                }
+                return true
+            }
+        }
+        if count > 0 { bell.ring() }
+        return count
+    }
+
     public func waitForJobs(timeout: Duration) async {
         let now = time.now
         let (seen, due) = table.withLock { table in
@@ -157,6 +177,17 @@ private struct JobTable {
         guard items[delivery.job.key]?.receipt == delivery.receipt else { return false }
         change(&items[delivery.job.key]!)
         return true
+    }
+
+    /// - Parameter body: changes a job, and says whether it did.
+    /// - Returns: how many were changed.
+    mutating func change(_ body: (inout Item) -> Bool) -> Int {
+        var count = 0
+        for (key, var item) in items where body(&item) {
+            items[key] = item
+            count += 1
+        }
+        return count
     }
 
     mutating func complete(_ delivery: Delivery) {

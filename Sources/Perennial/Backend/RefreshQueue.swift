@@ -50,6 +50,14 @@ public protocol RefreshQueue: Sendable {
     /// How many jobs there are in each state.
     func counts() async throws -> [JobState: Int]
 
+    /// Puts right what a clock has left behind that was ahead of `now`, in these caches' jobs: one that waits, and was
+    /// queued after `queuedAfter` or is due after `dueAfter`, counts as queued and is due at `now`; one that belongs to a
+    /// worker beyond `heldAfter` does so until then. May look at the thousands farthest ahead only.
+    /// - Returns: how many were changed.
+    func correctTimes(
+        caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
+    ) async throws -> Int
+
     /// Returns when a job may have become due or was added, by any process, or after `timeout`; at once when the task is cancelled.
     func waitForJobs(timeout: Duration) async
 }

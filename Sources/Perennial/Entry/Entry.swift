@@ -53,9 +53,12 @@ public final class Entry<Value: Sendable>: Sendable {
             size: size)
     }
 
-    /// Which of two entries of one key to keep: the later write; where one could not be saved, the one confirmed later.
-    func isNewer(than other: Entry) -> Bool {
+    /// Which of two entries of one key to keep: the later write; where one could not be saved, the one confirmed later,
+    /// as far as that can be told at `now`.
+    func isNewer(than other: Entry, at now: Timestamp) -> Bool {
         if generation == .zero || other.generation == .zero {
+            let isAhead = freshness.isAhead(of: now)
+            if isAhead != other.freshness.isAhead(of: now) { return !isAhead }
             return freshness.confirmedAt > other.freshness.confirmedAt
         }
         return generation > other.generation

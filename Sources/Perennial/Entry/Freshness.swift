@@ -16,7 +16,7 @@ public enum State: String, Sendable, Hashable, Codable, CaseIterable {
 public struct Freshness: Hashable, Sendable {
     /// When the origin last confirmed the value; ages count from here.
     public let confirmedAt: Timestamp
-    /// From this moment on the entry is stale.
+    /// From this moment on the entry is stale; `confirmedAt` when it was expired softly by hand.
     public let staleAt: Timestamp
     /// From this moment on the entry is expired.
     public let expiresAt: Timestamp
@@ -28,8 +28,24 @@ public struct Freshness: Hashable, Sendable {
         self.confirmedAt = confirmedAt
         expiresAt = confirmedAt + limits.expireAfter
         uselessAt = confirmedAt + limits.staleIfError
-        let softly = confirmedAt + limits.refreshAfter
-        staleAt = markedStaleAt.map { min($0, softly) } ?? softly
+        // Whenever that was: by another clock it may not have come yet.
+        staleAt = markedStaleAt == nil ? confirmedAt + limits.refreshAfter : confirmedAt
+    }
+
+    /// How far the clock of whoever confirmed an entry may be ahead of this machine's.
+    public static let clockTolerance = Duration.minutes(1)
+
+    /// Whether the entry was confirmed by a clock that is ahead of `now` by more than ``clockTolerance``, or this one
+    /// has been set back since. Its age can't be known then: it counts as stale, is served and refreshed.
+    @inlinable
+    public func isAhead(of now: Timestamp) -> Bool {
+        confirmedAt.milliseconds.subtractingSaturated(60_000) > now.milliseconds
+    }
+
+    /// Whether the state at `now` is ``State/fresh``.
+    @inlinable
+    public func isFresh(at now: Timestamp) -> Bool {
+        now < staleAt && !isAhead(of: now)
     }
 
     /// The limits that give these times, unless the entry was marked stale or one of them lies beyond all time.
@@ -40,7 +56,7 @@ public struct Freshness: Hashable, Sendable {
     /// The state at `now`.
     @inlinable
     public func state(at now: Timestamp) -> State {
-        if now < staleAt { return .fresh }
+        if isFresh(at: now) { return .fresh }
         if now < expiresAt { return .stale }
         return .expired
     }

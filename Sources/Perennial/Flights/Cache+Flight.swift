@@ -79,7 +79,7 @@ extension Cache {
         let current = memory.peek(key)
         if let current, let stored = record.entry, current.generation == stored.metadata.generation { return current }
         guard let entry = decode(record) else { return current?.generation == .zero ? current : nil }
-        if let current, current.isNewer(than: entry) { return current }
+        if let current, current.isNewer(than: entry, at: time.now) { return current }
         adopt(entry, key, for: flight)
         return entry
     }
@@ -102,9 +102,7 @@ extension Cache {
         while true {
             let now = time.now
             let writes = flight.writes.rings
-            let outcome = await writing {
-                try await $0.lease([entryKey], token: token, until: now + policy.leaseTime, now: now)[0]
-            }
+            let outcome = await writing { try await takeLease(entryKey, token: token, now: now, $0) }
             guard let outcome else { return ready(nil) }
             known = take(outcome.record, key, flight)
             let satisfied = satisfied(purpose, by: known, since: before, record: outcome.record, at: now)
@@ -135,6 +133,17 @@ extension Cache {
         }
     }
 
+    /// Takes the lease unless somebody else holds it. Who seems to hold it for longer than anybody takes one went by a
+    /// clock that was ahead of this one, and would have corrected that: they hold it no more.
+    private func takeLease(
+        _ key: EntryKey, token: LeaseToken, now: Timestamp, _ store: any Store
+    ) async throws -> LeaseOutcome {
+        let until = now + policy.leaseTime
+        let outcome = try await store.lease([key], token: token, until: until, now: now)[0]
+        guard case .held(let end, _) = outcome, end > until + ClockWatch.tolerance else { return outcome }
+        return try await store.lease([key], token: token, until: until, now: end)[0]
+    }
+
     /// The landing when what the store has is all that was wanted.
     /// - Parameter before: what was there when the flight began.
     private func satisfied(
@@ -153,13 +162,15 @@ extension Cache {
         case .refresh(let delivery):
             // Removed since: nobody wants it refreshed.
             guard record.entry != nil || known != nil else { return .turnedBack(.removed) }
-            guard let known, isNewer(known, than: delivery.job) else { return nil }
+            guard let known, isNewer(known, than: delivery.job, at: now) else { return nil }
             return known.freshness.state(at: now) == .fresh ? landing(from: known, at: now) : nil
         }
     }
 
-    private func isNewer(_ known: Entry<Value>, than job: RefreshJob) -> Bool {
-        if job.generation == .unknown { return known.freshness.confirmedAt >= job.queuedAt }
+    private func isNewer(_ known: Entry<Value>, than job: RefreshJob, at now: Timestamp) -> Bool {
+        if job.generation == .unknown {
+            return known.freshness.confirmedAt >= job.queuedAt && !known.freshness.isAhead(of: now)
+        }
         return known.generation != job.generation
     }
 

@@ -23,6 +23,9 @@ public protocol TimeSource: Sendable {
 extension TimeSource {
     public var steady: Timestamp { now }
 
+    /// What both clocks show now.
+    var reading: ClockWatch.Reading { ClockWatch.Reading(wall: now, steady: steady) }
+
     /// The wall-clock time at a moment of the steady clock, as far as it can be known now.
     func wallTime(of steady: Timestamp) -> Timestamp { now + (steady - self.steady) }
 

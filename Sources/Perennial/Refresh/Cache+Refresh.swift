@@ -17,6 +17,10 @@ extension Cache: Refreshable {
         let outcome = await writing { _ in
             // No longer than readers do without fetching.
             let leaseUntil = min(now + policy.leaseTime, max(now, entry.freshness.expiresAt))
+            let outcome = try await backend.claimRefresh(job, leaseUntil: leaseUntil, now: now)
+            guard case .claimed(let end) = outcome, end > now + longestRest(of: key) else { return outcome }
+            // By a clock that was ahead of this one: nobody claims for so long.
+            _ = try await backend.store.lease([job.key], token: job.leaseToken, until: leaseUntil, now: end)
             return try await backend.claimRefresh(job, leaseUntil: leaseUntil, now: now)
         }
         switch outcome {
@@ -138,6 +142,13 @@ extension Cache: Refreshable {
             entry.setFailing(until: time.steady + (retryAt.map { $0 - now + policy.timeout } ?? policy.coolDown))
         }
         return .failed(error: String(describing: error), retryAt: retryAt)
+    }
+
+    /// No lease on a key lasts longer: neither one that somebody works under, nor one for the pause after a failure.
+    private func longestRest(of key: Key) -> Duration {
+        let terms = terms(of: key)
+        let pauses = [policy.leaseTime, terms.policy.retry.maximum, terms.policy.coolDown, terms.origin.longestRetryAfter]
+        return pauses.reduce(.zero, max) + .minutes(1)
     }
 
     /// No reader queues another refresh before `until`. When the entry expires before, readers may fetch from then on.

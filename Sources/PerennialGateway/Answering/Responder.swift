@@ -16,6 +16,8 @@ struct Responder: Sendable {
 
     var cache: Cache<String, CachedResponse> { responses.cache }
     var now: Timestamp { responses.time.now }
+    /// Of the clock that nobody sets.
+    var steady: Timestamp { responses.time.steady }
 
     /// Answers through `writer`, whatever happens.
     func respond(to request: ClientRequest, plan: Plan, through writer: ResponseWriter) async {
@@ -73,7 +75,7 @@ struct Responder: Sendable {
         // More steps than two mean that the origin names other fields in `Vary` each time.
         for _ in 0..<4 {
             let status = CacheStatus(forward: key == request.key ? .uriMiss : .varyMiss)
-            guard !responses.unstorable.contains(key, now: now) || cache.peek(key) != nil else {
+            guard !responses.unstorable.contains(key, now: steady) || cache.peek(key) != nil else {
                 return await passThrough(request, status.with(detail: "not-stored"), writer, unstorable: key)
             }
             // To ask for the whole, of a size nobody knows, is no answer to who wants a part of it.

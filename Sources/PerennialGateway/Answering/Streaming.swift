@@ -15,8 +15,8 @@ extension Responder {
     ) async {
         let response: OriginClient.Response
         let question: OriginQuestion
-        let asked = now
-        if let key { responses.unstorable.enter(key, now: asked) }
+        let asked = (wall: now, steady: steady)
+        if let key { responses.unstorable.enter(key, now: asked.steady) }
         do {
             question = try OriginQuestion(request.key, request.route.route.address)
             var fields = passedFields(
@@ -29,7 +29,7 @@ extension Responder {
                 rank: request.tunnel == nil ? .pass(client: request.client) : .tunnel(client: request.client),
                 on: request.eventLoop)
         } catch {
-            if let key { responses.unstorable.leave(key, now: now) }
+            if let key { responses.unstorable.leave(key, now: steady) }
             return await writer.finish(with: failure(error, status, request, isOwn: true))
         }
         if let key { noteAnswer(response, ofUnstorable: key, asked: asked, request) }
@@ -90,15 +90,16 @@ extension Responder {
 
     /// A request has its answer that passed because of what others got for its key.
     private func noteAnswer(
-        _ response: OriginClient.Response, ofUnstorable key: String, asked: Timestamp, _ request: ClientRequest
+        _ response: OriginClient.Response, ofUnstorable key: String, asked: (wall: Timestamp, steady: Timestamp),
+        _ request: ClientRequest
     ) {
-        let now = now
+        let steady = steady
         let answer = OriginResponse(
-            status: response.status, fields: response.fields, requestedAt: asked, receivedAt: now)
+            status: response.status, fields: response.fields, requestedAt: asked.wall, receivedAt: now)
         if request.route.fetch.saysUnstorable(answer, length: response.body.length, request: request.fields) {
-            responses.unstorable.insert(key, asked: asked, now: now)
+            responses.unstorable.insert(key, asked: asked.steady, now: steady)
         }
-        responses.unstorable.leave(key, now: now)
+        responses.unstorable.leave(key, now: steady)
     }
 
     /// What is out of date is gone before the client hears that its request succeeded.

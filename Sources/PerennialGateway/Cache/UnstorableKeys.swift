@@ -6,6 +6,8 @@ internal import Perennial
 ///
 /// A key stays known for as long as requests for it are passing through, and for some seconds more each time such a
 /// response has come again: who polls for long is never put into a queue by the end of that memory.
+///
+/// All times are of the steady clock.
 struct UnstorableKeys: Sendable {
     fileprivate struct Mark {
         var until: Timestamp

@@ -120,7 +120,7 @@ extension ConnectionHandler {
     func readStored(_ head: HTTPRequestHead, _ route: ActiveRoute, key: String) -> Bool {
         let responder = service.responder
         guard context != nil, responder.cache.peek(key) == nil,
-            !responder.responses.unstorable.contains(key, now: responder.now)
+            !responder.responses.unstorable.contains(key, now: responder.steady)
         else { return false }
         exchange = newExchange(head, hasEnded: true)
         exchange?.stored = (head, route, key)

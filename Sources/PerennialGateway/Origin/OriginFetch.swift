@@ -71,7 +71,7 @@ struct OriginFetch: Sendable {
             notStored(
                 UnsharedResponse(
                     status: response.status, fields: response.fields, body: .stream(response.body), reason: reason),
-                key: key, asked: times.requested, reader: reader, isAboutRequest: false, keepsPrevious: false)
+                key: key, asked: times.asked, reader: reader, isAboutRequest: false, keepsPrevious: false)
         }
         guard let lifetime = Preflight.lifetime(status: response.status, fields: response.fields) else {
             return unshared("preflight")
@@ -90,12 +90,12 @@ struct OriginFetch: Sendable {
     private func ask(
         _ key: String, _ request: HeaderFields, _ conditions: HeaderFields, _ reader: Reader?,
         method: HTTPMethod = .GET
-    ) async throws -> (OriginClient.Response, (requested: Timestamp, received: Timestamp)) {
+    ) async throws -> (OriginClient.Response, AskedTimes) {
         var fields = sharedFields(
             of: request.removing(rules.effectiveVary.ignored), allowances: rules.allowances, origin: origin)
         for condition in conditions { fields.set(condition.name, to: condition.value) }
         if let directives = reader?.directives { fields.set("Cache-Control", to: directives) }
-        let requested = time.now
+        let (requested, asked) = (time.now, time.steady)
         let question = try OriginQuestion(key, address)
         var response = try await client.send(
             OriginRequest(
@@ -106,13 +106,13 @@ struct OriginFetch: Sendable {
         if response.status != 304 || response.fields.contains("Vary") {
             response.fields = rules.effectiveVary.applied(to: response.fields)
         }
-        return (response, (requested, time.now))
+        return (response, AskedTimes(requested: requested, received: time.now, asked: asked))
     }
 
     /// The origin says that what was stored is still right.
     private func confirm(
         _ previous: CachedResponse, by response: OriginClient.Response,
-        _ times: (requested: Timestamp, received: Timestamp), key: String, request: HeaderFields, reader: Reader?
+        _ times: AskedTimes, key: String, request: HeaderFields, reader: Reader?
     ) -> Fetched<CachedResponse> {
         let merged = mergeNotModified(
             stored: previous.fields, from304: response.fields, receivedAt: times.received, allowances: rules.allowances)
@@ -124,7 +124,7 @@ struct OriginFetch: Sendable {
             let body = UnsharedResponse.Body.whole(previous.body)
             return notStored(
                 UnsharedResponse(status: previous.status, fields: described, body: body, reason: reason.rawValue),
-                key: key, asked: times.requested, reader: reader, isAboutRequest: reason.isAboutRequest,
+                key: key, asked: times.asked, reader: reader, isAboutRequest: reason.isAboutRequest,
                 keepsPrevious: reason.isAboutRequest)
         }
         let freshness = freshness(of: origin, mode: mode, allowances: rules.allowances)
@@ -143,7 +143,7 @@ struct OriginFetch: Sendable {
 
     /// The origin says something new.
     private func take(
-        _ response: OriginClient.Response, _ times: (requested: Timestamp, received: Timestamp), key: String,
+        _ response: OriginClient.Response, _ times: AskedTimes, key: String,
         request: HeaderFields, _ context: FetchContext<CachedResponse>, reader: Reader?
     ) async throws -> Fetched<CachedResponse> {
         context.answerBegan()
@@ -158,7 +158,7 @@ struct OriginFetch: Sendable {
             notStored(
                 UnsharedResponse(
                     status: response.status, fields: response.fields, body: .stream(response.body), reason: reason),
-                key: key, asked: times.requested, reader: reader, isAboutRequest: isAboutRequest,
+                key: key, asked: times.asked, reader: reader, isAboutRequest: isAboutRequest,
                 keepsPrevious: keepsPrevious)
         }
         switch verdict {
@@ -322,7 +322,7 @@ struct OriginFetch: Sendable {
         _ response: UnsharedResponse, key: String, asked: Timestamp, reader: Reader?, isAboutRequest: Bool,
         keepsPrevious: Bool
     ) -> Fetched<CachedResponse> {
-        if !isAboutRequest { unstorable.insert(key, asked: asked, now: time.now) }
+        if !isAboutRequest { unstorable.insert(key, asked: asked, now: time.steady) }
         reader?.handoff.offer(response)
         return .notStored(keepsPrevious: keepsPrevious)
     }
@@ -350,4 +350,12 @@ extension ResponseFreshness {
     fileprivate func age(beforeQuestion response: OriginResponse) -> Duration {
         max(.zero, initialAge - max(.zero, response.receivedAt - response.requestedAt))
     }
+}
+
+/// When the origin was asked, and answered.
+private struct AskedTimes {
+    let requested: Timestamp
+    let received: Timestamp
+    /// When it was asked, by the steady clock.
+    let asked: Timestamp
 }

@@ -7,6 +7,8 @@ public func ageField(_ freshness: Freshness, now: Timestamp) -> String {
 
 /// How long an entry stays fresh at `now`, in whole seconds rounded down; negative once it is stale (RFC 9211 §2.4).
 public func timeToLive(_ freshness: Freshness, now: Timestamp) -> Int64 {
+    // Stale, for how long nobody knows.
+    if freshness.isAhead(of: now) { return 0 }
     let left = (freshness.staleAt - now).milliseconds
     return left >= 0 ? left / 1000 : -((left.magnitude.clampedToInt64 + 999) / 1000)
 }

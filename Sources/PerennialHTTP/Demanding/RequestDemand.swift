@@ -89,7 +89,7 @@ extension RequestDemand {
     public func accepts(_ freshness: Freshness, permitsStale: Bool, at now: Timestamp) -> Bool {
         if mustValidate { return false }
         if let maxAge, freshness.age(at: now) > maxAge { return false }
-        if let minFresh, now >= freshness.staleAt || freshness.staleAt - now < minFresh { return false }
+        if let minFresh, !freshness.isFresh(at: now) || freshness.staleAt - now < minFresh { return false }
         switch freshness.state(at: now) {
         case .fresh: return true
         case .stale: return maxStale.map { isStale(freshness, byAtMost: $0, at: now) } ?? (maxAge == nil)
@@ -105,7 +105,7 @@ extension RequestDemand {
     public func acceptsOnError(_ freshness: Freshness, permitsStale: Bool, at now: Timestamp) -> Bool {
         let isUsable = freshness.uselessAt > freshness.expiresAt && freshness.isUsableOnError(at: now)
         guard let staleIfError else { return isUsable }
-        if now < freshness.staleAt { return true }
+        if freshness.isFresh(at: now) { return true }
         return (isUsable || permitsStale) && isStale(freshness, byAtMost: staleIfError, at: now)
     }
 

@@ -5,7 +5,7 @@ public enum RefreshQueueConformance {
     public typealias Check = ConformanceCheck<any RefreshQueue>
 
     /// All of them. Each wants an empty queue of its own.
-    public static let checks: [Check] = deliveryChecks + failureChecks + viewChecks + waitingChecks
+    public static let checks: [Check] = deliveryChecks + failureChecks + viewChecks + waitingChecks + clockChecks
 }
 
 extension RefreshQueue {

@@ -7,7 +7,7 @@ public enum StoreConformance {
     /// All of them. Each wants an empty store of its own.
     public static let checks: [Check] =
         savingChecks + fenceChecks + memoryChecks + purgeChecks + leaseChecks + listChecks + hotKeyChecks + changeChecks
-        + limitChecks + scopeChecks + janitorChecks
+        + limitChecks + scopeChecks + janitorChecks + clockChecks
 }
 
 extension Store {

@@ -42,14 +42,23 @@ import Testing
         #expect(freshness.state(at: Timestamp(milliseconds: 0)) == .fresh)
     }
 
-    @Test func `marking stale does not make an entry fresher or fresh again`() {
-        let marked = Timestamp(milliseconds: 500)
+    @Test(arguments: [Timestamp(milliseconds: 500), .distantPast, .distantFuture])
+    func `an entry marked stale is stale, by whatever clock that was done`(marked: Timestamp) {
         let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 0), limits: .standard, markedStaleAt: marked)
-        #expect(freshness.state(at: Timestamp(milliseconds: 499)) == .fresh)
-        #expect(freshness.state(at: marked) == .stale)
-        let late = Freshness(
-            confirmedAt: Timestamp(milliseconds: 0), limits: .standard, markedStaleAt: .distantFuture)
-        #expect(late.staleAt == Timestamp(milliseconds: 3_600_000))
+        #expect(freshness.state(at: Timestamp(milliseconds: 0)) == .stale)
+        #expect(freshness.state(at: Timestamp(milliseconds: 500)) == .stale)
+        #expect(freshness.state(at: freshness.expiresAt) == .expired)
+    }
+
+    @Test func `an entry confirmed more than a minute ahead of now is stale until then, and no older than it says`() {
+        let ahead = Timestamp(milliseconds: 0) + .days(365)
+        let freshness = Freshness(confirmedAt: ahead, limits: .standard)
+        #expect(freshness.state(at: Timestamp(milliseconds: 0)) == .stale)
+        #expect(freshness.age(at: Timestamp(milliseconds: 0)) == .zero)
+        #expect(freshness.isUsableOnError(at: Timestamp(milliseconds: 0)))
+        #expect(freshness.state(at: ahead - .minutes(1) - .milliseconds(1)) == .stale)
+        #expect(freshness.state(at: ahead - .minutes(1)) == .fresh)
+        #expect(freshness.state(at: .distantPast) == .stale)
     }
 
     @Test func `limits without end never come`() throws {
