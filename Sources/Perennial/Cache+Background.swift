@@ -104,11 +104,13 @@ extension Cache {
         let count = await queueCalls.attempt {
             // No pause between attempts is longer than a day.
             try await backend.queue.correctTimes(
-                caches: [name], queuedAfter: now + ClockWatch.tolerance, dueAfter: now + .days(1) + ClockWatch.tolerance,
+                caches: [name], queuedAfter: now + ClockWatch.tolerance,
+                dueAfter: now + .days(1) + ClockWatch.tolerance,
                 heldAfter: now + policy.leaseTime + ClockWatch.tolerance, now: now)
         }
         if let count, count > 0 {
-            logger.notice("refreshes were queued by a clock that was ahead; they are due now", metadata: ["count": "\(count)"])
+            logger.notice(
+                "refreshes were queued by a clock that was ahead; they are due now", metadata: ["count": "\(count)"])
         }
     }
 

@@ -57,7 +57,8 @@ extension MetricFamily {
                 value: statistics.undecodable),
             MetricFamily(
                 "perennial_confirmed_ahead_total", .counter,
-                help: "Stored entries read that were confirmed by a clock ahead of this machine's; they count as stale.",
+                help:
+                    "Stored entries read that were confirmed by a clock ahead of this machine's; they count as stale.",
                 value: statistics.confirmedAhead),
             MetricFamily(
                 "perennial_backend_failures_total", .counter, help: "Calls to the store or the queue that failed.",

@@ -223,7 +223,8 @@ extension MongoDBBackend: RefreshQueue {
                 [
                     "at": ["$gt": .date(clamping: least)], "state": "queued", "cache": ["$in": names],
                     "$or": [
-                        ["queued_at": ["$gt": .date(clamping: queuedAfter)]], ["at": ["$gt": .date(clamping: dueAfter)]],
+                        ["queued_at": ["$gt": .date(clamping: queuedAfter)]],
+                        ["at": ["$gt": .date(clamping: dueAfter)]],
                     ],
                 ],
                 ["$set": ["at": .date(clamping: now)], "$min": ["queued_at": .date(clamping: now)]], isForMany: true)

@@ -3,7 +3,8 @@ enum Statements {
     static let all = [
         horizon, read, list, save, takeLeases, extendLease, releaseLease, purgeKey, tell, purgeMany, touch, maintain,
         forgetRemoved, saveRemoved, statistics,
-        claim, enqueue, dequeue, extend, complete, retry, giveBack, bury, ring, jobs, replay, correctTimes, counts, nextDue, nothing,
+        claim, enqueue, dequeue, extend, complete, retry, giveBack, bury, ring, jobs, replay, correctTimes, counts,
+        nextDue, nothing,
         identity,
     ]
 

@@ -147,7 +147,9 @@ extension Cache: Refreshable {
     /// No lease on a key lasts longer: neither one that somebody works under, nor one for the pause after a failure.
     private func longestRest(of key: Key) -> Duration {
         let terms = terms(of: key)
-        let pauses = [policy.leaseTime, terms.policy.retry.maximum, terms.policy.coolDown, terms.origin.longestRetryAfter]
+        let pauses = [
+            policy.leaseTime, terms.policy.retry.maximum, terms.policy.coolDown, terms.origin.longestRetryAfter,
+        ]
         return pauses.reduce(.zero, max) + .minutes(1)
     }
 

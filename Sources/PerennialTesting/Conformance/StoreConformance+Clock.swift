@@ -25,7 +25,8 @@ extension StoreConformance {
                 try require(
                     generation > read.entry?.metadata.generation ?? .zero, "the confirmation is not the newer write")
                 try requireEqual(
-                    try await store.read(Samples.key()).entry?.metadata.confirmedAt, now, "confirmedAt, confirmed again")
+                    try await store.read(Samples.key()).entry?.metadata.confirmedAt, now, "confirmedAt, confirmed again"
+                )
                 let fence = try await store.read(Samples.key()).fence
                 let saved = try await store.save(Samples.entry(bytes: [2], at: now), fence: fence, releasing: nil)
                 try require(try saved.generation() > generation, "the save is not the newer write")
@@ -68,7 +69,8 @@ extension StoreConformance {
                 let free = try await store.lease(Samples.key(), token: "b", until: until + .seconds(30), now: until)
                 try require(free.isGranted, "the lease still holds as by the clock of before")
             },
-            Check("the clock jumps \(name) forward and back again: what was used and saved goes on as before") { store in
+            Check("the clock jumps \(name) forward and back again: what was used and saved goes on as before") {
+                store in
                 try await store.save(Samples.entry(bytes: [1]))
                 try await store.touch([Samples.key()], now: Samples.now + jump)
                 try await store.save(Samples.entry(Samples.key("b"), bytes: [2], at: Samples.now + jump))
