@@ -2,7 +2,7 @@ extension Cache {
     /// Saves a value by hand. Fetches and refreshes that began before do not overwrite it.
     /// - Parameters:
     ///   - limits: default: the policy's.
-    ///   - tags: names to expire or remove it by, together with others.
+    ///   - tags: names to mark stale or remove it by, together with others.
     ///   - validator: what a later fetch may ask the origin with.
     /// - Throws: what the codec throws; the store's error: then nothing has changed.
     public func set(
@@ -51,29 +51,29 @@ extension Cache {
     /// - Returns: whether there was an entry.
     /// - Throws: the store's error.
     @discardableResult
-    public func expire(_ key: Key) async throws -> Bool {
-        try await purge(.expire, .key(entryKey(key)), only: key) { _ in true } > 0
+    public func markStale(_ key: Key) async throws -> Bool {
+        try await purge(.markStale, .key(entryKey(key)), only: key) { _ in true } > 0
     }
 
     /// Makes every entry with the tag stale now.
     /// - Returns: how many there were.
-    /// - Throws: the store's error; see ``expire(_:)``.
+    /// - Throws: the store's error; see ``markStale(_:)``.
     @discardableResult
-    public func expire(tag: String) async throws -> Int {
-        try await purge(.expire, .tag(tag, cache: name)) { $0.tags.contains(tag) }
+    public func markStale(tag: String) async throws -> Int {
+        try await purge(.markStale, .tag(tag, cache: name)) { $0.tags.contains(tag) }
     }
 
     /// Makes every entry stale now.
     /// - Returns: how many there were.
-    /// - Throws: the store's error; see ``expire(_:)``.
+    /// - Throws: the store's error; see ``markStale(_:)``.
     @discardableResult
-    public func expireAll() async throws -> Int {
-        try await purge(.expire, .cache(name)) { _ in true }
+    public func markAllStale() async throws -> Int {
+        try await purge(.markStale, .cache(name)) { _ in true }
     }
 
     /// Deletes an entry (hard purge): the next reader asks the origin.
     /// - Returns: whether there was an entry.
-    /// - Throws: the store's error; see ``expire(_:)``.
+    /// - Throws: the store's error; see ``markStale(_:)``.
     @discardableResult
     public func remove(_ key: Key) async throws -> Bool {
         try await purge(.remove, .key(entryKey(key)), only: key) { _ in true } > 0
@@ -81,7 +81,7 @@ extension Cache {
 
     /// Deletes every entry with the tag.
     /// - Returns: how many there were.
-    /// - Throws: the store's error; see ``expire(_:)``.
+    /// - Throws: the store's error; see ``markStale(_:)``.
     @discardableResult
     public func remove(tag: String) async throws -> Int {
         try await purge(.remove, .tag(tag, cache: name)) { $0.tags.contains(tag) }
@@ -89,7 +89,7 @@ extension Cache {
 
     /// Deletes every entry.
     /// - Returns: how many there were.
-    /// - Throws: the store's error; see ``expire(_:)``.
+    /// - Throws: the store's error; see ``markStale(_:)``.
     @discardableResult
     public func removeAll() async throws -> Int {
         try await purge(.remove, .cache(name)) { _ in true }
@@ -173,6 +173,18 @@ extension Cache {
             }
         }
     }
+
+    @available(*, deprecated, renamed: "markStale(_:)")
+    @discardableResult
+    public func expire(_ key: Key) async throws -> Bool { try await markStale(key) }
+
+    @available(*, deprecated, renamed: "markStale(tag:)")
+    @discardableResult
+    public func expire(tag: String) async throws -> Int { try await markStale(tag: tag) }
+
+    @available(*, deprecated, renamed: "markAllStale()")
+    @discardableResult
+    public func expireAll() async throws -> Int { try await markAllStale() }
 
     /// Every entry of the cache that is not dead, in the order of the keys, read from the store page by page.
     /// - Parameter tag: only those with this tag.

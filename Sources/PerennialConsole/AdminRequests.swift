@@ -38,7 +38,7 @@ func target(_ request: Request) async throws -> AdministrationTarget {
     try await decode(PurgeRequest.self, request).target()
 }
 
-/// The body of a request to expire or remove entries: one of its members.
+/// The body of a request to mark entries stale or remove them: one of its members.
 public struct PurgeRequest: Codable, Sendable {
     private var url: String?
     private var tag: String?

@@ -12,7 +12,7 @@ public import Perennial
 /// | `GET /metrics` | Prometheus text |
 /// | `GET /api/entries?prefix=&tag=&after=&limit=` | a page of entries |
 /// | `GET /api/entry?url=` | everything about one address |
-/// | `POST /api/expire`, `POST /api/remove` | `{"url": …}`, `tag`, `prefix`, `match` or `{"all": true}`; how many |
+/// | `POST /api/mark-stale`, `POST /api/remove` | `{"url": …}`, `tag`, `prefix`, `match` or `{"all": true}`; how many |
 /// | `GET /api/jobs?state=&after=&limit=` | a page of refresh jobs |
 /// | `POST /api/jobs/replay` | `{"id": …}` or `{"all": true}`; how many |
 /// | `GET /api/stats` | how much is in the store and the queue |
@@ -115,7 +115,9 @@ public struct AdminServer: Sendable {
                 administration.jobs(state: jobState(request), after: query("after", request), limit: limit(request)))
         }
         api.get("/stats") { _, _ in try await json(administration.statistics()) }
-        api.post("/expire") { request, _ in try await expire(request) }
+        api.post("/mark-stale") { request, _ in try await markStale(request, says: "marked") }
+        // The name that it had before; goes with the next release.
+        api.post("/expire") { request, _ in try await markStale(request, says: "expired") }
         api.post("/remove") { request, _ in try await remove(request) }
         api.post("/jobs/replay") { request, _ in
             try await json(["replayed": administration.replay(replayed(request))])
@@ -132,10 +134,10 @@ public struct AdminServer: Sendable {
 
     // Not optimised, since the optimiser of Swift 6.3.1 crashes on `remove` (in "splitting coroutine").
     @_optimize(none)
-    private func expire(_ request: Request) async throws -> Response {
+    private func markStale(_ request: Request, says done: String) async throws -> Response {
         let target = try await PerennialConsole.target(request)
-        let count = try await administration.expire(target)
-        return try json(["expired": count])
+        let count = try await administration.markStale(target)
+        return try json([done: count])
     }
 
     @_optimize(none)

@@ -27,13 +27,13 @@ extension Administration {
     /// Marks entries stale: readers still get them, a refresh follows.
     /// - Returns: how many.
     /// - Throws: ``AdministrationError`` when nothing is saved for an address, or no address can be meant.
-    public func expire(_ target: AdministrationTarget) async throws -> Int {
-        try await purge(.expire, target)
+    public func markStale(_ target: AdministrationTarget) async throws -> Int {
+        try await purge(.markStale, target)
     }
 
     /// Deletes entries.
     /// - Returns: how many.
-    /// - Throws: as ``expire(_:)``.
+    /// - Throws: as ``markStale(_:)``.
     public func remove(_ target: AdministrationTarget) async throws -> Int {
         try await purge(.remove, target)
     }

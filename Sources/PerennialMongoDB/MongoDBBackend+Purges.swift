@@ -2,7 +2,7 @@ public import Perennial
 import PerennialConnections
 
 extension MongoDBBackend {
-    public func expire(_ selection: Selection, now: Timestamp) async throws -> Int {
+    public func markStale(_ selection: Selection, now: Timestamp) async throws -> Int {
         try await purge(selection, removes: false, now)
     }
 

@@ -148,7 +148,7 @@ extension PostgresBackend: Store {
 
     // MARK: Purging
 
-    public func expire(_ selection: Selection, now: Timestamp) async throws -> Int {
+    public func markStale(_ selection: Selection, now: Timestamp) async throws -> Int {
         try await purge(selection, removes: false, now)
     }
 

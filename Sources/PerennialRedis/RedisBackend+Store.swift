@@ -113,7 +113,7 @@ extension RedisBackend: Store {
 
     // MARK: Purging
 
-    public func expire(_ selection: Selection, now: Timestamp) async throws -> Int {
+    public func markStale(_ selection: Selection, now: Timestamp) async throws -> Int {
         try await purge("expire", selection, now)
     }
 

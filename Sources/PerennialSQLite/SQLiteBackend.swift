@@ -211,8 +211,8 @@ extension SQLiteBackend: Store {
         try await writer.perform { try $0.releaseLease(key, token: token) }
     }
 
-    public func expire(_ selection: Selection, now: Timestamp) async throws -> Int {
-        try await writer.perform { try $0.expire(selection, now: now) }
+    public func markStale(_ selection: Selection, now: Timestamp) async throws -> Int {
+        try await writer.perform { try $0.markStale(selection, now: now) }
     }
 
     public func remove(_ selection: Selection, now: Timestamp) async throws -> Int {

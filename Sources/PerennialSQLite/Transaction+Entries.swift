@@ -212,7 +212,7 @@ extension Transaction {
 
     // MARK: Purging
 
-    func expire(_ selection: Selection, now: Timestamp) throws -> Int {
+    func markStale(_ selection: Selection, now: Timestamp) throws -> Int {
         let generation = ledger.nextGeneration()
         let now = now.milliseconds
         let update = """

@@ -46,8 +46,8 @@ public final class AlternatingStore: Store {
         try await next.releaseLease(key, token: token)
     }
 
-    public func expire(_ selection: Selection, now: Timestamp) async throws -> Int {
-        try await next.expire(selection, now: now)
+    public func markStale(_ selection: Selection, now: Timestamp) async throws -> Int {
+        try await next.markStale(selection, now: now)
     }
 
     public func remove(_ selection: Selection, now: Timestamp) async throws -> Int {

@@ -9,7 +9,7 @@ public import Perennial
 /// ```
 public struct FaultyStore: Store {
     public enum Operation: Hashable, Sendable, CaseIterable {
-        case read, save, confirm, lease, extendLease, releaseLease, expire, remove, list, touch
+        case read, save, confirm, lease, extendLease, releaseLease, markStale, remove, list, touch
         case saveHotKeys, hotKeys, maintain, statistics
     }
 
@@ -57,8 +57,8 @@ public struct FaultyStore: Store {
         try await pass(.releaseLease) { try await store.releaseLease(key, token: token) }
     }
 
-    public func expire(_ selection: Selection, now: Timestamp) async throws -> Int {
-        try await pass(.expire) { try await store.expire(selection, now: now) }
+    public func markStale(_ selection: Selection, now: Timestamp) async throws -> Int {
+        try await pass(.markStale) { try await store.markStale(selection, now: now) }
     }
 
     public func remove(_ selection: Selection, now: Timestamp) async throws -> Int {

@@ -69,7 +69,7 @@ struct PerennialCommand: ParsableCommand {
         version: Version.current,
         subcommands: [
             ServeCommand.self, WorkerCommand.self, CheckCommand.self, ListCommand.self, InspectCommand.self,
-            ExpireCommand.self,
+            MarkStaleCommand.self, ExpireCommand.self,
             RemoveCommand.self, JobsCommand.self, OriginCommand.self, StatisticsCommand.self, CopyCommand.self,
             DemoCommand.self,
             DemoOriginCommand.self,

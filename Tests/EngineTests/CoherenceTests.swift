@@ -30,7 +30,7 @@ import Testing
         for cache in caches { _ = try await cache["set"] }
         try await caches[1].set("set", to: "two")
         for cache in caches { try await eventually { cache.peek("set")?.value == "two" } }
-        _ = try await caches[2].expire("set")
+        _ = try await caches[2].markStale("set")
         for cache in caches { try await eventually { cache.peek("set")?.state == .stale } }
         _ = try await caches[3].removeAll()
         for cache in caches { try await eventually { cache.peek("set") == nil } }

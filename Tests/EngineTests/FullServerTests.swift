@@ -66,9 +66,9 @@ import Testing
         try await store.touch([Samples.key("3")], now: Samples.now + .minutes(1))
         // A machine that comes now can purge, too.
         let late = try openBackend(server)
-        #expect(try await late.backend.store.expire(.key(Samples.key("0")), now: Samples.now) == 1)
-        #expect(try await store.expire(.tag("t", cache: "people"), now: Samples.now) == 50)
-        #expect(try await store.expire(.cache("people"), now: Samples.now) == 50)
+        #expect(try await late.backend.store.markStale(.key(Samples.key("0")), now: Samples.now) == 1)
+        #expect(try await store.markStale(.tag("t", cache: "people"), now: Samples.now) == 50)
+        #expect(try await store.markStale(.cache("people"), now: Samples.now) == 50)
         #expect(try await store.remove(.key(Samples.key("0")), now: Samples.now) == 1)
         #expect(try await store.remove(.key(Samples.key("none")), now: Samples.now) == 0)
         #expect(

@@ -82,7 +82,7 @@ import Testing
             { _ = try await store.statistics() },
             { _ = try await open.backend.queue.counts() },
             { _ = try await store.remove(.tag("x", cache: "people"), now: Samples.now) },
-            { _ = try await store.expire(.cache("people"), now: Samples.now) },
+            { _ = try await store.markStale(.cache("people"), now: Samples.now) },
             { _ = try await store.list(cache: nil, tag: nil, after: nil, limit: 10) },
             { _ = try await store.maintain(now: Samples.now) },
         ]

@@ -51,7 +51,7 @@ struct PurgeTests {
         try await withPurgers(["127.0.0.1"]) { rig in
             _ = try await rig.get("/a")
             rig.clock.advance(by: .seconds(1))
-            #expect(try await purge(rig, "/a", [field: "1"]).body == "{\"expired\": 1}\n")
+            #expect(try await purge(rig, "/a", [field: "1"]).body == "{\"marked\": 1}\n")
             let stale = try await rig.get("/a")
             #expect(stale.body == "GET 1")
             #expect(stale.cacheStatus.contains("detail=refreshing"))

@@ -19,7 +19,7 @@ import Testing
             _ = try await rig.get("/1", ["Accept-Language": "en"])
             _ = try await rig.get("/2")
             let cache = rig.gateway.responses.cache
-            #expect(try await cache.expire(tag: "page2") == 1)
+            #expect(try await cache.markStale(tag: "page2") == 1)
             #expect(try await rig.get("/2").cacheStatus.hasPrefix("perennial; hit; ttl=0"))
             #expect(try await cache.remove(tag: "page1") == 2)
             #expect(try await rig.storedKeys().count == 1)

@@ -117,7 +117,7 @@ import Testing
             #expect(
                 try await backend.save(Samples.entry(tags: ["x"]), fence: fence, releasing: nil) == .superseded)
             // An expiration of the key hides nothing of it.
-            _ = try await backend.expire(.key(Samples.key()), now: Samples.now)
+            _ = try await backend.markStale(.key(Samples.key()), now: Samples.now)
             #expect((try await backend.read([Samples.key()])[0].entry == nil) == removes)
             // The janitor finishes it.
             _ = try await backend.maintain(now: Samples.now + .minutes(2))

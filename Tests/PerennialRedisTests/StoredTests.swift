@@ -37,7 +37,7 @@ import Testing
 
     /// What is done to a key in whose place something of another type lies.
     enum Deed: CaseIterable {
-        case save, confirm, expire, expireTag, remove, removeTag, removeCache, lease, claim, list, maintain
+        case save, confirm, markStale, markTagStale, remove, removeTag, removeCache, lease, claim, list, maintain
 
         /// - Returns: whether the key counted as missing.
         func isDone(_ backend: RedisBackend) async throws -> Bool {
@@ -47,8 +47,8 @@ import Testing
                 return try await backend.save(Samples.entry(tags: ["x"]), fence: nil, releasing: nil) != .superseded
             case .confirm:
                 return try await backend.confirm(Samples.entry().metadata, fence: nil, releasing: nil) == .superseded
-            case .expire: return try await backend.expire(.key(key), now: now) == 0
-            case .expireTag: return try await backend.expire(.tag("x", cache: "people"), now: now) == 0
+            case .markStale: return try await backend.markStale(.key(key), now: now) == 0
+            case .markTagStale: return try await backend.markStale(.tag("x", cache: "people"), now: now) == 0
             case .remove: return try await backend.remove(.key(key), now: now) <= 1
             case .removeTag: return try await backend.remove(.tag("x", cache: "people"), now: now) <= 1
             case .removeCache: return try await backend.remove(.cache("people"), now: now) <= 1
@@ -346,9 +346,9 @@ import Testing
             try await damage()
             let count = try await backend.list(cache: nil, tag: nil, after: nil, limit: 9).count
             #expect(count == 1)
-            _ = try await backend.expire(.key(Samples.key()), now: now)
+            _ = try await backend.markStale(.key(Samples.key()), now: now)
             try await damage()
-            _ = try await backend.expire(.tag("u", cache: "people"), now: now)
+            _ = try await backend.markStale(.tag("u", cache: "people"), now: now)
             try await damage()
             #expect(try await backend.remove(.key(Samples.key()), now: now) == 1)
             #expect(try await backend.statistics().entries == 0)

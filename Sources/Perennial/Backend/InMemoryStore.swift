@@ -51,8 +51,8 @@ public final class InMemoryStore: Store {
         table.withLock { $0.releaseLease(key, token: token) }
     }
 
-    public func expire(_ selection: Selection, now: Timestamp) async throws -> Int {
-        let (keys, generation) = table.withLock { ($0.expire(selection, now: now), $0.sequence) }
+    public func markStale(_ selection: Selection, now: Timestamp) async throws -> Int {
+        let (keys, generation) = table.withLock { ($0.markStale(selection, now: now), $0.sequence) }
         announce(selection, keys, generation)
         return keys.count
     }

@@ -108,7 +108,7 @@ struct InMemoryTable {
         }
     }
 
-    mutating func expire(_ selection: Selection, now: Timestamp) -> [EntryKey] {
+    mutating func markStale(_ selection: Selection, now: Timestamp) -> [EntryKey] {
         let keys = keys(in: selection)
         let generation = nextGeneration()
         for key in keys {

@@ -29,7 +29,7 @@ final class OwedPurges: Sendable {
         owed.withLock { owed in
             owed[purge] = number
             if owed.count > Self.limit {
-                let kind: PurgeKind = owed.keys.contains { $0.kind == .remove } ? .remove : .expire
+                let kind: PurgeKind = owed.keys.contains { $0.kind == .remove } ? .remove : .markStale
                 owed = [Purge(kind: kind, selection: .cache(cache)): number]
             }
             count.store(owed.count, ordering: .releasing)

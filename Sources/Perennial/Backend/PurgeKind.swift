@@ -1,7 +1,7 @@
 /// How entries are purged.
 package enum PurgeKind: Hashable, Sendable {
     /// They are made stale (soft purge).
-    case expire
+    case markStale
     /// They are deleted (hard purge).
     case remove
 }
@@ -10,7 +10,7 @@ extension Store {
     /// - Returns: how many entries were purged.
     package func purge(_ kind: PurgeKind, _ selection: Selection, now: Timestamp) async throws -> Int {
         switch kind {
-        case .expire: try await expire(selection, now: now)
+        case .markStale: try await markStale(selection, now: now)
         case .remove: try await remove(selection, now: now)
         }
     }

@@ -54,7 +54,7 @@ public protocol Store: Sendable {
 
     /// Marks entries stale as of `now` (soft purge). Work that began before will not save over this.
     /// - Returns: how many entries were marked.
-    func expire(_ selection: Selection, now: Timestamp) async throws -> Int
+    func markStale(_ selection: Selection, now: Timestamp) async throws -> Int
 
     /// Deletes entries (hard purge) and ends the leases on their keys. Work that began before will not save over this,
     /// also for a key that had no entry.
@@ -155,7 +155,7 @@ public enum LeaseOutcome: Hashable, Sendable {
     }
 }
 
-/// Which entries to expire or remove.
+/// Which entries to mark stale or remove.
 public enum Selection: Hashable, Sendable {
     case key(EntryKey)
     /// Every entry of `cache` that carries the tag.

@@ -71,3 +71,12 @@ public struct Answer<Value: Sendable>: Sendable {
     /// When this value was first saved.
     public var savedAt: Timestamp? { entry?.savedAt }
 }
+
+extension Answer: CustomStringConvertible {
+    /// The value, then where it came from, for example `Ada (stale, from memory, 4000.0 seconds old)`.
+    public var description: String {
+        guard isShared else { return "not shared (from \(source))" }
+        let subject = value.map { String(describing: $0) } ?? "absent"
+        return "\(subject) (\(state), from \(source), \(age) old)"
+    }
+}

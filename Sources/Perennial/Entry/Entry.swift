@@ -37,7 +37,7 @@ public final class Entry<Value: Sendable>: Sendable {
     public var validator: Validator? { details?.validator(of: value) }
     /// Sorted, without repeats.
     public var tags: [String] { details?.tags ?? [] }
-    /// When it was expired softly by hand, if it was.
+    /// When it was marked stale by hand, if it was.
     public var markedStaleAt: Timestamp? { details?.markedStaleAt }
     /// Bytes that it takes to remember what few entries have.
     var detailsSize: Int { details?.size ?? 0 }

@@ -2,7 +2,7 @@
 public enum State: String, Sendable, Hashable, Codable, CaseIterable {
     /// Younger than `refreshAfter`: served, nothing else happens.
     case fresh
-    /// From `refreshAfter` on, or expired softly by hand: served at once, refreshed behind.
+    /// From `refreshAfter` on, or marked stale by hand: served at once, refreshed behind.
     case stale
     /// From `expireAfter` on: fetched again before answering.
     case expired
@@ -16,14 +16,14 @@ public enum State: String, Sendable, Hashable, Codable, CaseIterable {
 public struct Freshness: Hashable, Sendable {
     /// When the origin last confirmed the value; ages count from here.
     public let confirmedAt: Timestamp
-    /// From this moment on the entry is stale; `confirmedAt` when it was expired softly by hand.
+    /// From this moment on the entry is stale; `confirmedAt` when it was marked stale by hand.
     public let staleAt: Timestamp
     /// From this moment on the entry is expired.
     public let expiresAt: Timestamp
     /// From this moment on the entry may not be served even when the origin fails.
     public let uselessAt: Timestamp
 
-    /// - Parameter markedStaleAt: when the entry was expired softly by hand, if it was.
+    /// - Parameter markedStaleAt: when the entry was marked stale by hand, if it was.
     public init(confirmedAt: Timestamp, limits: Limits, markedStaleAt: Timestamp? = nil) {
         self.confirmedAt = confirmedAt
         expiresAt = confirmedAt + limits.expireAfter

@@ -32,7 +32,7 @@ public struct Validator: Hashable, Sendable, Codable {
 
 /// Where in the order of a store's writes something stands.
 ///
-/// A store gives every write (save, set, expire, remove) a number greater than all earlier ones for the same key, and
+/// A store gives every write (save, set, mark stale, remove) a number greater than all earlier ones for the same key, and
 /// hands out the current number with every read. So "was this key written after I looked?" is one comparison.
 public struct Generation: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
     public let number: Int64
@@ -76,7 +76,7 @@ public struct EntryMetadata: Hashable, Sendable {
     /// When the origin last confirmed them.
     public var confirmedAt: Timestamp
     public var limits: Limits
-    /// When the entry was expired softly by hand, if it was since it was last confirmed.
+    /// When the entry was marked stale by hand, if it was since it was last confirmed.
     public var markedStaleAt: Timestamp?
     public var validator: Validator?
     /// Sorted, without repeats.

@@ -57,7 +57,7 @@ public struct Fetched<Value: Sendable>: Sendable {
     /// A value.
     /// - Parameters:
     ///   - limits: its own limits; default: the policy's.
-    ///   - tags: names to expire or remove it by, together with others.
+    ///   - tags: names to mark stale or remove it by, together with others.
     ///   - validator: what to ask with next time; comes back in ``FetchContext/previous``.
     ///   - age: how long ago the origin's own source confirmed it, when it answered. The time that the fetch took is
     ///     added.

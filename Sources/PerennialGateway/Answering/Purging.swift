@@ -27,8 +27,8 @@ extension Responder {
         let isSoft = asksForSoftPurge(request.fields)
         do {
             let count =
-                isSoft ? try await responses.expire(request.key) : try await responses.remove(request.key)
-            let what = isSoft ? "expired" : "removed"
+                isSoft ? try await responses.markStale(request.key) : try await responses.remove(request.key)
+            let what = isSoft ? "marked" : "removed"
             return .own(
                 200, "{\"\(what)\": \(count)}", cacheStatus: CacheStatus(detail: what), now: now,
                 contentType: "application/json")

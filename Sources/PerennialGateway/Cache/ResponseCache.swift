@@ -127,9 +127,9 @@ public final class ResponseCache: Sendable {
     /// Marks every response stored for an address stale (soft purge).
     /// - Parameter key: from ``key(for:)``.
     /// - Returns: how many there were.
-    public func expire(_ key: String) async throws -> Int {
-        let variants = try await cache.expire(tag: key)
-        return try await cache.expire(key) ? variants + 1 : variants
+    public func markStale(_ key: String) async throws -> Int {
+        let variants = try await cache.markStale(tag: key)
+        return try await cache.markStale(key) ? variants + 1 : variants
     }
 
     /// Removes every response stored for an address (hard purge).

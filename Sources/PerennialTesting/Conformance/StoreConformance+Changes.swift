@@ -31,7 +31,7 @@ extension StoreConformance {
             let confirmed = try await store.confirm(entry.metadata, fence: nil, releasing: nil).generation()
             try await follow(second, until: [Samples.key(): confirmed])
             let third = store.changes()
-            _ = try await store.expire(.tag("x", cache: "people"), now: Samples.now)
+            _ = try await store.markStale(.tag("x", cache: "people"), now: Samples.now)
             let expired = try await store.read(Samples.key()).entry?.metadata.generation ?? .zero
             try await follow(third, until: [Samples.key(): expired])
             let fourth = store.changes()
@@ -47,7 +47,7 @@ extension StoreConformance {
                 if isRemoval {
                     _ = try await store.remove(.key(Samples.key()), now: Samples.now)
                 } else {
-                    _ = try await store.expire(.key(Samples.key()), now: Samples.now)
+                    _ = try await store.markStale(.key(Samples.key()), now: Samples.now)
                 }
                 try await follow(stream, until: [Samples.key(): Generation(before.number + 2)])
             }

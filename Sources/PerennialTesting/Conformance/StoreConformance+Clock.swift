@@ -36,7 +36,7 @@ extension StoreConformance {
                 let (ahead, now) = (Samples.now + jump, Samples.now)
                 try await store.save(Samples.entry(bytes: [1], at: ahead))
                 let fence = try await store.read(Samples.key()).fence
-                try requireEqual(try await store.expire(.key(Samples.key()), now: now), 1, "the number expired")
+                try requireEqual(try await store.markStale(.key(Samples.key()), now: now), 1, "the number expired")
                 let late = try await store.save(Samples.entry(bytes: [2], at: ahead), fence: fence, releasing: nil)
                 try requireEqual(late, .superseded, "a save from before the purge")
                 try require(

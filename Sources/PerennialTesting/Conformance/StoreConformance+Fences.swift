@@ -13,19 +13,19 @@ extension StoreConformance {
             _ = try await store.confirm(Samples.entry(tags: ["tag"]).metadata, fence: nil, releasing: nil)
         },
         Interruption(name: "expired by key") { store in
-            _ = try await store.expire(.key(Samples.key()), now: Samples.now)
+            _ = try await store.markStale(.key(Samples.key()), now: Samples.now)
         },
         Interruption(name: "removed by key") { store in
             _ = try await store.remove(.key(Samples.key()), now: Samples.now)
         },
         Interruption(name: "expired by tag") { store in
-            _ = try await store.expire(.tag("tag", cache: "people"), now: Samples.now)
+            _ = try await store.markStale(.tag("tag", cache: "people"), now: Samples.now)
         },
         Interruption(name: "removed by tag") { store in
             _ = try await store.remove(.tag("tag", cache: "people"), now: Samples.now)
         },
         Interruption(name: "expired with its cache") { store in
-            _ = try await store.expire(.cache("people"), now: Samples.now)
+            _ = try await store.markStale(.cache("people"), now: Samples.now)
         },
         Interruption(name: "removed with its cache") { store in
             _ = try await store.remove(.cache("people"), now: Samples.now)
@@ -82,12 +82,12 @@ extension StoreConformance {
                 try await store.save(Samples.entry(tags: ["mine"]))
                 let fence = try await store.read(Samples.key()).fence
                 try await store.save(Samples.entry(Samples.key("other"), tags: ["mine", "other"]))
-                _ = try await store.expire(.key(Samples.key("other")), now: Samples.now)
+                _ = try await store.markStale(.key(Samples.key("other")), now: Samples.now)
                 _ = try await store.remove(.key(Samples.key("another")), now: Samples.now)
                 _ = try await store.remove(.tag("other", cache: "people"), now: Samples.now)
                 _ = try await store.remove(.tag("mine", cache: "places"), now: Samples.now)
                 _ = try await store.remove(.key(Samples.key(cache: "places")), now: Samples.now)
-                _ = try await store.expire(.cache("places"), now: Samples.now)
+                _ = try await store.markStale(.cache("places"), now: Samples.now)
                 let outcome = try await store.save(
                     Samples.entry(bytes: [9], tags: ["mine"]), fence: fence, releasing: nil)
                 _ = try outcome.generation()
@@ -171,7 +171,7 @@ extension StoreConformance {
             try await removeMissing(100, from: store)
             let long = String(repeating: "x", count: 4_000)
             _ = try await store.remove(.tag(long, cache: "people"), now: Samples.now)
-            _ = try await store.expire(.key(Samples.key(long)), now: Samples.now)
+            _ = try await store.markStale(.key(Samples.key(long)), now: Samples.now)
             let after = try await store.statistics()
             try requireEqual(after.entries, before.entries, "the number of entries")
             if let tombstones = after.tombstones {

@@ -48,7 +48,7 @@ extension StoreConformance {
         },
         Check("expiring by hand does not make an entry dead") { store in
             try await store.save(Samples.entry())
-            _ = try await store.expire(.key(Samples.key()), now: Samples.now)
+            _ = try await store.markStale(.key(Samples.key()), now: Samples.now)
             let report = try await maintain(store, now: Samples.now + .days(6))
             try requireEqual(report, MaintenanceReport(), "the report")
         },

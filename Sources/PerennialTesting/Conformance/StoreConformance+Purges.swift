@@ -28,7 +28,7 @@ extension StoreConformance {
                 Check("expiring \(selection) marks what it selects, keeps the values, and counts") { store in
                     try await fill(store)
                     let now = Samples.now + .minutes(10)
-                    let count = try await store.expire(selection, now: now)
+                    let count = try await store.markStale(selection, now: now)
                     try requireEqual(count, matches.count { $0 }, "the number of entries marked")
                     let records = try await store.read(everyKey)
                     let marks = records.map { $0.entry?.metadata.markedStaleAt }
@@ -52,8 +52,8 @@ extension StoreConformance {
         } + [
             Check("expiring again keeps the earlier mark") { store in
                 try await store.save(Samples.entry())
-                _ = try await store.expire(.key(Samples.key()), now: Samples.now)
-                let count = try await store.expire(.key(Samples.key()), now: Samples.now + .minutes(5))
+                _ = try await store.markStale(.key(Samples.key()), now: Samples.now)
+                let count = try await store.markStale(.key(Samples.key()), now: Samples.now + .minutes(5))
                 try requireEqual(count, 1, "the number of entries marked")
                 let mark = try await store.read(Samples.key()).entry?.metadata.markedStaleAt
                 try requireEqual(mark, Samples.now, "markedStaleAt")

@@ -21,7 +21,7 @@ extension StoreConformance {
         Check("who reads at once, if the store lets one, reads what everybody reads") { store in
             for _ in 0..<20 {
                 try await store.save(Samples.entry())
-                _ = try await store.expire(.key(Samples.key()), now: Samples.now)
+                _ = try await store.markStale(.key(Samples.key()), now: Samples.now)
                 let keys = [Samples.key(), Samples.key("missing")]
                 let records = try await store.read(keys)
                 if let now = store.readNow(keys) { try requireEqual(now, records, "what is read at once") }
@@ -104,7 +104,7 @@ extension StoreConformance {
             let read = try await store.read(Samples.key())
             try requireEqual(read.entry?.metadata.generation, last, "the generation that was read")
             try require(read.fence >= last, "the fence is \(read.fence), before the last write (\(last))")
-            _ = try await store.expire(.key(Samples.key()), now: Samples.now)
+            _ = try await store.markStale(.key(Samples.key()), now: Samples.now)
             let expired = try await store.read(Samples.key()).entry?.metadata.generation ?? .zero
             try require(expired > last, "generation \(expired) after expiring follows \(last)")
         },
@@ -144,7 +144,7 @@ extension StoreConformance {
         Check("a confirmation makes an entry that was expired by hand fresh again") { store in
             let old = Samples.entry()
             try await store.save(old)
-            _ = try await store.expire(.key(Samples.key()), now: Samples.now)
+            _ = try await store.markStale(.key(Samples.key()), now: Samples.now)
             _ = try await store.confirm(old.metadata, fence: nil, releasing: nil)
             try requireEqual(try await store.read(Samples.key()).entry?.metadata.markedStaleAt, nil, "markedStaleAt")
         },

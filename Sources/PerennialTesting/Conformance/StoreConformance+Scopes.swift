@@ -81,7 +81,7 @@ extension StoreConformance {
                     _ = try await unlessNotStorable { try await store.releaseLease(key, token: "a") }
                     // Where nothing can be, there is nothing to purge.
                     let count = outcome == nil ? 0 : 1
-                    try requireEqual(try await store.expire(.key(key), now: now), count, "the number of expired")
+                    try requireEqual(try await store.markStale(.key(key), now: now), count, "the number of expired")
                     try requireEqual(try await store.remove(.key(key), now: now), count, "the number of removed")
                 }
             }

@@ -37,7 +37,7 @@ struct StoreOptions: ParsableArguments {
     }
 }
 
-/// Which entries to expire or remove, and where: in a store, or through a running gateway.
+/// Which entries to mark stale or remove, and where: in a store, or through a running gateway.
 struct PurgeOptions: ParsableArguments {
     @Argument(help: ArgumentHelp("The address at the origin, or its path alone.", valueName: "URL"))
     var url: String?
@@ -70,13 +70,8 @@ struct PurgeOptions: ParsableArguments {
         }
     }
 
-    /// Expires or removes what is meant, and says how many there were.
-    /// - Parameters:
-    ///   - verb: `expire` or `remove`; the name of the API's request, too.
-    ///   - done: the same in the past, as in JSON.
-    func purge(
-        _ verb: String, done: String, inStore change: (Administration, AdministrationTarget) async throws -> Int
-    ) async throws {
+    /// Marks what is meant stale or removes it, and says how many there were.
+    func purge(_ kind: PurgeKind) async throws {
         let target = try target()
         let count: Int
         if let admin {
@@ -86,37 +81,51 @@ struct PurgeOptions: ParsableArguments {
             let gateway = try AdminClient(
                 admin, tokenFile: adminTokenFile, settings: Settings(config: store.config))
             if target == .all {
-                try await confirm(verb, at: "\(gateway.address)") {
+                try await confirm(kind, at: "\(gateway.address)") {
                     try await gateway.ask("/api/stats", as: StatisticsReport.self)
                 }
             }
             let answer = try await gateway.ask(
-                "/api/\(verb)", PurgeRequest(target), timeout: .minutes(10), as: [String: Int].self)
-            count = answer[done] ?? 0
+                "/api/\(kind.command)", PurgeRequest(target), timeout: .minutes(10), as: [String: Int].self)
+            count = answer[kind.done] ?? 0
         } else {
             count = try await store.use(isForLooking: false) { administration in
                 if target == .all {
-                    try await confirm(verb, at: "the store") { try await administration.statistics() }
+                    try await confirm(kind, at: "the store") { try await administration.statistics() }
                 }
-                return try await change(administration, target)
+                switch kind {
+                case .markStale: return try await administration.markStale(target)
+                case .remove: return try await administration.remove(target)
+                }
             }
         }
-        if store.json { return try Console.print(json: [done: count]) }
-        Console.print("\(done) \(count) \(count == 1 ? "entry" : "entries")")
+        if store.json { return try Console.print(json: [kind.done: count]) }
+        Console.print("\(kind.done) \(count == 1 ? "1 entry" : "\(count) entries")\(kind.state)")
     }
 
     /// Asks a person whether all entries are meant.
     private func confirm(
-        _ verb: String, at place: String, _ statistics: () async throws -> StatisticsReport
+        _ kind: PurgeKind, at place: String, _ statistics: () async throws -> StatisticsReport
     ) async throws {
         if yes { return }
         guard Console.canAsk else {
             throw Failure(.usage, "--all means every entry, and there is no terminal to ask on; add --yes")
         }
         let count = try await statistics().store.entries
-        guard Console.ask("\(verb) all \(count) entries of \(place)? [y/N] ") else {
+        guard Console.ask("\(kind.verb) all \(count) entries of \(place)\(kind.state)? [y/N] ") else {
             Console.printError("perennial: nothing was changed")
             throw ExitCode(1)
         }
     }
+}
+
+/// The words for it.
+extension PurgeKind {
+    /// The command's name, and that of the API's request.
+    var command: String { self == .markStale ? "mark-stale" : "remove" }
+    fileprivate var verb: String { self == .markStale ? "mark" : "remove" }
+    /// In the past, as in JSON.
+    fileprivate var done: String { self == .markStale ? "marked" : "removed" }
+    /// What follows the number.
+    fileprivate var state: String { self == .markStale ? " stale" : "" }
 }

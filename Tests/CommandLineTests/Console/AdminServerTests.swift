@@ -51,7 +51,7 @@ struct AdminServerTests {
         try await ask(.get, "/api/stats", server: server) { #expect($0.status == .serviceUnavailable) }
     }
 
-    @Test func `entries are listed, looked at, expired and removed`() async throws {
+    @Test func `entries are listed, looked at, marked stale and removed`() async throws {
         try await shelf.put("\(api)/a", tags: ["t"])
         try await shelf.put("\(api)/b")
         try await ask(.get, "/api/entries?limit=1") {
@@ -63,6 +63,10 @@ struct AdminServerTests {
         try await ask(.get, "/api/entry?url=/a") {
             try #expect(decode([EntryDetail].self, $0)[0].response?.status == 200)
         }
+        try await ask(.post, "/api/mark-stale", #"{"url": "/a"}"#) {
+            #expect(String(buffer: $0.body) == #"{"marked":1}"# + "\n")
+        }
+        // By the name that it had before.
         try await ask(.post, "/api/expire", #"{"url": "/a"}"#) {
             #expect(String(buffer: $0.body) == #"{"expired":1}"# + "\n")
         }
@@ -155,7 +159,7 @@ struct AdminServerTests {
 
     @Test(arguments: ["", "[]", "{}", #"{"url": "/a", "tag": "t"}"#, #"{"url": 1}"#])
     func `a wrong body is a bad request`(body: String) async throws {
-        try await ask(.post, "/api/expire", body) { #expect($0.status == .badRequest) }
+        try await ask(.post, "/api/mark-stale", body) { #expect($0.status == .badRequest) }
     }
 
     @Test func `a body larger than what is kept is told as that`() async throws {

@@ -55,7 +55,7 @@ struct AdministrationTests {
         #expect(details[0].job == nil)
     }
 
-    @Test func `the variants of an address are shown, expired and removed with it`() async throws {
+    @Test func `the variants of an address are shown, marked stale and removed with it`() async throws {
         let variant = "\(api)/a accept-language=de"
         try await shelf.put("\(api)/a")
         try await shelf.put(variant, tags: ["\(api)/a"])
@@ -64,13 +64,13 @@ struct AdministrationTests {
         let details = try await administration.details(of: "\(api)/a")
         #expect(details.map(\.entry.variant) == [nil, "accept-language=de"])
         #expect(details.map(\.entry.tags) == [[], []])
-        #expect(try await administration.expire(.url("/a")) == 2)
+        #expect(try await administration.markStale(.url("/a")) == 2)
         #expect(try await administration.details(of: "/a").allSatisfy { $0.entry.state == .stale })
         #expect(try await administration.remove(.url("/a")) == 2)
         #expect(try await administration.entries(limit: 10).items.map(\.url) == ["\(api)/a/b"])
     }
 
-    @Test func `a prefix, a pattern or everything is expired and removed, variants included`() async throws {
+    @Test func `a prefix, a pattern or everything is marked stale and removed, variants included`() async throws {
         let paths = ["/items", "/items/1", "/items/1?page=2", "/items/2", "/item", "/users/1.json", "/v2/users/1.json"]
         func stocked() async throws -> Administration {
             for path in paths { try await shelf.put(api + path) }
@@ -83,7 +83,7 @@ struct AdministrationTests {
             (.match("\(api)/users/*"), 1), (.match("*"), 8), (.all, 8),
         ] {
             let administration = try await stocked()
-            #expect(try await administration.expire(target) == count, "\(target)")
+            #expect(try await administration.markStale(target) == count, "\(target)")
             let states = try await administration.entries(limit: 100).items.map(\.state)
             #expect(states.count { $0 == .stale } == count, "\(target)")
             #expect(try await administration.remove(target) == count, "\(target)")
@@ -92,10 +92,10 @@ struct AdministrationTests {
         }
     }
 
-    @Test func `many entries are expired and removed page by page`() async throws {
+    @Test func `many entries are marked stale and removed page by page`() async throws {
         for number in 0..<1203 { try await shelf.put("\(api)/\(number)") }
         let administration = shelf.administration()
-        #expect(try await administration.expire(.prefix("/")) == 1203)
+        #expect(try await administration.markStale(.prefix("/")) == 1203)
         #expect(try await administration.remove(.match("/*1")) == 121)
         #expect(try await administration.remove(.prefix("\(api)/")) == 1082)
     }
@@ -127,7 +127,7 @@ struct AdministrationTests {
         let administration = shelf.administration()
         let missing = AdministrationError(.notFound, "nothing is saved for \(api)/b")
         await #expect(throws: missing) { try await administration.details(of: "/b") }
-        await #expect(throws: missing) { try await administration.expire(.url("/b")) }
+        await #expect(throws: missing) { try await administration.markStale(.url("/b")) }
         await #expect(throws: missing) { try await administration.remove(.url("/b")) }
         #expect(try await administration.remove(.tag("none")) == 0)
     }

@@ -21,7 +21,7 @@ struct StoreCopyTests {
     @Test func `every entry arrives with all that is known about it`() async throws {
         let (source, target) = (InMemoryStore(), InMemoryStore())
         for number in 0..<450 { _ = try await source.save(entry("\(number)"), fence: nil, releasing: nil) }
-        _ = try await source.expire(.key(Samples.key("7")), now: Samples.now)
+        _ = try await source.markStale(.key(Samples.key("7")), now: Samples.now)
         let progress = try await copy(source, target)
         #expect(progress.copied == 450)
         let (old, new) = (

@@ -30,8 +30,8 @@ import Testing
     /// An entry that is stale, and a read that has queued its refresh.
     private func makeStale(_ gateway: RunningProgram, _ path: String = "/a") async throws {
         #expect(try await get("\(gateway.addresses[1])\(path)").body == "answer 1")
-        let expired = try await Program.run(["expire", path] + engines, in: folder)
-        #expect(expired.output == "expired 1 entry\n", "\(expired.errors)")
+        let marked = try await Program.run(["mark-stale", path] + engines, in: folder)
+        #expect(marked.output == "marked 1 entry stale\n", "\(marked.errors)")
         try await eventually {
             try await get("\(gateway.addresses[1])\(path)").headers.first(name: "Cache-Status")?.contains("ttl=-")
                 == true
@@ -59,7 +59,7 @@ import Testing
         #expect(entry.headers.first(name: "ETag") == "\"2\"")
 
         // And once more: what Celery has done blocks nothing.
-        _ = try await Program.run(["expire", "/a"] + engines, in: folder)
+        _ = try await Program.run(["mark-stale", "/a"] + engines, in: folder)
         try await eventually { try await get("\(gateway.addresses[1])/a").body == "answer 3" }
         #expect(await gateway.stop(SIGTERM) == 0)
         try await aside { worker.kill() }

@@ -85,7 +85,10 @@ struct ServeTests {
         let gateway = try await serve(["--workers", "0"] + limits)
         let url = gateway.addresses[1]
         #expect(try await get("\(url)/a").body == "answer 1")
-        #expect(try await perennial("expire", "/a").output == "expired 1 entry\n")
+        #expect(try await perennial("mark-stale", "/a").output == "marked 1 entry stale\n")
+        // By the name that it had before.
+        let older = try await perennial("expire", "/a")
+        #expect(older.output == "marked 1 entry stale\n" && older.errors.contains("mark-stale"))
         try await eventually {
             let answer = try await get("\(url)/a")
             #expect(answer.body == "answer 1")
@@ -181,7 +184,7 @@ struct ServeTests {
     @Test func `what is not there is said to be so`() async throws {
         let gateway = try await serve()
         _ = try await get("\(gateway.addresses[1])/a")
-        for command in ["inspect", "expire", "remove"] {
+        for command in ["inspect", "mark-stale", "remove"] {
             let result = try await perennial(command, "/nothing")
             #expect(result.code == 66)
             #expect(result.errors == "perennial: nothing is saved for \(upstream.url)/nothing\n")
@@ -209,7 +212,7 @@ struct ServeTests {
         #expect(no.code == 1)
         #expect(no.output.contains("remove all 3 entries of the store? [y/N]"), "\(no.output)")
         #expect(no.output.contains("nothing was changed"))
-        #expect(try await perennial("expire", "--all", "--yes").output == "expired 3 entries\n")
+        #expect(try await perennial("mark-stale", "--all", "--yes").output == "marked 3 entries stale\n")
         #expect(try await perennial("remove", "--prefix", "/b/").output == "removed 2 entries\n")
         try await eventually { try await get("\(url)/b/1").body != "answer 2" }
         let yes = try await Program.runOnTerminal(["remove", "--all"] + store, answer: "y\n", in: folder)
@@ -222,8 +225,8 @@ struct ServeTests {
             try await Program.run(["remove", "--match", "/c/*1", "--admin", admin, "--json"], in: folder).output
                 == #"{"removed":1}"# + "\n")
         #expect(
-            try await Program.run(["expire", "--all", "--yes", "--admin", admin], in: folder).output
-                == "expired 2 entries\n")
+            try await Program.run(["mark-stale", "--all", "--yes", "--admin", admin], in: folder).output
+                == "marked 2 entries stale\n")
         #expect(await gateway.stop(SIGTERM) == 0)
         await upstream.stop()
     }

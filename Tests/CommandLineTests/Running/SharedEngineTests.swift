@@ -36,8 +36,8 @@ import Testing
             #expect(try await get("\(gateway.addresses[2])/readyz").body == #"{"ready":true,"reasons":[]}"# + "\n")
         }
 
-        let expired = try await Program.run(["expire", "/a"] + store, in: folder)
-        #expect(expired.output == "expired 1 entry\n", "\(expired.errors)")
+        let marked = try await Program.run(["mark-stale", "/a"] + store, in: folder)
+        #expect(marked.output == "marked 1 entry stale\n", "\(marked.errors)")
         // Both find it stale; one job.
         for url in urls {
             try await eventually {

@@ -43,7 +43,7 @@ import Testing
         rig.clock.advance(by: .minutes(61))
         #expect(try await cache.lookup("fresh").value == "value of fresh")
         try await within(35, rig, "refreshed") { cache.peek("fresh")?.value == "second value of fresh" }
-        _ = try await cache.expire("purged")
+        _ = try await cache.markStale("purged")
         try await within(35, rig, "purged") { try await cache["purged"] == "second value of purged" }
         #expect(try await rig.cache()["fresh"] == "second value of fresh")
         try await within(35, rig, "no jobs") { try await rig.jobs().isEmpty }
@@ -168,7 +168,7 @@ import Testing
         let (cache, other) = (rig.cache(), rig.cache())
         for some in [cache, other] { _ = try await some["a"] }
         rig.clock.jump(by: .minutes(30))
-        _ = try await cache.expire("a")
+        _ = try await cache.markStale("a")
         try await eventually { other.peek("a")?.state != .fresh }
         rig.clock.jump(by: .zero - .minutes(30))
         for some in [cache, other, rig.cache()] { #expect(try await some.lookup("a").state == .stale) }

@@ -41,7 +41,7 @@ import Testing
                 #expect(answer.validator == validator)
                 #expect(answer.tags == tags)
             }
-            try await writer.expire(key)
+            try await writer.markStale(key)
             let expired = try #require(writer.peek(key))
             #expect(expired.limits == limits)
             #expect(expired.validator == validator)

@@ -4,6 +4,18 @@ import Testing
 @testable import Perennial
 
 @Suite struct ReadingTests {
+    @Test func `an answer prints its value, its state and where it came from`() async throws {
+        let rig = Rig()
+        let cache = rig.cache()
+        #expect(try await "\(cache.lookup("a"))" == "value of a (missing, from origin, 0.0 seconds old)")
+        rig.clock.advance(by: .seconds(2))
+        #expect(try await "\(cache.lookup("a"))" == "value of a (fresh, from memory, 2.0 seconds old)")
+        rig.origin.answers { _, _ in .absent() }
+        #expect(try await "\(cache.lookup("b"))" == "absent (missing, from origin, 0.0 seconds old)")
+        rig.origin.answers { _, _ in .notStored() }
+        #expect(try await "\(cache.lookup("c"))" == "not shared (from origin)")
+    }
+
     @Test func `a missing key is fetched once and saved before it is returned`() async throws {
         let rig = Rig()
         let cache = rig.cache()

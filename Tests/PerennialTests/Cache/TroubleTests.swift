@@ -95,7 +95,7 @@ import Testing
         switch purged {
         case "by tag": _ = try await shared.remove(.tag("t", cache: "texts"), now: rig.clock.now)
         case "with its cache": _ = try await shared.remove(.cache("texts"), now: rig.clock.now)
-        case "softly": _ = try await shared.expire(.tag("t", cache: "texts"), now: rig.clock.now)
+        case "softly": _ = try await shared.markStale(.tag("t", cache: "texts"), now: rig.clock.now)
         default: _ = try await shared.remove(.key(EntryKey(cache: "texts", key: "a")), now: rig.clock.now)
         }
         rig.origin.answers { _, _ in .value("after the purge", tags: ["t"]) }
@@ -145,8 +145,8 @@ import Testing
         let rig = Rig(backend: MixedBackend(store: store, queue: InMemoryQueue()))
         let cache = rig.cache()
         _ = try await cache["a"]
-        store.faults.fail(.expire)
-        await #expect(throws: InjectedFault.self) { try await cache.expire("a") }
+        store.faults.fail(.markStale)
+        await #expect(throws: InjectedFault.self) { try await cache.markStale("a") }
         #expect(cache.peek("a")?.state == .stale)
         store.faults.heal()
         rig.clock.advance(by: .seconds(2))
@@ -168,7 +168,7 @@ import Testing
         let owed = OwedPurges(cache: "texts")
         for number in 0...OwedPurges.limit {
             let key = EntryKey(cache: "texts", key: "\(number)")
-            owed.add(OwedPurges.Purge(kind: number == 7 ? .remove : .expire, selection: .key(key)))
+            owed.add(OwedPurges.Purge(kind: number == 7 ? .remove : .markStale, selection: .key(key)))
         }
         let paid = Mutex<[OwedPurges.Purge]>([])
         try await owed.settle { purge in paid.withLock { $0.append(purge) } }

@@ -188,7 +188,7 @@ import Testing
         let rig = Rig()
         let cache = rig.cache()
         _ = try await cache["a"]
-        #expect(try await cache.expire("a"))
+        #expect(try await cache.markStale("a"))
         let answer = try await cache.lookup("a")
         #expect(answer.state == .stale)
         #expect(answer.value == "value of a")
@@ -197,14 +197,14 @@ import Testing
         await rig.worker(cache).drain()
         #expect(try await cache.lookup("a").state == .fresh)
         #expect(try await cache["a"] == "new")
-        #expect(try await cache.expire("nothing") == false)
+        #expect(try await cache.markStale("nothing") == false)
     }
 
     @Test func `a refresh that began before an expire does not undo it`() async throws {
         let rig = Rig()
         let cache = rig.cache()
         _ = try await cache["a"]
-        try await cache.expire("a")
+        try await cache.markStale("a")
         _ = cache.lookupInMemory("a")
         try await eventually { try await rig.jobs().count == 1 }
         let gate = Gate()
@@ -214,7 +214,7 @@ import Testing
         }
         let working = Task { await rig.worker(cache).drain() }
         try await eventually { gate.arrived == 1 }
-        try await cache.expire("a")
+        try await cache.markStale("a")
         gate.open()
         _ = await working.value
         #expect(try await cache.lookup("a").state == .stale)
@@ -234,7 +234,7 @@ import Testing
             _ = try await cache[key]
             _ = try await elsewhere[key]
         }
-        #expect(try await cache.expire(tag: "verified") == 2)
+        #expect(try await cache.markStale(tag: "verified") == 2)
         #expect(cache.peek("v1")?.state == .stale)
         #expect(cache.peek("p1")?.state == .fresh)
         try await eventually { elsewhere.peek("v2")?.state == .stale }

@@ -21,13 +21,13 @@ struct Quickstart {
         try await show("the first read asks and saves", "peterbe", tweeters)
         try await show("the second does not wait", "peterbe", tweeters)
 
-        try await tweeters.expire("peterbe")
+        try await tweeters.markStale("peterbe")
         try await show("an expired one does not wait either", "peterbe", tweeters)
         while tweeters.peek("peterbe")?.state != .fresh { try await Task.sleep(for: .milliseconds(20)) }
         try await show("it was refreshed behind", "peterbe", tweeters)
 
         await twitter.goDown()
-        try await tweeters.expire("peterbe")
+        try await tweeters.markStale("peterbe")
         try await show("with the API down there is still an answer", "peterbe", tweeters)
 
         print("the API was asked \(await twitter.questions) times")
