@@ -6,7 +6,7 @@ LIMITS ?= --refresh-after 1m --expire-after 7d
 SWIFT ?= swift
 SOURCES = $(shell git ls-files -co --exclude-standard '*.swift')
 
-.PHONY: help build demo test sanitize integration clients abuse format lint bench clean
+.PHONY: help build demo test sanitize integration clients origins abuse soak format lint bench clean
 
 help: ## list what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,8 +30,15 @@ clients: ## only the test with requests, httpx, fetch and Chromium, likewise
 	@scripts/setup test
 	@scripts/real-clients
 
+origins: ## only the test with Django, Radicale, pip, Kinto, git, boto3, skopeo and live pages, likewise
+	@scripts/setup origins
+	@scripts/real-origins
+
 abuse: ## ten minutes of hostile clients and a hostile origin, on bin/perennial or PERENNIAL=path
 	@scripts/abuse
+
+soak: ## a fleet under disturbances: MINUTES=3 ENGINE=sqlite SEED=, on bin/perennial or PERENNIAL=path
+	@scripts/soak --minutes $(or $(MINUTES),3) --engine $(or $(ENGINE),sqlite) $(if $(SEED),--seed $(SEED))
 
 format: ## format the sources
 	@$(SWIFT) format format -i -p $(SOURCES)
