@@ -32,14 +32,14 @@ public struct Freshness: Hashable, Sendable {
         staleAt = markedStaleAt == nil ? confirmedAt + limits.refreshAfter : confirmedAt
     }
 
-    /// How far the clock of whoever confirmed an entry may be ahead of this machine's.
-    public static let clockTolerance = Duration.minutes(1)
-
-    /// Whether the entry was confirmed by a clock that is ahead of `now` by more than ``clockTolerance``, or this one
-    /// has been set back since. Its age can't be known then: it counts as stale, is served and refreshed.
+    /// Whether the entry was confirmed by a clock that is ahead of `now`, or this one has been set back since, by more
+    /// than the entry stays fresh, but 5 seconds in any case and a minute at most. Its age can't be known then: it counts
+    /// as stale, is served and refreshed.
     @inlinable
     public func isAhead(of now: Timestamp) -> Bool {
-        confirmedAt.milliseconds.subtractingSaturated(60_000) > now.milliseconds
+        let life = staleAt.milliseconds.subtractingSaturated(confirmedAt.milliseconds)
+        return confirmedAt.milliseconds.subtractingSaturated(Swift.min(Swift.max(life, 5_000), 60_000))
+            > now.milliseconds
     }
 
     /// Whether the state at `now` is ``State/fresh``.

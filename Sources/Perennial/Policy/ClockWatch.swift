@@ -38,7 +38,7 @@ struct ClockWatch {
         let difference = now.wall - last.wall(at: now.steady)
         let isSet = difference > Self.tolerance || difference < .zero - Self.tolerance
         let expected = trusted.wall(at: now.steady)
-        if now.wall > expected + Freshness.clockTolerance {
+        if now.wall > expected + .minutes(1) {
             let since = aheadSince ?? now.steady
             aheadSince = since
             if now.steady - since < Self.probation {

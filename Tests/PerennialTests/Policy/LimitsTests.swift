@@ -61,6 +61,21 @@ import Testing
         #expect(freshness.state(at: .distantPast) == .stale)
     }
 
+    @Test func `an entry that is fresh for a short time only may be no further ahead than that, or five seconds`()
+        throws
+    {
+        for (refreshAfter, tolerance) in [
+            (Duration.zero, Duration.seconds(5)), (.seconds(2), .seconds(5)),
+            (.seconds(20), .seconds(20)), (.forever, .seconds(60)),
+        ] {
+            let ahead = Timestamp(milliseconds: 1_700_000_000_000)
+            let limits = try Limits(refreshAfter: refreshAfter, expireAfter: .forever)
+            let freshness = Freshness(confirmedAt: ahead, limits: limits)
+            #expect(!freshness.isAhead(of: ahead - tolerance))
+            #expect(freshness.isAhead(of: ahead - tolerance - .milliseconds(1)))
+        }
+    }
+
     @Test func `limits without end never come`() throws {
         let limits = try Limits(refreshAfter: .forever, expireAfter: .forever)
         let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 1_800_000_000_000), limits: limits)
