@@ -24,6 +24,10 @@ final class FrameGuard: ChannelDuplexHandler {
     /// Runs while a head has come in part; which one.
     private var headTimer: (timer: Scheduled<Void>, head: Int)?
     private var closeTimer: Scheduled<Void>?
+    /// The library flushes at the end of a read. If that fails since the client has gone, the channel closes; at the end of
+    /// all that a client sent, NIO does not expect this to happen within its call, so it is done after it.
+    private var isInReadComplete = false
+    private var owesFlush = false
 
     init(headTimeout: TimeAmount, eventLoop: any EventLoop) {
         self.headTimeout = headTimeout
@@ -51,6 +55,21 @@ final class FrameGuard: ChannelDuplexHandler {
         watchHead()
         let filtered = settings.filter(bytes)
         if filtered.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(filtered)) }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isInReadComplete = true
+        context.fireChannelReadComplete()
+        isInReadComplete = false
+        guard owesFlush else { return }
+        eventLoop.assumeIsolated().execute {
+            self.owesFlush = false
+            self.context?.flush()
+        }
+    }
+
+    func flush(context: ChannelHandlerContext) {
+        if isInReadComplete { owesFlush = true } else { context.flush() }
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
