@@ -102,11 +102,16 @@ extension Cache {
     private func correctQueue() async {
         let now = time.now
         let count = await queueCalls.attempt {
-            // No pause between attempts is longer than a day.
-            try await backend.queue.correctTimes(
-                caches: [name], queuedAfter: now + ClockWatch.tolerance,
-                dueAfter: now + .days(1) + ClockWatch.tolerance,
-                heldAfter: now + policy.leaseTime + ClockWatch.tolerance, now: now)
+            var sum = 0
+            // Some thousands at a time. No pause between attempts is longer than a month.
+            for _ in 0..<1_000 {
+                let count = try await backend.queue.correctTimes(
+                    caches: [name], queuedAfter: now + ClockWatch.tolerance, dueAfter: now + .days(30),
+                    heldAfter: now + policy.leaseTime + ClockWatch.tolerance, now: now)
+                sum += count
+                if count == 0 { break }
+            }
+            return sum
         }
         if let count, count > 0 {
             logger.notice(

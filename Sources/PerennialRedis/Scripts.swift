@@ -796,7 +796,7 @@ enum Scripts {
     /// third is so until then; now, how many are looked at. Returns how many were changed.
     static let correctTimes = RedisScript(
         "correctTimes",
-        queueing + """
+        queueing + unrefused + """
             local queuedAfter, dueAfter, heldAfter = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
             local now, count = ARGV[7], 0
             local least = math.min(queuedAfter, dueAfter, heldAfter)

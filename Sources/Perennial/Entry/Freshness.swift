@@ -16,7 +16,7 @@ public enum State: String, Sendable, Hashable, Codable, CaseIterable {
 public struct Freshness: Hashable, Sendable {
     /// When the origin last confirmed the value; ages count from here.
     public let confirmedAt: Timestamp
-    /// From this moment on the entry is stale; `confirmedAt` when it was marked stale by hand.
+    /// From this moment on the entry is stale.
     public let staleAt: Timestamp
     /// From this moment on the entry is expired.
     public let expiresAt: Timestamp
@@ -28,9 +28,15 @@ public struct Freshness: Hashable, Sendable {
         self.confirmedAt = confirmedAt
         expiresAt = confirmedAt + limits.expireAfter
         uselessAt = confirmedAt + limits.staleIfError
-        // Whenever that was: by another clock it may not have come yet.
-        staleAt = markedStaleAt == nil ? confirmedAt + limits.refreshAfter : confirmedAt
+        let softly = confirmedAt + limits.refreshAfter
+        staleAt = markedStaleAt.map { min($0, softly) } ?? softly
+        isMarked = markedStaleAt != nil
     }
+
+    /// Whether the entry was marked stale by hand: then it is stale whenever that was, since by another clock it may not
+    /// have come yet.
+    @usableFromInline
+    let isMarked: Bool
 
     /// Whether the entry was confirmed by a clock that is ahead of `now`, or this one has been set back since, by more
     /// than the entry stays fresh, but 5 seconds in any case and a minute at most. Its age can't be known then: it counts
@@ -45,7 +51,7 @@ public struct Freshness: Hashable, Sendable {
     /// Whether the state at `now` is ``State/fresh``.
     @inlinable
     public func isFresh(at now: Timestamp) -> Bool {
-        now < staleAt && !isAhead(of: now)
+        now < staleAt && !isMarked && !isAhead(of: now)
     }
 
     /// The limits that give these times, unless the entry was marked stale or one of them lies beyond all time.
@@ -57,6 +63,8 @@ public struct Freshness: Hashable, Sendable {
     @inlinable
     public func state(at now: Timestamp) -> State {
         if isFresh(at: now) { return .fresh }
+        // What may not be served stale is not, however old it is in truth.
+        if isAhead(of: now) && staleAt == expiresAt && !isMarked { return .expired }
         if now < expiresAt { return .stale }
         return .expired
     }

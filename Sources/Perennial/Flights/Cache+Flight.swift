@@ -1,3 +1,5 @@
+internal import Logging
+
 /// Why a flight takes off.
 enum FlightPurpose<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// A reader waits. With `accepting` it decides about what is there, without it the limits do.
@@ -102,7 +104,7 @@ extension Cache {
         while true {
             let now = time.now
             let writes = flight.writes.rings
-            let outcome = await writing { try await takeLease(entryKey, token: token, now: now, $0) }
+            let outcome = await writing { try await takeLease(key, token: token, now: now, $0) }
             guard let outcome else { return ready(nil) }
             known = take(outcome.record, key, flight)
             let satisfied = satisfied(purpose, by: known, since: before, record: outcome.record, at: now)
@@ -136,12 +138,20 @@ extension Cache {
     /// Takes the lease unless somebody else holds it. Who seems to hold it for longer than anybody takes one went by a
     /// clock that was ahead of this one, and would have corrected that: they hold it no more.
     private func takeLease(
-        _ key: EntryKey, token: LeaseToken, now: Timestamp, _ store: any Store
+        _ key: Key, token: LeaseToken, now: Timestamp, _ store: any Store
     ) async throws -> LeaseOutcome {
-        let until = now + policy.leaseTime
-        let outcome = try await store.lease([key], token: token, until: until, now: now)[0]
-        guard case .held(let end, _) = outcome, end > until + ClockWatch.tolerance else { return outcome }
-        return try await store.lease([key], token: token, until: until, now: end)[0]
+        let entryKey = entryKey(key)
+        let outcome = try await store.lease([entryKey], token: token, until: now + policy.leaseTime, now: now)[0]
+        guard case .held(let end, let record) = outcome else { return outcome }
+        // The store may have taken its time.
+        let now = time.now
+        let state = record.entry?.metadata.freshness.state(at: now) ?? .missing
+        // While readers have something to take, a lease may last as long as the pause after a failure.
+        let longest =
+            state == .stale || state == .fresh ? longestRest(of: key) : policy.leaseTime + ClockWatch.tolerance
+        guard end > now + longest else { return outcome }
+        logger.notice("a lease of a clock that was ahead is taken up", metadata: ["key": "\(entryKey.key)"])
+        return try await store.lease([entryKey], token: token, until: now + policy.leaseTime, now: end)[0]
     }
 
     /// The landing when what the store has is all that was wanted.

@@ -145,12 +145,12 @@ extension Cache: Refreshable {
     }
 
     /// No lease on a key lasts longer: neither one that somebody works under, nor one for the pause after a failure.
-    private func longestRest(of key: Key) -> Duration {
+    func longestRest(of key: Key) -> Duration {
         let terms = terms(of: key)
         let pauses = [
             policy.leaseTime, terms.policy.retry.maximum, terms.policy.coolDown, terms.origin.longestRetryAfter,
         ]
-        return pauses.reduce(.zero, max) + .minutes(1)
+        return pauses.reduce(.zero, max) + .minutes(10)
     }
 
     /// No reader queues another refresh before `until`. When the entry expires before, readers may fetch from then on.

@@ -48,6 +48,20 @@ import Testing
         #expect(freshness.state(at: Timestamp(milliseconds: 0)) == .stale)
         #expect(freshness.state(at: Timestamp(milliseconds: 500)) == .stale)
         #expect(freshness.state(at: freshness.expiresAt) == .expired)
+        // Also by a clock that is a little behind.
+        #expect(freshness.state(at: Timestamp(milliseconds: -3_000)) == .stale)
+    }
+
+    @Test func `how long an entry has been stale counts from the mark`() {
+        let marked = Timestamp(milliseconds: 1_800_000)
+        let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 0), limits: .standard, markedStaleAt: marked)
+        #expect(freshness.staleAt == marked)
+    }
+
+    @Test func `what may not be served stale is asked for when its age can't be known`() throws {
+        let limits = try Limits(refreshAfter: .hours(1), expireAfter: .hours(1))
+        let freshness = Freshness(confirmedAt: Timestamp(milliseconds: 0) + .days(1), limits: limits)
+        #expect(freshness.state(at: Timestamp(milliseconds: 0)) == .expired)
     }
 
     @Test func `an entry confirmed more than a minute ahead of now is stale until then, and no older than it says`() {
