@@ -39,8 +39,9 @@ extension Cache {
         }
     }
 
-    /// Stops the workers of this process: waits until the refreshes in hand are done or `deadline` has passed, and hands the
-    /// rest back to the queue. Meanwhile the store is told what is hot. Reading goes on to work; refreshes are queued for others.
+    /// Stops the workers of this process: waits until the refreshes in hand are done or `deadline` has passed, and
+    /// hands the rest back to the queue. Meanwhile the store is told what is hot. Reading goes on to work; refreshes
+    /// are queued for others.
     public func shutdown(deadline: Duration = .seconds(10)) async {
         let (worker, tasks) = background.withLock { background in
             defer { background = Background(isOver: true) }
@@ -63,7 +64,8 @@ extension Cache {
                 flights.noteWrite(key, generation)
                 if let entry = memory.peek(key), entry.generation < generation { keys.append(key) }
             case .missed:
-                // What is in the air may bring something older than what was missed: looked at again when it has landed.
+                // What is in the air may bring something older than what was missed: looked at again when it has
+                // landed.
                 reloadWhenLanded(flights.noteMissedWrites())
                 memory.forEach { key, _ in keys.append(key) }
                 // What only this process has may have been purged: the store knows.
@@ -119,8 +121,8 @@ extension Cache {
         }
     }
 
-    /// Tells the store what of a part of the memory tier is in use, and lets it remove what is not. In parts, since each
-    /// costs the store a write.
+    /// Tells the store what of a part of the memory tier is in use, and lets it remove what is not. In parts, since
+    /// each costs the store a write.
     /// - Parameter now: the time to go by.
     private func tidy(part: Int, of parts: Int, now: Timestamp) async {
         let keys = memory.takeUsed(part: part, of: parts).map(entryKey)

@@ -121,8 +121,8 @@ extension Cache {
         }
     }
 
-    /// Puts an entry into the memory tier unless a newer one is there, or is known to be in the store, or the key was written by
-    /// hand meanwhile.
+    /// Puts an entry into the memory tier unless a newer one is there, or is known to be in the store, or the key was
+    /// written by hand meanwhile.
     func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>? = nil) {
         let cost = self.cost(entry, key)
         let now = time.now
@@ -196,6 +196,6 @@ struct UnknownFormat: Error, CustomStringConvertible {
 /// A fetch that times out says so to its readers. They stop waiting by themselves only when that does not come.
 let patienceOverTimeout = Duration.milliseconds(200)
 
-/// What an entry takes in memory beside its value, in bytes: the entry itself, and the allocator's part of it, of the value and of the
-/// key.
+/// What an entry takes in memory beside its value, in bytes: the entry itself, and the allocator's part of it, of the
+/// value and of the key.
 private let entryOverhead = 200

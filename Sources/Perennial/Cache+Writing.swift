@@ -15,11 +15,12 @@ extension Cache {
     /// Saves what somebody outside asked the origin for: the end of a refresh that another program does.
     /// - Parameters:
     ///   - fetched: a value, or that there is none; anything else can't be saved.
-    ///   - fence: the generation of the entry that was found stale: if the key was written since, nothing is saved. `nil`: saves
-    ///     always.
+    ///   - fence: the generation of the entry that was found stale: if the key was written since, nothing is saved.
+    ///     `nil`: saves always.
     ///   - releasing: the token of the lease that the work was done under, which ends.
     /// - Returns: the new generation; `nil` when the key was written since.
-    /// - Throws: ``OriginFailure`` for what can't be saved; what the codec throws; the store's error: then nothing has changed.
+    /// - Throws: ``OriginFailure`` for what can't be saved; what the codec throws; the store's error: then nothing has
+    ///   changed.
     @discardableResult
     public func accept(
         _ fetched: Fetched<Value>, for key: Key, fence: Generation?, releasing: LeaseToken? = nil
@@ -151,7 +152,8 @@ extension Cache {
     }
 
     /// Reads entries that the memory tier has from the store again.
-    /// - Parameter wasWritten: the keys were written by somebody: also what could not be saved goes when the store has none.
+    /// - Parameter wasWritten: the keys were written by somebody: also what could not be saved goes when the store has
+    ///   none.
     func reload(_ keys: [Key], wasWritten: Bool = false) async throws {
         let now = time.now
         for start in stride(from: 0, to: keys.count, by: 500) {

@@ -57,7 +57,8 @@ public struct CacheStatistics: Sendable, Hashable {
     public var superseded = 0
     /// Stored entries that could not be decoded.
     public var undecodable = 0
-    /// Entries that the store can't keep: too large for it, or with a key that it can't have. They live in the memory tier.
+    /// Entries that the store can't keep: too large for it, or with a key that it can't have. They live in the memory
+    /// tier.
     public var notKept = 0
     /// Times that an entry was read which was confirmed by a clock ahead of this machine's; it counts as stale.
     public var confirmedAhead = 0

@@ -2,8 +2,9 @@ import PerennialRedis
 
 /// What is done to Celery's structures and to ours beside them, each in one step.
 ///
-/// Celery's: the list of the queue (pushed at the left, taken from the right), the hash `unacked` by delivery tag with its sorted set
-/// `unacked_index` by the time of taking, the lock `unacked_mutex`. Ours begin with `perennial:celery:QUEUE:TASK` (`ARGV[1]`):
+/// Celery's: the list of the queue (pushed at the left, taken from the right), the hash `unacked` by delivery tag with
+/// its sorted set `unacked_index` by the time of taking, the lock `unacked_mutex`. Ours begin with
+/// `perennial:celery:QUEUE:TASK` (`ARGV[1]`):
 ///
 /// | key | what it is |
 /// |---|---|
@@ -16,8 +17,8 @@ import PerennialRedis
 /// | `…:counters` | hash: the last id and receipt, how many are running, where the look through the list stands |
 /// | `…:ring` | the channel on which those who wait hear of jobs |
 ///
-/// Celery's workers know nothing of ours. So a job's record is not believed: a job that is neither in the list nor in `unacked` was
-/// done by one of them, and its record goes.
+/// Celery's workers know nothing of ours. So a job's record is not believed: a job that is neither in the list nor in
+/// `unacked` was done by one of them, and its record goes.
 enum Scripts {
     static let all = [enqueue, take, adopt, restore, message, settle, dead, replay, correctTimes, jobs, counts]
 
@@ -195,9 +196,10 @@ enum Scripts {
             return 1
             """)
 
-    /// ARGV: now, until, worker, how many, visibility time-out, the task's name in quotes, how many messages are looked at, caches.
-    /// Returns {jobs taken, messages of the task that are not known, {tag, value} of such that were taken by workers of Celery's that
-    /// vanished, length of the list}. Each job: id, cache, key, generation, token, queued at, failures, whether redelivered, receipt.
+    /// ARGV: now, until, worker, how many, visibility time-out, the task's name in quotes, how many messages are looked
+    /// at, caches. Returns {jobs taken, messages of the task that are not known, {tag, value} of such that were taken
+    /// by workers of Celery's that vanished, length of the list}. Each job: id, cache, key, generation, token, queued
+    /// at, failures, whether redelivered, receipt.
     static let take = RedisScript(
         "celery.take",
         common + """
@@ -299,9 +301,9 @@ enum Scripts {
             return {found, unknown, vanished, call('LLEN', L)}
             """)
 
-    /// Makes jobs of messages that others have sent. ARGV: now, then for each 12: what ('job', 'malformed', 'expired'), message, cache,
-    /// key, generation, token, queued at, at, failures, delivery tag, its tail in unacked, expires or what is wrong.
-    /// Returns for each: 1 when something was done.
+    /// Makes jobs of messages that others have sent. ARGV: now, then for each 12: what ('job', 'malformed', 'expired'),
+    /// message, cache, key, generation, token, queued at, at, failures, delivery tag, its tail in unacked, expires or
+    /// what is wrong. Returns for each: 1 when something was done.
     static let adopt = RedisScript(
         "celery.adopt",
         common + """
@@ -369,8 +371,9 @@ enum Scripts {
             return item and item[STATE] == '1' and item[RECEIPT] == ARGV[4] and item[MESSAGE] or false
             """)
 
-    /// What workers say of their deliveries. ARGV: what (extend, complete, retry, giveBack, bury), at, error, visibility time-out, new
-    /// message and its tag or '', then cache, key and receipt of each. Returns which deliveries were the current ones, as 1 or 0.
+    /// What workers say of their deliveries. ARGV: what (extend, complete, retry, giveBack, bury), at, error,
+    /// visibility time-out, new message and its tag or '', then cache, key and receipt of each. Returns which
+    /// deliveries were the current ones, as 1 or 0.
     static let settle = RedisScript(
         "celery.settle",
         common + """
@@ -424,7 +427,8 @@ enum Scripts {
             return results
             """)
 
-    /// ARGV: id or '' for all, how many at most. Returns for each dead letter: name, id, message, generation, token, queued at, cache, key.
+    /// ARGV: id or '' for all, how many at most. Returns for each dead letter: name, id, message, generation, token,
+    /// queued at, cache, key.
     static let dead = RedisScript(
         "celery.dead",
         common + """
@@ -468,9 +472,9 @@ enum Scripts {
             return count
             """)
 
-    /// ARGV: what waits and was queued after this time or is due after the next is due now; what is running here beyond the
-    /// third is so until then; now, how many are looked at of each cache, caches. Returns how many were changed. What a
-    /// message says of its own time stays, for Celery's workers.
+    /// ARGV: what waits and was queued after this time or is due after the next is due now; what is running here beyond
+    /// the third is so until then; now, how many are looked at of each cache, caches. Returns how many were changed.
+    /// What a message says of its own time stays, for Celery's workers.
     static let correctTimes = RedisScript(
         "celery.correctTimes",
         common + """
@@ -505,8 +509,8 @@ enum Scripts {
 
         """
 
-    /// ARGV: behind which id, in which state or '', how many are looked at. Returns the last id that was looked at or nothing at the
-    /// end, then for each job: id, cache, key, state, failures, queued at, at, error, worker.
+    /// ARGV: behind which id, in which state or '', how many are looked at. Returns the last id that was looked at or
+    /// nothing at the end, then for each job: id, cache, key, state, failures, queued at, at, error, worker.
     static let jobs = RedisScript(
         "celery.jobs",
         common + sweepAll + """

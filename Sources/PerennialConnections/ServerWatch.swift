@@ -14,8 +14,8 @@ package struct ServerWatch: Sendable {
 
     /// What `work` gives, or the error of a look that failed before: then the work goes on, and nobody waits for it.
     ///
-    /// Work that may take long has a long time-out, and a server that stands still would keep those who wait for it for as
-    /// long. A server that is busy answers others meanwhile.
+    /// Work that may take long has a long time-out, and a server that stands still would keep those who wait for it for
+    /// as long. A server that is busy answers others meanwhile.
     func guarding<Result: Sendable>(_ work: @escaping @Sendable () async throws -> Result) async throws -> Result {
         let race = Race<Result>()
         return try await withCheckedThrowingContinuation { continuation in

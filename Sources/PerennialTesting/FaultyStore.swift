@@ -1,6 +1,7 @@
 public import Perennial
 
-/// A store that fails, hangs or answers late when it is told to, and counts its calls. Otherwise it is the store it wraps.
+/// A store that fails, hangs or answers late when it is told to, and counts its calls. Otherwise it is the store it
+/// wraps.
 ///
 /// ```swift
 /// let store = FaultyStore(InMemoryStore())

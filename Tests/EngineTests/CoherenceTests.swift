@@ -92,8 +92,8 @@ import Testing
         let server = try await engine.start()
         let machines = try (0..<3).map { _ in try openBackend(server) }
         let key = Samples.key()
-        // Each round, work begins on every machine, then a removal and all the saves meet. Whoever is first, nothing of it is left:
-        // either the save came first and was removed, or it was refused.
+        // Each round, work begins on every machine, then a removal and all the saves meet. Whoever is first, nothing of
+        // it is left: either the save came first and was removed, or it was refused.
         for round in 0..<60 {
             let selection: Selection =
                 [.key(key), .tag("t", cache: "people"), .cache("people")][round % 3]

@@ -146,7 +146,8 @@ private struct Model {
 
     /// The body that a request must get.
     /// - Parameter said: what the origin was asked and answered on the way.
-    /// - Returns: `nil` when nothing can be right: the origin should have been asked and was not, or the other way round.
+    /// - Returns: `nil` when nothing can be right: the origin should have been asked and was not, or the other way
+    ///   round.
     mutating func answer(_ target: String, _ language: String?, said: Word?, at now: Timestamp) -> String? {
         // §4.1: the most recent of those that the request selects.
         let place = stored.indices.filter { place in

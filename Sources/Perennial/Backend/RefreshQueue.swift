@@ -28,10 +28,12 @@ public protocol RefreshQueue: Sendable {
     /// The job is done: deletes it, if the delivery is still the current one.
     func complete(_ deliveries: [Delivery]) async throws
 
-    /// The attempt failed: the job is delivered again from `at` on, as its next attempt, if the delivery is still the current one.
+    /// The attempt failed: the job is delivered again from `at` on, as its next attempt, if the delivery is still the
+    /// current one.
     func retry(_ delivery: Delivery, at: Timestamp, error: String) async throws
 
-    /// The job was not attempted: delivered again from `at` on, as the same attempt, if the delivery is still the current one.
+    /// The job was not attempted: delivered again from `at` on, as the same attempt, if the delivery is still the
+    /// current one.
     func giveBack(_ delivery: Delivery, at: Timestamp) async throws
 
     /// The last attempt failed: keeps the job as a dead letter, if the delivery is still the current one.
@@ -51,14 +53,15 @@ public protocol RefreshQueue: Sendable {
     func counts() async throws -> [JobState: Int]
 
     /// Puts right what a clock has left behind that was ahead of `now`, in these caches' jobs: one that waits, and was
-    /// queued after `queuedAfter` or is due after `dueAfter`, counts as queued and is due at `now`; one that belongs to a
-    /// worker beyond `heldAfter` does so until then. May look at the thousands farthest ahead only.
+    /// queued after `queuedAfter` or is due after `dueAfter`, counts as queued and is due at `now`; one that belongs to
+    /// a worker beyond `heldAfter` does so until then. May look at the thousands farthest ahead only.
     /// - Returns: how many were changed.
     func correctTimes(
         caches: [String], queuedAfter: Timestamp, dueAfter: Timestamp, heldAfter: Timestamp, now: Timestamp
     ) async throws -> Int
 
-    /// Returns when a job may have become due or was added, by any process, or after `timeout`; at once when the task is cancelled.
+    /// Returns when a job may have become due or was added, by any process, or after `timeout`; at once when the task
+    /// is cancelled.
     func waitForJobs(timeout: Duration) async
 }
 
@@ -68,7 +71,8 @@ public typealias JobID = String
 /// An order to refresh one key. Carries no credentials.
 public struct RefreshJob: Hashable, Sendable, Codable {
     public var key: EntryKey
-    /// The generation of the entry that was found stale. If the store has a newer one when the job runs, nobody is asked.
+    /// The generation of the entry that was found stale. If the store has a newer one when the job runs, nobody is
+    /// asked.
     public var generation: Generation
     /// The lease that was won by queueing this job; the worker works under it.
     public var leaseToken: LeaseToken

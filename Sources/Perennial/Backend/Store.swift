@@ -2,8 +2,8 @@
 ///
 /// A store may hold the entries of several caches and be used by several processes at once. Every method is atomic.
 /// Times come from the caller: a store never reads a clock to decide something. Any method may throw when the store
-/// can't be reached; the engine then goes on without it. ``NotStorable`` is about one key alone: for all others the store
-/// is used as before.
+/// can't be reached; the engine then goes on without it. ``NotStorable`` is about one key alone: for all others the
+/// store is used as before.
 ///
 /// A store with a size limit looks at it whenever it is written to, and removes the least recently used entries. What
 /// it remembers of purges and removals counts, and is bounded, too: when there were too many, it refuses to save what
@@ -92,9 +92,9 @@ public protocol Store: Sendable {
     /// How much is in the store.
     func statistics() async throws -> StoreStatistics
 
-    /// Names this store, without `/`: the same for all processes that use it, and no other store's. A store that has lost
-    /// all it had may have another name. So a worker knows jobs about another store, where a queue is shared. Default:
-    /// `nil`, the store does not say.
+    /// Names this store, without `/`: the same for all processes that use it, and no other store's. A store that has
+    /// lost all it had may have another name. So a worker knows jobs about another store, where a queue is shared.
+    /// Default: `nil`, the store does not say.
     func identity() async throws -> String?
 }
 

@@ -48,8 +48,8 @@ public struct Answer<Value: Sendable>: Sendable {
     @inlinable
     public var isAbsent: Bool { entry.map { $0.value == nil } ?? false }
 
-    /// `false`: the fetch said that what it got may be neither kept nor shared. Whoever's closure ran has got it through
-    /// that closure; everybody else asks by themselves.
+    /// `false`: the fetch said that what it got may be neither kept nor shared. Whoever's closure ran has got it
+    /// through that closure; everybody else asks by themselves.
     @inlinable
     public var isShared: Bool { entry != nil }
 

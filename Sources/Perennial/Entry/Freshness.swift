@@ -33,14 +33,14 @@ public struct Freshness: Hashable, Sendable {
         isMarked = markedStaleAt != nil
     }
 
-    /// Whether the entry was marked stale by hand: then it is stale whenever that was, since by another clock it may not
-    /// have come yet.
+    /// Whether the entry was marked stale by hand: then it is stale whenever that was, since by another clock it may
+    /// not have come yet.
     @usableFromInline
     let isMarked: Bool
 
     /// Whether the entry was confirmed by a clock that is ahead of `now`, or this one has been set back since, by more
-    /// than the entry stays fresh, but 5 seconds in any case and a minute at most. Its age can't be known then: it counts
-    /// as stale, is served and refreshed.
+    /// than the entry stays fresh, but 5 seconds in any case and a minute at most. Its age can't be known then: it
+    /// counts as stale, is served and refreshed.
     @inlinable
     public func isAhead(of now: Timestamp) -> Bool {
         let life = staleAt.milliseconds.subtractingSaturated(confirmedAt.milliseconds)

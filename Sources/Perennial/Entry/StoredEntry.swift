@@ -32,8 +32,8 @@ public struct Validator: Hashable, Sendable, Codable {
 
 /// Where in the order of a store's writes something stands.
 ///
-/// A store gives every write (save, set, mark stale, remove) a number greater than all earlier ones for the same key, and
-/// hands out the current number with every read. So "was this key written after I looked?" is one comparison.
+/// A store gives every write (save, set, mark stale, remove) a number greater than all earlier ones for the same key,
+/// and hands out the current number with every read. So "was this key written after I looked?" is one comparison.
 public struct Generation: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
     public let number: Int64
 

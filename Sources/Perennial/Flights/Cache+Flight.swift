@@ -283,8 +283,8 @@ extension Cache {
         }
     }
 
-    /// At the soft time-out, which counts from the flight's beginning, everybody who waits gets the old value; the flight
-    /// goes on.
+    /// At the soft time-out, which counts from the flight's beginning, everybody who waits gets the old value; the
+    /// flight goes on.
     func startSoftTimer(
         _ key: Key, _ flight: Flight<Value>, _ ticket: Ticket, _ policy: Policy
     ) -> Task<Void, Never>? {

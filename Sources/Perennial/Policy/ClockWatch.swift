@@ -1,5 +1,6 @@
-/// Notices when the wall clock is set, by comparing it with the clock that nobody sets; and tells what time to go by where
-/// a clock that was set forward by mistake would do harm that can't be undone. A pure value: who has it looks at the clocks.
+/// Notices when the wall clock is set, by comparing it with the clock that nobody sets; and tells what time to go by
+/// where a clock that was set forward by mistake would do harm that can't be undone. A pure value: who has it looks at
+/// the clocks.
 struct ClockWatch {
     /// What the two clocks showed at one moment.
     struct Reading {
@@ -14,8 +15,8 @@ struct ClockWatch {
     struct Finding {
         /// How far the wall clock was set since the last look; zero if it was not, as far as can be told.
         var setBy = Duration.zero
-        /// The time to go by: the wall clock's, unless it was set forward less than ``probation`` ago. Then what it would
-        /// show otherwise.
+        /// The time to go by: the wall clock's, unless it was set forward less than ``probation`` ago. Then what it
+        /// would show otherwise.
         var believed: Timestamp
     }
 

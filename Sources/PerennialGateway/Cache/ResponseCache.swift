@@ -107,8 +107,8 @@ public final class ResponseCache: Sendable {
         cache.applyLimits()
     }
 
-    /// The key of an address as a person writes it: a URL at an origin, by the name that the origin is asked by, or with
-    /// one origin a path alone.
+    /// The key of an address as a person writes it: a URL at an origin, by the name that the origin is asked by, or
+    /// with one origin a path alone.
     /// - Throws: ``PerennialHTTP/AddressError``, in one line for whoever wrote it.
     public func key(for input: String) throws(AddressError) -> String {
         let table = routing.now

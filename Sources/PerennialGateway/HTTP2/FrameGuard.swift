@@ -24,8 +24,8 @@ final class FrameGuard: ChannelDuplexHandler {
     /// Runs while a head has come in part; which one.
     private var headTimer: (timer: Scheduled<Void>, head: Int)?
     private var closeTimer: Scheduled<Void>?
-    /// The library flushes at the end of a read. If that fails since the client has gone, the channel closes; at the end of
-    /// all that a client sent, NIO does not expect this to happen within its call, so it is done after it.
+    /// The library flushes at the end of a read. If that fails since the client has gone, the channel closes; at the
+    /// end of all that a client sent, NIO does not expect this to happen within its call, so it is done after it.
     private var isInReadComplete = false
     private var owesFlush = false
 

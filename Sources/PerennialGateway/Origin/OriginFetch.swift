@@ -233,8 +233,8 @@ struct OriginFetch: Sendable {
             keepsPrevious: hasGood && (wasGood || saysNothing || reason.isAboutRequest && !isRefusal(response.status)))
     }
 
-    /// Whether an answer that went past the cache says that others' answers may not be stored either, as far as its head
-    /// tells.
+    /// Whether an answer that went past the cache says that others' answers may not be stored either, as far as its
+    /// head tells.
     /// - Parameter request: the fields that it was asked for with.
     func saysUnstorable(_ response: OriginResponse, length: Int64?, request: HeaderFields) -> Bool {
         if isFailure(response.status) { return false }

@@ -4,8 +4,8 @@ public import Perennial
 ///
 /// A pure value: ``verdict(on:permitsStale:at:)`` says what it means for one stored response.
 public struct RequestDemand: Hashable, Sendable {
-    /// `no-cache`, `max-age=0`, or `Pragma: no-cache` where there is no `Cache-Control` (§5.2.1.4, §5.4): only what the origin
-    /// has confirmed for this request.
+    /// `no-cache`, `max-age=0`, or `Pragma: no-cache` where there is no `Cache-Control` (§5.2.1.4, §5.4): only what the
+    /// origin has confirmed for this request.
     public var mustValidate = false
     /// Nothing older than this, and nothing stale unless `maxStale` is there, too (§5.2.1.1).
     public var maxAge: Duration?
@@ -22,8 +22,8 @@ public struct RequestDemand: Hashable, Sendable {
 
     /// - Returns: `nil` when the request asks for nothing.
     ///
-    /// A `max-age` that is no number counts as 0, a `stale-if-error` that is none as well; a `min-fresh` or `max-stale` that is
-    /// none is ignored. From 2³¹ seconds on a number is 2³¹ (§1.3).
+    /// A `max-age` that is no number counts as 0, a `stale-if-error` that is none as well; a `min-fresh` or `max-stale`
+    /// that is none is ignored. From 2³¹ seconds on a number is 2³¹ (§1.3).
     public init?(_ fields: HeaderFields) {
         if fields.contains("Cache-Control") {
             let directives = CacheControl(fields)
@@ -40,8 +40,8 @@ public struct RequestDemand: Hashable, Sendable {
         if self == RequestDemand() { return nil }
     }
 
-    /// What remains where the operator does not let clients decide when the origin is asked and what is too old: the wish that
-    /// nobody be asked.
+    /// What remains where the operator does not let clients decide when the origin is asked and what is too old: the
+    /// wish that nobody be asked.
     public var withoutDirections: RequestDemand? {
         guard onlyIfCached else { return nil }
         var rest = RequestDemand()
@@ -49,8 +49,8 @@ public struct RequestDemand: Hashable, Sendable {
         return rest
     }
 
-    /// `Cache-Control` for the question that this makes the cache ask, so that caches between it and the origin heed it, too
-    /// (§5.2); `nil`: nothing that asks for something newer.
+    /// `Cache-Control` for the question that this makes the cache ask, so that caches between it and the origin heed
+    /// it, too (§5.2); `nil`: nothing that asks for something newer.
     public var forwarded: String? {
         if mustValidate { return "no-cache" }
         let members = [("max-age", maxAge), ("min-fresh", minFresh)].compactMap { name, time in
@@ -83,9 +83,9 @@ extension RequestDemand {
 
     /// Whether a stored response is what was asked for.
     ///
-    /// Between `staleAt` and `expiresAt` a response is stale by leave of its origin (`stale-while-revalidate`) and is served
-    /// unless the request says otherwise; beyond, only `max-stale` opens the door, and not where the origin has closed it
-    /// (RFC 9111 §4.2.4).
+    /// Between `staleAt` and `expiresAt` a response is stale by leave of its origin (`stale-while-revalidate`) and is
+    /// served unless the request says otherwise; beyond, only `max-stale` opens the door, and not where the origin has
+    /// closed it (RFC 9111 §4.2.4).
     public func accepts(_ freshness: Freshness, permitsStale: Bool, at now: Timestamp) -> Bool {
         if mustValidate { return false }
         if let maxAge, freshness.age(at: now) > maxAge { return false }
