@@ -90,9 +90,15 @@ import Testing
         let pooler = try await aside { try PgBouncer(before: server, mode: "transaction") }
         let refused = try openEngine(EngineAddress(pooler.url), sizeLimit: nil, logger: .init(label: "test"))
         let error = await #expect(throws: (any Error).self) {
-            for _ in 0..<20 { _ = try await refused.backend.store.read([Samples.key()]) }
+            for _ in 0..<20 {
+                // Side by side, so that the pooler has to mix them.
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<8 { group.addTask { _ = try await refused.backend.store.read([Samples.key()]) } }
+                    try await group.waitForAll()
+                }
+            }
         }
-        #expect("\(error!)".contains("use session mode"))
+        #expect("\(try #require(error))".contains("use session mode"))
         await refused.close()
 
         let session = try await aside { try PgBouncer(before: server, mode: "session") }
