@@ -95,8 +95,14 @@ extension Cache {
         guard finding.setBy != .zero else { return }
         logger.warning(
             finding.setBy > .zero
-                ? "the clock was set forward: entries are older than they were; what dies of that is removed once the clock has gone on so for an hour"
-                : "the clock was set back: entries confirmed later than it shows count as stale, jobs and leases of then are taken up",
+                ? """
+                the clock was set forward: entries are older than they were; what dies of that is removed once the \
+                clock has gone on so for an hour
+                """
+                : """
+                the clock was set back: entries confirmed later than it shows count as stale, jobs and leases of then \
+                are taken up
+                """,
             metadata: ["by": "\(finding.setBy)"])
     }
 

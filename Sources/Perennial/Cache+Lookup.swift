@@ -143,7 +143,10 @@ extension Cache {
         let now = time.now
         guard metadata.freshness.isAhead(of: now), countsFirst(\.confirmedAhead) else { return }
         logger.warning(
-            "an entry was confirmed by a clock that is ahead of this machine's; such entries count as stale, and more will only be counted: compare the machines' clocks",
+            """
+            an entry was confirmed by a clock that is ahead of this machine's; such entries count as stale, and more \
+            will only be counted: compare the machines' clocks
+            """,
             metadata: ["key": "\(metadata.key.key)", "by": "\(metadata.confirmedAt - now)"])
     }
 

@@ -477,23 +477,14 @@ enum Scripts {
     /// What a message says of its own time stays, for Celery's workers.
     static let correctTimes = RedisScript(
         "celery.correctTimes",
-        common + """
-            local queuedAfter, dueAfter, heldAfter = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-            local now, count = ARGV[5], 0
-            local least = string.format('%.0f', math.min(queuedAfter, dueAfter, heldAfter))
+        common + RedisScript.correcting + """
+            local least, count = string.format('%.0f', math.min(ARGV[2], ARGV[3], ARGV[4])), 0
             for index = 7, #ARGV do
                 local members = call('ZREVRANGEBYSCORE', dueKey(ARGV[index]), '+inf', '(' .. least, 'LIMIT', 0, ARGV[6])
                 for _, member in ipairs(members) do
                     local name = string.sub(member, 17)
                     local item = job(name)
-                    local at
-                    if item and item[STATE] == '0' then
-                        local queued = tonumber(item[QUEUED])
-                        if queued > queuedAfter or tonumber(item[AT]) > dueAfter then at = now end
-                        if queued > tonumber(now) and at then item[QUEUED] = now end
-                    elseif item and item[STATE] == '1' and tonumber(item[AT]) > heldAfter then
-                        at = ARGV[4]
-                    end
+                    local at = item and corrected(item, ARGV[2], ARGV[3], ARGV[4], ARGV[5])
                     if at then
                         move(name, item, item[STATE], at)
                         count = count + 1

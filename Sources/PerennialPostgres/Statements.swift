@@ -154,8 +154,8 @@ enum Statements {
                 WHERE is_dead AND ($2::bigint IS NULL OR id = $2) RETURNING ring()
             ) SELECT count(*) FROM replayed
             """)
-    /// By the index of what may become due: no job is due before it was queued. The second part is behind no index, and
-    /// looks at what is running only.
+    /// The first part goes by the index of what may become due: no job is due before it was queued. No index says what
+    /// is held: the second part reads all jobs of the caches that are no dead letters.
     static let correctTimes = Statement(
         name: "correct_times",
         sql: """

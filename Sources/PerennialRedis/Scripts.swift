@@ -796,22 +796,13 @@ enum Scripts {
     /// third is so until then; now, how many are looked at. Returns how many were changed.
     static let correctTimes = RedisScript(
         "correctTimes",
-        queueing + unrefused + """
-            local queuedAfter, dueAfter, heldAfter = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-            local now, count = ARGV[7], 0
-            local least = math.min(queuedAfter, dueAfter, heldAfter)
+        queueing + unrefused + RedisScript.correcting + """
+            local least, count = math.min(ARGV[4], ARGV[5], ARGV[6]), 0
             local members = call('ZREVRANGEBYSCORE', Q, '+inf', '(' .. text(least), 'LIMIT', 0, ARGV[8])
             for _, member in ipairs(members) do
                 local key = string.sub(member, 16)
                 local item = job(key)
-                local at
-                if item and item[STATE] == '0' then
-                    local queued = tonumber(item[QUEUED])
-                    if queued > queuedAfter or tonumber(item[AT]) > dueAfter then at = now end
-                    if queued > tonumber(now) and at then item[QUEUED] = now end
-                elseif item and item[STATE] == '1' and tonumber(item[AT]) > heldAfter then
-                    at = ARGV[6]
-                end
+                local at = item and corrected(item, ARGV[4], ARGV[5], ARGV[6], ARGV[7])
                 if at then
                     item[AT] = at
                     put(key, item)

@@ -22,6 +22,10 @@ public struct Freshness: Hashable, Sendable {
     public let expiresAt: Timestamp
     /// From this moment on the entry may not be served even when the origin fails.
     public let uselessAt: Timestamp
+    /// Whether the entry was marked stale by hand: then it is stale whenever that was, since by another clock it may
+    /// not have come yet.
+    @usableFromInline
+    let isMarked: Bool
 
     /// - Parameter markedStaleAt: when the entry was marked stale by hand, if it was.
     public init(confirmedAt: Timestamp, limits: Limits, markedStaleAt: Timestamp? = nil) {
@@ -32,11 +36,6 @@ public struct Freshness: Hashable, Sendable {
         staleAt = markedStaleAt.map { min($0, softly) } ?? softly
         isMarked = markedStaleAt != nil
     }
-
-    /// Whether the entry was marked stale by hand: then it is stale whenever that was, since by another clock it may
-    /// not have come yet.
-    @usableFromInline
-    let isMarked: Bool
 
     /// Whether the entry was confirmed by a clock that is ahead of `now`, or this one has been set back since, by more
     /// than the entry stays fresh, but 5 seconds in any case and a minute at most. Its age can't be known then: it

@@ -27,7 +27,6 @@ final class FrameGuard: ChannelDuplexHandler {
     /// The library flushes at the end of a read. If that fails since the client has gone, the channel closes; at the
     /// end of all that a client sent, NIO does not expect this to happen within its call, so it is done after it.
     private var isInReadComplete = false
-    private var owesFlush = false
 
     init(headTimeout: TimeAmount, eventLoop: any EventLoop) {
         self.headTimeout = headTimeout
@@ -61,15 +60,11 @@ final class FrameGuard: ChannelDuplexHandler {
         isInReadComplete = true
         context.fireChannelReadComplete()
         isInReadComplete = false
-        guard owesFlush else { return }
-        eventLoop.assumeIsolated().execute {
-            self.owesFlush = false
-            self.context?.flush()
-        }
     }
 
     func flush(context: ChannelHandlerContext) {
-        if isInReadComplete { owesFlush = true } else { context.flush() }
+        guard isInReadComplete else { return context.flush() }
+        eventLoop.assumeIsolated().execute { self.context?.flush() }
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
