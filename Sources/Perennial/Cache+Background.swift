@@ -64,9 +64,7 @@ extension Cache {
                 flights.noteWrite(key, generation)
                 if let entry = memory.peek(key), entry.generation < generation { keys.append(key) }
             case .missed:
-                // What is in the air may bring something older than what was missed: looked at again when it has
-                // landed.
-                reloadWhenLanded(flights.noteMissedWrites())
+                flights.noteMissedWrites()
                 memory.forEach { key, _ in keys.append(key) }
                 // What only this process has may have been purged: the store knows.
                 if !unsaved.isEmpty { Task { [weak self] in await self?.saveUnsaved() } }
@@ -74,14 +72,6 @@ extension Cache {
         }
         guard !keys.isEmpty else { return }
         await reload(untilItWorks: keys, wasWritten: !changes.contains(.missed))
-    }
-
-    private func reloadWhenLanded(_ all: [(key: Key, flight: Flight<Value>)]) {
-        if all.isEmpty { return }
-        Task { [weak self, time] in
-            for (_, flight) in all { await flight.end(time) }
-            await self?.reload(untilItWorks: all.map(\.key), wasWritten: false)
-        }
     }
 
     /// What was removed elsewhere must not go on being served. The feed keeps what comes meanwhile.

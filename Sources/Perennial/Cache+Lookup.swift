@@ -121,15 +121,16 @@ extension Cache {
         }
     }
 
-    /// Puts an entry into the memory tier unless a newer one is there, or is known to be in the store, or the key was
-    /// written by hand meanwhile.
-    func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>? = nil) {
+    /// Puts an entry into the memory tier unless a newer one is there, or may be in the store, or the key was written
+    /// by hand meanwhile. Then the store tells the next reader.
+    func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>) {
         let cost = self.cost(entry, key)
         let now = time.now
         memory.update(key) { current in
-            if let flight, flight.isDetached || entry.generation < flight.newestWrite { return .keep }
             if let current, current.isNewer(than: entry, at: now) { return .keep }
-            return .replace(entry, cost: cost)
+            if flight.admits(entry.generation) { return .replace(entry, cost: cost) }
+            guard let current, current.generation != .zero, current.generation < entry.generation else { return .keep }
+            return .remove
         }
     }
 

@@ -53,6 +53,8 @@ extension Cache {
     private func save(unsaved entry: Entry<Value>, _ key: Key, fence: Generation) async -> Bool {
         var metadata = entry.metadata(of: entryKey(key), format: codec.format)
         var saved: Entry<Value>?
+        let flight = flights.alone(key)
+        defer { flights.takeOut(key, flight) }
         if let bytes = try? entry.value.map({ try codec.encode($0) }) ?? [] {
             let outcome = await writing {
                 try await $0.save(StoredEntry(metadata: metadata, bytes: bytes), fence: fence, releasing: nil)
@@ -69,7 +71,8 @@ extension Cache {
         }
         memory.update(key) { current in
             guard current === entry else { return .keep }
-            return saved.map { .replace($0, cost: cost($0, key)) } ?? .remove
+            guard let saved, flight.admits(saved.generation) else { return .remove }
+            return .replace(saved, cost: cost(saved, key))
         }
         return true
     }

@@ -34,14 +34,17 @@ extension Cache {
         let bytes = try value.map { try codec.encode($0) } ?? []
         var metadata = metadata(key, fetched, askedAt: time.steady, isAbsent: value == nil)
         try await settlePurges()
+        // It may be purged again before this process knows that it was saved.
+        let flight = flights.alone(key)
+        defer { flights.takeOut(key, flight) }
         let outcome = try await backend.store.save(
             StoredEntry(metadata: metadata, bytes: bytes), fence: fence, releasing: releasing)
         guard let generation = outcome.generation else { return nil }
         metadata.generation = generation
         metadata.size = bytes.count
         if case .notKept = outcome { noteNotKept(metadata) }
-        flights.detach(key)
-        adopt(makeEntry(value, metadata), key)
+        flights.detach(key, except: flight)
+        adopt(makeEntry(value, metadata), key, for: flight)
         return generation
     }
 

@@ -71,8 +71,12 @@ public final class Faults<Operation: Hashable & Sendable & CaseIterable>: Sendab
     }
 
     private func dawdle() async {
-        let turns = status.withLock { status in status.dawdling.map { _ in status.dawdling!.next() % 16 } }
-        for _ in 0..<(turns ?? 0) { await Task.yield() }
+        let turns = status.withLock { status -> UInt64 in
+            guard let roll = status.dawdling?.next() else { return 0 }
+            // Some take much longer than all others.
+            return roll % 8 == 0 ? roll >> 8 % 512 : roll >> 8 % 16
+        }
+        for _ in 0..<turns { await Task.yield() }
     }
 
     /// From now on everything works; what hangs goes on.

@@ -16,9 +16,21 @@ public struct FaultyStore: Store {
 
     public let faults = Faults<Operation>()
     private let store: any Store
+    private let losesChanges: Bool
+    private let heard: HeardChanges?
 
-    public init(_ store: any Store = InMemoryStore()) {
+    /// - Parameter losesChanges: its change feed says only that something has changed, as after a lost connection.
+    public init(_ store: any Store = InMemoryStore(), losesChanges: Bool = false) {
         self.store = store
+        self.losesChanges = losesChanges
+        heard = nil
+    }
+
+    /// - Parameter heard: notes the changes that a listener has heard of.
+    init(_ store: any Store, heard: HeardChanges) {
+        self.store = store
+        losesChanges = false
+        self.heard = heard
     }
 
     private func pass<Result>(_ operation: Operation, _ call: () async throws -> Result) async throws -> Result {
@@ -85,7 +97,14 @@ public struct FaultyStore: Store {
     public func identity() async throws -> String? { try await store.identity() }
 
     public func changes() -> AsyncStream<[StoreChange]> {
-        store.changes()
+        let changes = store.changes()
+        if losesChanges {
+            return AsyncStream {
+                var iterator = changes.makeAsyncIterator()
+                return await iterator.next().map { _ in [.missed] }
+            }
+        }
+        return heard?.noting(changes) ?? changes
     }
 
     public func maintain(now: Timestamp) async throws -> MaintenanceReport {

@@ -373,7 +373,7 @@ extension Cache {
         case nil:
             // Not saved: in memory only, until the store is back.
             saved.generation = .zero
-            if flight.isDetached || flight.newestWrite > ticket.standing {
+            if !flight.admits(ticket.standing) {
                 return .overtaken(makeEntry(value, saved), found: found)
             }
             // Unless it is the entry that the store can't have.

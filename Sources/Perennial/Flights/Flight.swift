@@ -41,6 +41,7 @@ final class Flight<Value: Sendable>: Sendable {
         var hasAnswer = false
         var isDetached = false
         var isOvertaken = false
+        var hasMissedWrites = false
         var newestWrite = Generation.zero
 
         /// What a reader gets who need not wait.
@@ -67,9 +68,11 @@ final class Flight<Value: Sendable>: Sendable {
     /// Whether the key was written since the flight began, or may have been: what was known then may be purged by now.
     var isOvertaken: Bool { progress.withLock { $0.isOvertaken } }
 
-    /// The newest write of the key by another machine that was announced during the flight: what was read before that,
-    /// and arrives only now, is older.
-    var newestWrite: Generation { progress.withLock { $0.newestWrite } }
+    /// Whether something of this generation may be kept, though it was read or written during the flight and arrives
+    /// only now: nothing newer was announced meanwhile, and nothing was missed.
+    func admits(_ generation: Generation) -> Bool {
+        progress.withLock { !$0.isDetached && !$0.hasMissedWrites && generation >= $0.newestWrite }
+    }
 
     /// Whether the origin has begun to answer.
     var hasAnswer: Bool { progress.withLock { $0.hasAnswer } }
@@ -90,7 +93,11 @@ final class Flight<Value: Sendable>: Sendable {
     /// - Parameter generation: `nil`: changes were missed.
     func noteWrite(_ generation: Generation?) {
         progress.withLock { progress in
-            progress.newestWrite = max(progress.newestWrite, generation ?? .zero)
+            if let generation {
+                progress.newestWrite = max(progress.newestWrite, generation)
+            } else {
+                progress.hasMissedWrites = true
+            }
             progress.overtake()
         }
         writes.ring()
@@ -143,13 +150,6 @@ final class Flight<Value: Sendable>: Sendable {
             let left = deadline.map { $0 - time.steady }
             guard try await wait(at: .distantFuture, atMost: left, time) != nil else { return nil }
             if let landing = progress.withLock({ $0.landing }) { return landing }
-        }
-    }
-
-    /// Returns when the flight has landed, whatever was handed out before.
-    func end(_ time: any TimeSource) async {
-        while progress.withLock({ $0.landing == nil }) {
-            _ = try? await wait(at: .distantFuture, atMost: nil, time)
         }
     }
 
@@ -217,7 +217,8 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
     }
 
-    /// A flight for one reader alone; the caller has to see to it that it lands.
+    /// A flight that nobody joins: for one reader alone, or for a write that is not done yet. The caller has to see to
+    /// it that it lands, or is taken out.
     func alone(_ key: Key) -> Flight<Value> {
         let flight = Flight<Value>()
         table.withLock { $0.others[key, default: []].append(flight) }
@@ -226,19 +227,30 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     /// Removes the flight from the table, if it is still there, and lands it.
     func land(_ key: Key, _ flight: Flight<Value>, _ landing: Flight<Value>.Landing) {
+        takeOut(key, flight)
+        flight.land(landing)
+    }
+
+    /// Removes the flight from the table, if it is still there.
+    func takeOut(_ key: Key, _ flight: Flight<Value>) {
         table.withLock { table in
             if table.joined[key] === flight { return table.joined[key] = nil }
             guard var others = table.others[key] else { return }
             others.removeAll { $0 === flight }
             table.others[key] = others.isEmpty ? nil : others
         }
-        flight.land(landing)
     }
 
     /// The key was written by hand: later readers don't join the flight that is in progress, and what it brings is not
     /// kept.
-    func detach(_ key: Key) {
-        for flight in table.withLock({ $0.take(key) }) { flight.detach() }
+    /// - Parameter own: the flight of that write.
+    func detach(_ key: Key, except own: Flight<Value>? = nil) {
+        let flights = table.withLock { table in
+            let all = table.take(key)
+            if let own, all.contains(where: { $0 === own }) { table.others[key] = [own] }
+            return all
+        }
+        for flight in flights where flight !== own { flight.detach() }
     }
 
     /// Many keys were written by hand.
@@ -256,13 +268,11 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     /// Other machines may have written any key.
-    /// - Returns: the flights that were in the air.
-    func noteMissedWrites() -> [(key: Key, flight: Flight<Value>)] {
+    func noteMissedWrites() {
         let flights = table.withLock { table in
-            Set(table.joined.keys).union(table.others.keys).flatMap { key in table.part(key).map { (key, $0) } }
+            Set(table.joined.keys).union(table.others.keys).flatMap { table.part($0) }
         }
-        for (_, flight) in flights { flight.noteWrite(nil) }
-        return flights
+        for flight in flights { flight.noteWrite(nil) }
     }
 
     /// How many there are that readers join.

@@ -26,7 +26,6 @@ public enum PurgeConformance {
         seed: UInt64, steps: Int, machines: [any Backend], lose: (@Sendable () async throws -> Void)? = nil
     ) async throws -> (reads: Int, purges: Int, answers: Int) {
         let world = PurgeWorld(seed: seed, machines: machines)
-        try await world.begin()
         for step in 0..<steps {
             do {
                 try await world.step(losing: lose)
@@ -42,6 +41,7 @@ public enum PurgeConformance {
 /// The caches, the origin and what is known of them, driven by one task.
 private final class PurgeWorld: Sendable {
     private static let keys = ["a", "b", "c", "d"]
+    /// Written after a purge: whoever has heard of it has heard of the purge.
     private static let marker = "marker"
 
     /// What the origin has, and who waits for it.
@@ -57,7 +57,6 @@ private final class PurgeWorld: Sendable {
         var readers: [Task<Void, Never>] = []
         /// By machine and key: the oldest version that a reader who comes now may get.
         var floors: [[String: Int]]
-        var marks = 0
         var reads = 0
         var purges = 0
         var failure: ConformanceFailure?
@@ -67,6 +66,8 @@ private final class PurgeWorld: Sendable {
     private let origin = Mutex(Origin())
     private let state: Mutex<State>
     private let caches: [Cache<String, String>]
+    /// By machine.
+    private let heard: [HeardChanges]
 
     init(seed: UInt64, machines: [any Backend]) {
         state = Mutex(
@@ -75,9 +76,11 @@ private final class PurgeWorld: Sendable {
         var policy = Policy.standard
         policy.limits = Limits(raising: .minutes(1), .minutes(10), .hours(1))
         policy.softTimeout = .seconds(5)
-        caches = machines.map { backend in
+        let heard = machines.map { _ in HeardChanges() }
+        self.heard = heard
+        caches = zip(machines, heard).map { backend, heard in
             Cache(
-                "people", policy: policy, backend: backend, codec: .json,
+                "people", policy: policy, backend: HeardBackend(backend, noting: heard), codec: .json,
                 origin: OriginGuard(breaker: nil, time: clock),
                 workers: 1, time: clock,
                 answering: { key, context in
@@ -136,11 +139,6 @@ private final class PurgeWorld: Sendable {
 
     // MARK: The steps
 
-    func begin() async throws {
-        try await caches[0].set(Self.marker, to: "0")
-        for cache in caches { _ = try await cache[Self.marker] }
-    }
-
     func step(losing lose: (() async throws -> Void)?) async throws {
         switch roll(20) {
         case 0..<9: read()
@@ -148,7 +146,8 @@ private final class PurgeWorld: Sendable {
         case 13, 14:
             clock.advance(by: [.milliseconds(20), .seconds(1), .seconds(20), .minutes(2), .minutes(12)][roll(5)])
         case 15: change(Self.keys[roll(Self.keys.count)])
-        case 16 where lose != nil && roll(5) == 0: try await loseAll(lose!)
+        case 16: acceptFromElsewhere()
+        case 17 where lose != nil && roll(5) == 0: try await loseAll(lose!)
         default: try await purge()
         }
         for _ in 0..<roll(6) { await Task.yield() }
@@ -215,6 +214,19 @@ private final class PurgeWorld: Sendable {
         }
     }
 
+    /// Another program ends a refresh: it was given an entry, asks the origin, and hands in what it got.
+    private func acceptFromElsewhere() {
+        let (machine, key) = (roll(caches.count), Self.keys[roll(Self.keys.count)])
+        guard let fence = caches[machine].peek(key)?.generation, fence != .zero else { return }
+        let version = origin.withLock { $0.versions[key, default: 0] }
+        let worker = Task { [self] in
+            // What the store refuses or can't do is not what this is about.
+            _ = try? await caches[machine].accept(
+                .value("\(version)", tags: ["all", "tag of \(key)"]), for: key, fence: fence)
+        }
+        state.withLock { $0.readers.append(worker) }
+    }
+
     private func change(_ key: String) {
         origin.withLock { $0.versions[key, default: 0] += 1 }
     }
@@ -251,25 +263,37 @@ private final class PurgeWorld: Sendable {
         try await announce(from: caches[0])
     }
 
-    /// Returns when every machine has heard of all that was written before.
+    /// Returns when every machine has heard of all that was written before, and has done what follows from it.
     private func announce(from cache: Cache<String, String>) async throws {
-        let mark = state.withLock { state in
-            state.marks += 1
-            return "\(state.marks)"
+        let misses = heard.map(\.missesBegun)
+        guard let mark = try await cache.accept(.value(""), for: Self.marker, fence: nil) else {
+            throw ConformanceFailure(description: "a write without a fence was refused")
         }
-        try await cache.set(Self.marker, to: mark)
-        for other in caches where other !== cache {
-            // Whoever lost it to a purge of everything reads it; whoever has it hears of it.
+        for machine in caches.indices where caches[machine] !== cache {
+            let heard = heard[machine]
             var tries = 0
-            while other.peek(Self.marker)?.value != mark {
+            while heard.newest(Self.marker) < mark && heard.missesEnded <= misses[machine] {
                 tries += 1
                 if tries > 20_000 { throw ConformanceFailure(description: "a machine never heard of a write") }
-                if other.peek(Self.marker) == nil {
-                    clock.advance(by: .milliseconds(5))
-                    _ = try? await other[Self.marker]
-                }
                 tries > 100 ? try await Task.sleep(for: .milliseconds(1)) : await Task.yield()
             }
         }
+    }
+}
+
+/// A backend that notes which of its store's changes its cache has heard of.
+private struct HeardBackend: Backend {
+    let store: any Store
+    private let backend: any Backend
+
+    init(_ backend: any Backend, noting heard: HeardChanges) {
+        store = FaultyStore(backend.store, heard: heard)
+        self.backend = backend
+    }
+
+    var queue: any RefreshQueue { backend.queue }
+
+    func claimRefresh(_ job: RefreshJob, leaseUntil: Timestamp, now: Timestamp) async throws -> ClaimOutcome {
+        try await backend.claimRefresh(job, leaseUntil: leaseUntil, now: now)
     }
 }
