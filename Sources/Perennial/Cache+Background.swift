@@ -63,8 +63,18 @@ extension Cache {
                 noteStanding(generation)
                 flights.noteWrite(key, generation)
                 if let entry = memory.peek(key), entry.generation < generation { keys.append(key) }
+            case .purged(let selection, let generation):
+                guard selection.cache == name else { continue }
+                noteStanding(generation)
+                flights.noteWrites(generation)
+                memory.forEach { key, entry in
+                    guard entry.generation < generation, selection.includes(entryKey(key), tags: entry.tags) else {
+                        return
+                    }
+                    keys.append(key)
+                }
             case .missed:
-                flights.noteMissedWrites()
+                flights.noteWrites(nil)
                 memory.forEach { key, _ in keys.append(key) }
                 // What only this process has may have been purged: the store knows.
                 if !unsaved.isEmpty { Task { [weak self] in await self?.saveUnsaved() } }

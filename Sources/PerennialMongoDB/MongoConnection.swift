@@ -265,7 +265,7 @@ final class MongoConnection: BlockingConnection {
     }
 
     private func advance(
-        _ cache: String, by count: Int64, now: Timestamp, entering purge: BSON? = nil, isWhole: Bool = false
+        _ cache: String, by count: Int64, now: Timestamp, entering purge: BSON? = nil, of tag: String? = nil
     )
         throws(ConnectionError) -> Horizon
     {
@@ -281,7 +281,11 @@ final class MongoConnection: BlockingConnection {
         if let purge {
             steps.append(["$set": ["purges": ["$concatArrays": [["$ifNull": ["$purges", []]], [purge]]]]])
             // For those who listen.
-            if isWhole { steps.append(["$set": ["last_purge": "$sequence"]]) }
+            let purged: BSON =
+                tag.map { tag in
+                    ["$concat": [["$toString": "$sequence"], " ", ["$literal": .text(tag)]]]
+                } ?? "$sequence"
+            steps.append(["$set": ["last_purge": purged]])
         }
         // Two who are the first at once: one finds the other's.
         for _ in 0..<10 {
@@ -302,7 +306,7 @@ final class MongoConnection: BlockingConnection {
             "sequence": "$sequence", "removes": ["$literal": .flag(removes)], "at": ["$literal": .time(now)],
         ]
         if let tag { purge.append("tag", ["$literal": .text(tag)]) }
-        return try advance(cache, by: 1, now: begin, entering: .document(purge), isWhole: tag == nil)
+        return try advance(cache, by: 1, now: begin, entering: .document(purge), of: tag)
     }
 
     // MARK: Listening

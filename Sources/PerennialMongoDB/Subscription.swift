@@ -78,7 +78,9 @@ final class Subscription: BlockingConnection {
             case Collections.jobs?: mustRing = true
             case Collections.version?: break
             case Collections.caches?:
-                if fields?["last_purge"] != nil { changes.append(.missed) }
+                if let purge = fields?["last_purge"] {
+                    changes.append(Self.purge(purge, of: event["documentKey"]?.document?["_id"]?.text))
+                }
             case let collection?:
                 guard let key = event["documentKey"]?.document?["_id"]?.text else {
                     changes.append(.missed)
@@ -96,6 +98,15 @@ final class Subscription: BlockingConnection {
         }
         if mustRing { bell.ring() }
         feed.publish(changes)
+    }
+
+    /// What is said of a purge: its number, and the tag behind it if it has one.
+    private static func purge(_ purge: BSON, of cache: String?) -> StoreChange {
+        guard let cache else { return .missed }
+        if let sequence = purge.number { return .purged(.cache(cache), Generation(Stamp.generation(sequence))) }
+        let parts = purge.text?.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false) ?? []
+        guard parts.count == 2, let sequence = Int64(parts[0]) else { return .missed }
+        return .purged(.tag(String(parts[1]), cache: cache), Generation(Stamp.generation(sequence)))
     }
 
     /// The cache whose entries are in a collection.

@@ -53,13 +53,13 @@ public final class InMemoryStore: Store {
 
     public func markStale(_ selection: Selection, now: Timestamp) async throws -> Int {
         let (keys, generation) = table.withLock { ($0.markStale(selection, now: now), $0.sequence) }
-        announce(selection, keys, generation)
+        announce(selection, generation)
         return keys.count
     }
 
     public func remove(_ selection: Selection, now: Timestamp) async throws -> Int {
         let (keys, generation) = table.withLock { ($0.remove(selection, now: now), $0.sequence) }
-        announce(selection, keys, generation)
+        announce(selection, generation)
         return keys.count
     }
 
@@ -97,9 +97,12 @@ public final class InMemoryStore: Store {
     }
 
     /// Tells of a purge. Of a key also when it had no entry: somebody may have one in memory alone.
-    private func announce(_ selection: Selection, _ keys: [EntryKey], _ generation: Generation) {
-        let keys = if case .key(let key) = selection { [key] } else { keys }
-        feed.publish(keys.map { .written($0, generation) })
+    private func announce(_ selection: Selection, _ generation: Generation) {
+        if case .key(let key) = selection {
+            feed.publish([.written(key, generation)])
+        } else {
+            feed.publish([.purged(selection, generation)])
+        }
     }
 
     private func announce(_ key: EntryKey, _ outcome: SaveOutcome) {

@@ -267,12 +267,13 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         for flight in table.withLock({ $0.part(key) }) { flight.noteWrite(generation) }
     }
 
-    /// Other machines may have written any key.
-    func noteMissedWrites() {
+    /// Another machine has purged many keys, or may have written any.
+    /// - Parameter generation: `nil`: changes were missed.
+    func noteWrites(_ generation: Generation?) {
         let flights = table.withLock { table in
             Set(table.joined.keys).union(table.others.keys).flatMap { table.part($0) }
         }
-        for flight in flights { flight.noteWrite(nil) }
+        for flight in flights { flight.noteWrite(generation) }
     }
 
     /// How many there are that readers join.

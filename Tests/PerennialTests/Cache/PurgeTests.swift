@@ -68,7 +68,7 @@ import Testing
             #expect(flight.admits(Generation(2)) && !flight.admits(Generation(1)) && !flight.isDetached)
         }
         #expect(other.admits(Generation(1)) && landed.admits(Generation(1)))
-        flights.noteMissedWrites()
+        flights.noteWrites(nil)
         for flight in [overtaken, joined, alone, other] { #expect(!flight.admits(Generation(9))) }
         let own = flights.alone("a")
         flights.detach("a", except: own)

@@ -44,6 +44,8 @@ import Testing
         // A purge finds it there, too.
         _ = try await rig.cache().remove("large 1")
         try await eventually { cache.peek("large 1") == nil }
+        _ = try await rig.cache().remove(tag: "t")
+        try await eventually { cache.peek("large 2") == nil }
         try await cache.set("large 3", to: String(repeating: "x", count: 20_000))
         #expect(cache.statistics.notKept == 3)
     }
