@@ -55,14 +55,18 @@ extension Cache {
 
     /// Other processes, or this one, wrote to the store: brings what the memory tier has up to date.
     private func apply(_ changes: [StoreChange]) async {
-        var keys: [Key] = []
+        var named: [Key: Generation] = [:]
+        var alone: [(Key, Entry<Value>)] = []
+        var hasMissed = false
         for change in changes {
             switch change {
             case .written(let entryKey, let generation):
                 guard entryKey.cache == name, let key = Key(entryKey.key) else { continue }
                 noteStanding(generation)
                 flights.noteWrite(key, generation)
-                if let entry = memory.peek(key), entry.generation < generation { keys.append(key) }
+                if let entry = memory.peek(key), entry.generation < generation {
+                    named[key] = max(named[key] ?? .zero, generation)
+                }
             case .purged(let selection, let generation):
                 guard selection.cache == name else { continue }
                 noteStanding(generation)
@@ -71,21 +75,38 @@ extension Cache {
                     guard entry.generation < generation, selection.includes(entryKey(key), tags: entry.tags) else {
                         return
                     }
-                    keys.append(key)
+                    if entry.generation == .zero { return alone.append((key, entry)) }
+                    named[key] = max(named[key] ?? .zero, generation)
                 }
             case .missed:
                 flights.noteWrites(nil)
-                memory.forEach { key, _ in keys.append(key) }
-                // What only this process has may have been purged: the store knows.
-                if !unsaved.isEmpty { Task { [weak self] in await self?.saveUnsaved() } }
+                hasMissed = true
             }
         }
-        guard !keys.isEmpty else { return }
-        await reload(untilItWorks: keys, wasWritten: !changes.contains(.missed))
+        await drop(purged: alone)
+        await reload(untilItWorks: Array(named.keys), wasWritten: true)
+        // Flights that began meanwhile may have found what was there before.
+        for (key, generation) in named { flights.noteWrite(key, generation) }
+        guard hasMissed else { return }
+        var all: [Key] = []
+        memory.forEach { key, _ in all.append(key) }
+        await reload(untilItWorks: all, wasWritten: false)
+        for key in all { flights.noteWrite(key, nil) }
+        // What only this process has may have been purged: the store knows.
+        if !unsaved.isEmpty { Task { [weak self] in await self?.saveUnsaved() } }
+    }
+
+    /// What only this process has, and others purged: what began after the purge is saved, the rest is gone.
+    private func drop(purged all: [(Key, Entry<Value>)]) async {
+        if all.isEmpty { return }
+        await saveUnsaved()
+        guard unsaved.isEmpty else { return }
+        for (key, entry) in all { memory.update(key) { $0 === entry ? .remove : .keep } }
     }
 
     /// What was removed elsewhere must not go on being served. The feed keeps what comes meanwhile.
     private func reload(untilItWorks keys: [Key], wasWritten: Bool) async {
+        if keys.isEmpty { return }
         while await reading({ _ in try await reload(keys, wasWritten: wasWritten) }) == nil {
             guard (try? await time.sleep(for: .seconds(1))) != nil else { return }
         }

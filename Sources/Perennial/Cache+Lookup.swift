@@ -72,7 +72,7 @@ extension Cache {
                 continue
             case .failed(let error):
                 let left = accepts.flatMap { leftover(key, error, $0) }
-                return try answer(for: key, left ?? .failed(error), isCollapsed: !isNew)
+                return try answer(for: key, left ?? overtaken ?? .failed(error), isCollapsed: !isNew)
             case .notStored(.some) where !isNew:
                 let own = flights.alone(key)
                 Task { await flyAlone(own, key, fetch ?? self.fetch) }
@@ -123,13 +123,14 @@ extension Cache {
 
     /// Puts an entry into the memory tier unless a newer one is there, or may be in the store, or the key was written
     /// by hand meanwhile. Then the store tells the next reader.
-    func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>) {
+    /// - Parameter generation: where the store stood when the entry was read or written.
+    func adopt(_ entry: Entry<Value>, _ key: Key, for flight: Flight<Value>, asOf generation: Generation) {
         let cost = self.cost(entry, key)
         let now = time.now
         memory.update(key) { current in
             if let current, current.isNewer(than: entry, at: now) { return .keep }
-            if flight.admits(entry.generation) { return .replace(entry, cost: cost) }
-            guard let current, current.generation != .zero, current.generation < entry.generation else { return .keep }
+            if flight.admits(generation) { return .replace(entry, cost: cost) }
+            guard let current, current.generation < entry.generation else { return .keep }
             return .remove
         }
     }

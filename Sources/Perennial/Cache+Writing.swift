@@ -44,7 +44,8 @@ extension Cache {
         metadata.size = bytes.count
         if case .notKept = outcome { noteNotKept(metadata) }
         flights.detach(key, except: flight)
-        adopt(makeEntry(value, metadata), key, for: flight)
+        adopt(makeEntry(value, metadata), key, for: flight, asOf: generation)
+        await lookAgain(key, after: flight)
         return generation
     }
 
@@ -130,7 +131,12 @@ extension Cache {
     private func purgeHere(
         _ kind: PurgeKind, only key: Key?, where isMeant: (Entry<Value>) -> Bool
     ) -> [Key] {
-        if let key { flights.detach(key) } else { flights.detachAll() }
+        func detach() {
+            if let key { flights.detach(key) } else { flights.detachAll() }
+        }
+        detach()
+        // Also those that began meanwhile, and found what was not purged yet.
+        defer { detach() }
         if kind == .remove {
             if let key { memory.update(key) { _ in .remove } } else { memory.removeAll { _, entry in isMeant(entry) } }
             return []
@@ -161,8 +167,10 @@ extension Cache {
         let now = time.now
         for start in stride(from: 0, to: keys.count, by: 500) {
             let some = Array(keys[start..<min(start + 500, keys.count)])
+            let looks = some.map { flights.alone($0) }
+            defer { for (key, look) in zip(some, looks) { flights.takeOut(key, look) } }
             let records = try await backend.store.read(some.map(entryKey))
-            for (key, record) in zip(some, records) {
+            for ((key, look), record) in zip(zip(some, looks), records) {
                 let entry = decode(record)
                 let cost = entry.map { self.cost($0, key) } ?? 0
                 memory.update(key) { current in
@@ -173,7 +181,7 @@ extension Cache {
                         return current.generation > record.fence ? .keep : .remove
                     }
                     if current.generation == entry.generation || current.isNewer(than: entry, at: now) { return .keep }
-                    return .replace(entry, cost: cost)
+                    return look.admits(max(entry.generation, record.fence)) ? .replace(entry, cost: cost) : .remove
                 }
             }
         }

@@ -85,8 +85,11 @@ struct Horizon {
         let (seen, bits) = (Stamp.sequence(fence.number), Stamp.bits(fence.number))
         if let generation = known.generation {
             // What a purge has removed that the reader knew of is nothing to it, whoever wrote it.
-            let wasGone =
-                known.basis.flatMap { removal(basis: $0, tags: known.tags) }.map { $0.sequence <= seen } ?? false
+            let gone =
+                known.basis.map { removal(basis: $0, tags: known.tags) }
+                // What it has tidied up meanwhile has its number.
+                ?? purges.first { $0.removes && Stamp.generation($0.sequence) == generation }
+            let wasGone = gone.map { $0.sequence <= seen } ?? false
             guard wasGone || Stamp.sequence(generation) <= seen && Stamp.bits(generation) == bits else { return false }
         } else if seen < forgottenKeys {
             return false

@@ -15,8 +15,17 @@ extension Cache {
         _ flight: Flight<Value>, _ key: Key, _ purpose: FlightPurpose<Key, Value>
     ) async -> Flight<Value>.Landing {
         let landing = await landing(flight, key, purpose)
+        await lookAgain(key, after: flight)
         flights.land(key, flight, landing)
         return landing
+    }
+
+    /// What a flight brought while changes were missed was not kept, since it might be purged: the store knows.
+    func lookAgain(_ key: Key, after flight: Flight<Value>) async {
+        guard flight.hasMissedWrites, storeReads.failure == nil else { return }
+        let look = flights.alone(key)
+        defer { flights.takeOut(key, look) }
+        if let record = await reading({ try await $0.read([entryKey(key)])[0] }) { _ = take(record, key, look) }
     }
 
     /// Asks for one reader alone, past the store: what came to the others may not be shared. Nor is this kept: without
@@ -82,7 +91,7 @@ extension Cache {
         if let current, let stored = record.entry, current.generation == stored.metadata.generation { return current }
         guard let entry = decode(record) else { return current?.generation == .zero ? current : nil }
         if let current, current.isNewer(than: entry, at: time.now) { return current }
-        adopt(entry, key, for: flight)
+        adopt(entry, key, for: flight, asOf: max(entry.generation, record.fence))
         return entry
     }
 
@@ -390,7 +399,7 @@ extension Cache {
             return .overtaken(makeEntry(value, saved), found: found)
         }
         let entry = makeEntry(value, saved)
-        adopt(entry, key, for: flight)
+        adopt(entry, key, for: flight, asOf: outcome == nil ? ticket.standing : saved.generation)
         return .entry(entry, source: .origin, found: found, note: nil)
     }
 

@@ -74,6 +74,9 @@ final class Flight<Value: Sendable>: Sendable {
         progress.withLock { !$0.isDetached && !$0.hasMissedWrites && generation >= $0.newestWrite }
     }
 
+    /// Whether changes were missed during the flight, so that nobody knows whether what it brings is still current.
+    var hasMissedWrites: Bool { progress.withLock { $0.hasMissedWrites } }
+
     /// Whether the origin has begun to answer.
     var hasAnswer: Bool { progress.withLock { $0.hasAnswer } }
 
@@ -217,8 +220,8 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
     }
 
-    /// A flight that nobody joins: for one reader alone, or for a write that is not done yet. The caller has to see to
-    /// it that it lands, or is taken out.
+    /// A flight that nobody joins: for one reader alone, or for something that reads or writes the store by itself. The
+    /// caller has to see to it that it lands, or is taken out.
     func alone(_ key: Key) -> Flight<Value> {
         let flight = Flight<Value>()
         table.withLock { $0.others[key, default: []].append(flight) }
@@ -263,7 +266,8 @@ final class Flights<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     /// Another machine wrote the key: later readers don't join the flight that is in progress.
-    func noteWrite(_ key: Key, _ generation: Generation) {
+    /// - Parameter generation: `nil`: it may have, changes were missed.
+    func noteWrite(_ key: Key, _ generation: Generation?) {
         for flight in table.withLock({ $0.part(key) }) { flight.noteWrite(generation) }
     }
 

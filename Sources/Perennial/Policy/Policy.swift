@@ -21,7 +21,9 @@ public struct Policy: Sendable {
     public var turnTimeout: Duration?
     /// How failed refreshes are tried again.
     public var retry: RetryPolicy
-    /// How long a lease lasts when its holder shows no sign of life. Default: 30 seconds.
+    /// How long a lease lasts when its holder shows no sign of life. The same in all processes that share a store: jobs
+    /// and leases that last longer than any process here makes them count as a mistake of somebody's clock, and are cut
+    /// short. Default: 30 seconds.
     public var leaseTime: Duration
     /// For how long no refresh is queued after the last attempt at one has failed. Default: 1 minute.
     public var coolDown: Duration

@@ -14,6 +14,8 @@ extension Cache: Refreshable {
             key: entryKey(key), generation: entry.generation, leaseToken: await jobToken(), queuedAt: now)
         // What could not be saved is known to this process alone.
         guard entry.generation != .zero else { return await refreshHere(key, entry, job) }
+        let look = flights.alone(key)
+        defer { flights.takeOut(key, look) }
         let outcome = await writing { _ in
             // No longer than readers do without fetching.
             let leaseUntil = min(now + policy.leaseTime, max(now, entry.freshness.expiresAt))
@@ -35,7 +37,10 @@ extension Cache: Refreshable {
             if let newer = decode(record) {
                 let cost = self.cost(newer, key)
                 // Only in the place of what was claimed: the newer one may have been removed since.
-                memory.update(key) { $0 === entry ? .replace(newer, cost: cost) : .keep }
+                memory.update(key) { current in
+                    guard current === entry else { return .keep }
+                    return look.admits(max(newer.generation, record.fence)) ? .replace(newer, cost: cost) : .remove
+                }
             } else {
                 memory.update(key) { $0 === entry ? .remove : .keep }
             }
