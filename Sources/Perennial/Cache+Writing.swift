@@ -163,8 +163,9 @@ extension Cache {
     /// Reads entries that the memory tier has from the store again.
     /// - Parameter wasWritten: the keys were written by somebody: also what could not be saved goes when the store has
     ///   none.
-    func reload(_ keys: [Key], wasWritten: Bool = false) async throws {
+    func reload(_ keys: [Key], wasWritten: Bool = false, tries: Int = 3) async throws {
         let now = time.now
+        var again: [Key] = []
         for start in stride(from: 0, to: keys.count, by: 500) {
             let some = Array(keys[start..<min(start + 500, keys.count)])
             let looks = some.map { flights.alone($0) }
@@ -181,10 +182,15 @@ extension Cache {
                         return current.generation > record.fence ? .keep : .remove
                     }
                     if current.generation == entry.generation || current.isNewer(than: entry, at: now) { return .keep }
-                    return look.admits(max(entry.generation, record.fence)) ? .replace(entry, cost: cost) : .remove
+                    if look.admits(max(entry.generation, record.fence)) { return .replace(entry, cost: cost) }
+                    // Purged meanwhile, or not: the store knows.
+                    if tries == 1 { return .remove }
+                    again.append(key)
+                    return .keep
                 }
             }
         }
+        if !again.isEmpty { try await reload(again, wasWritten: wasWritten, tries: tries - 1) }
     }
 
     @available(*, deprecated, renamed: "markStale(_:)")

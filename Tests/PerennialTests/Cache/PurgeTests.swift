@@ -12,6 +12,17 @@ import Testing
         #expect(counts.reads > 300 && counts.purges > 50 && counts.answers > 50)
     }
 
+    @Test func `what is marked stale stays in memory, whatever the change feed says of it meanwhile`() async throws {
+        let rig = Rig()
+        let cache = rig.cache()
+        for round in 0..<500 {
+            try await cache.set("a", to: "\(round)", tags: ["t"])
+            _ = try await round % 2 == 0 ? cache.markStale("a") : cache.markStale(tag: "t") > 0
+            let found = cache.peek("a")
+            #expect(found?.state == .stale && found?.value == "\(round)")
+        }
+    }
+
     @Test(arguments: 1...10)
     func `nor where each step of the store takes its time`(_ seed: UInt64) async throws {
         let store = FaultyStore()
