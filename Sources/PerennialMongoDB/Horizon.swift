@@ -2,31 +2,35 @@ import Perennial
 
 /// Where a cache stands: its document in `perennial.caches`, and the rules for what may be saved and what is gone.
 ///
-/// **Order.** MongoDB changes one document atomically, so there are two kinds of order, each kept by one document, and no transaction.
+/// **Order.** MongoDB changes one document atomically, so there are two kinds of order, each kept by one document, and
+/// no transaction.
 ///
-/// - *Of one key*: its document. Every change of it names the generation (and, while it is live, the `basis`) that was seen and is made
-///   only if they are still there (compare and set); else it is looked at anew. A removed key keeps a tombstone, at least for an hour.
-/// - *Of a cache*: `sequence` in its document here. Saves, and purges of keys, first take the next number from it and get, in that one
-///   step, the purges that came before. A purge of a tag or of the cache takes its number and enters its purge in one step.
-///   So saves and purges of a cache are in one order, whoever makes them and however late a save's own document is written.
+/// - *Of one key*: its document. Every change of it names the generation (and, while it is live, the `basis`) that was
+///   seen and is made only if they are still there (compare and set); else it is looked at anew. A removed key keeps a
+///   tombstone, at least for an hour.
+/// - *Of a cache*: `sequence` in its document here. Saves, and purges of keys, first take the next number from it and
+///   get, in that one step, the purges that came before. A purge of a tag or of the cache takes its number and enters
+///   its purge in one step. So saves and purges of a cache are in one order, whoever makes them and however late a
+///   save's own document is written.
 ///
-/// **Purges are in force at once.** An entry carries the number that its save took (`basis`). A purge concerns an entry that it fits by
-/// tag, or any for the whole cache, whose basis is before the purge's own number. That is looked at by whoever reads, so an entry
-/// which is written a moment after the purge by a save from before counts as removed (or marked) from the start. That the
-/// purge then deletes or marks the documents themselves is tidying; if its process dies on the way, the janitor does it. The
-/// basis is never changed by expiring, so no later change hides an entry from an earlier purge.
+/// **Purges are in force at once.** An entry carries the number that its save took (`basis`). A purge concerns an entry
+/// that it fits by tag, or any for the whole cache, whose basis is before the purge's own number. That is looked at by
+/// whoever reads, so an entry which is written a moment after the purge by a save from before counts as removed (or
+/// marked) from the start. That the purge then deletes or marks the documents themselves is tidying; if its process
+/// dies on the way, the janitor does it. The basis is never changed by expiring, so no later change hides an entry from
+/// an earlier purge.
 ///
-/// **Fences.** A generation is a number of the sequence with 20 bits behind it (``Stamp``), which tell it from its neighbours. A fence has the
-/// number where the cache stood when the reader looked, *before* it looked at the key, and the 20 bits of the key's generation that it
-/// then saw (zero: nothing). A save behind it is made only if the key's document still has those bits and no greater number, and none of
-/// the purges above the fence's number fits. A save from before that is still under way has a smaller number than the fence, so numbers
-/// alone would not show it: the bits do. They fail only if a key is written a multiple of 1,048,575 numbers apart.
-/// What is no longer remembered one by one is remembered by its greatest number: `forgotten` keys and `forgotten_purges`; older
-/// fences do not pass them.
+/// **Fences.** A generation is a number of the sequence with 20 bits behind it (``Stamp``), which tell it from its
+/// neighbours. A fence has the number where the cache stood when the reader looked, *before* it looked at the key, and
+/// the 20 bits of the key's generation that it then saw (zero: nothing). A save behind it is made only if the key's
+/// document still has those bits and no greater number, and none of the purges above the fence's number fits. A save
+/// from before that is still under way has a smaller number than the fence, so numbers alone would not show it: the
+/// bits do. They fail only if a key is written a multiple of 1,048,575 numbers apart. What is no longer remembered one
+/// by one is remembered by its greatest number: `forgotten` keys and `forgotten_purges`; older fences do not pass them.
 ///
-/// **What rests on time.** A tombstone or purge that was forgotten, after an hour, no longer meets a write that was begun
-/// before and has been under way ever since; of more than 256 purges those older than a minute are forgotten. A call lasts no
-/// longer than `timeout`.
+/// **What rests on time.** A tombstone or purge that was forgotten, after an hour, no longer meets a write that was
+/// begun before and has been under way ever since; of more than 256 purges those older than a minute are forgotten. A
+/// call lasts no longer than `timeout`.
 struct Horizon {
     /// A purge of a tag, or of the whole cache.
     struct Purge: Hashable {

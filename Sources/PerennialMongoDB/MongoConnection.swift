@@ -138,7 +138,8 @@ final class MongoConnection: BlockingConnection {
     }
 
     /// Changes one document in one step.
-    /// - Returns: the document as it was before or is after; `nil`: none was found, or, with `upserts`, another has its `_id`.
+    /// - Returns: the document as it was before or is after; `nil`: none was found, or, with `upserts`, another has its
+    ///   `_id`.
     func findAndModify(
         _ collection: String, _ filter: BSON.Document, _ update: BSON, fields: BSON.Document = [:],
         sort: BSON.Document = [:], upserts: Bool = false, returnsNew: Bool = false
@@ -249,7 +250,8 @@ final class MongoConnection: BlockingConnection {
     // MARK: The sequence
 
     /// Takes the next number of a cache's sequence, and says where the cache stood then.
-    /// - Parameter now: where the sequence begins: with the time, so that one that takes the place of a lost one is ahead of it.
+    /// - Parameter now: where the sequence begins: with the time, so that one that takes the place of a lost one is
+    ///   ahead of it.
     func nextNumber(_ cache: String, now: Timestamp, isFirstTry: Bool = true) throws(ConnectionError) -> (
         Int64, Horizon
     ) {

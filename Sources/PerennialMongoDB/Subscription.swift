@@ -3,8 +3,8 @@ import Foundation
 import Perennial
 import PerennialConnections
 
-/// A connection on which the server tells what happens, by a change stream of the whole database; where there is none, one that
-/// says from time to time that something may have happened.
+/// A connection on which the server tells what happens, by a change stream of the whole database; where there is none,
+/// one that says from time to time that something may have happened.
 final class Subscription: BlockingConnection {
     /// How often, where there are no change streams.
     static let pollInterval = Duration.seconds(2)

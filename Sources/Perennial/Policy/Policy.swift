@@ -4,10 +4,11 @@ public struct Policy: Sendable {
     public var limits: Limits
     /// The limits of "no such thing". Default: refresh after 1 minute, expire after 5 minutes.
     public var absentLimits: Limits
-    /// By which part of itself `refreshAfter` is shortened at most, at random, entry by entry. From 0 to 1. Default: 0.1.
+    /// By which part of itself `refreshAfter` is shortened at most, at random, entry by entry. From 0 to 1. Default:
+    /// 0.1.
     public var jitter: Double
-    /// A reader of an expired entry that is usable on error waits no longer than this for the origin; the fetch goes on by
-    /// itself. Default: `nil`, wait until `timeout`.
+    /// A reader of an expired entry that is usable on error waits no longer than this for the origin; the fetch goes on
+    /// by itself. Default: `nil`, wait until `timeout`.
     public var softTimeout: Duration?
     /// The hard time-out of one fetch or refresh. Default: 30 seconds.
     public var timeout: Duration
@@ -15,9 +16,9 @@ public struct Policy: Sendable {
     /// (``FetchContext/answerBegan()``): then until `timeout`. The fetch goes on by itself. Default: `timeout`.
     public var readerTimeout: Duration
     /// How long a reader's fetch waits at most for its turn, where an ``OriginGuard`` limits how many requests run or
-    /// begin; then it fails with ``OriginUnavailable``. Where the guard has a rate, and the reader no old value to be served,
-    /// it also waits for the end of a pause that the origin has asked for, if that comes within this time. Default:
-    /// `nil`: as long as `timeout` for a turn, and for no pause.
+    /// begin; then it fails with ``OriginUnavailable``. Where the guard has a rate, and the reader no old value to be
+    /// served, it also waits for the end of a pause that the origin has asked for, if that comes within this time.
+    /// Default: `nil`: as long as `timeout` for a turn, and for no pause.
     public var turnTimeout: Duration?
     /// How failed refreshes are tried again.
     public var retry: RetryPolicy
