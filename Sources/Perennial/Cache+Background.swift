@@ -67,14 +67,12 @@ extension Cache {
                 if let entry = memory.peek(key), entry.generation < generation {
                     named[key] = max(named[key] ?? .zero, generation)
                 }
-            case .purged(let selection, let generation):
-                guard selection.cache == name else { continue }
+            case .purged(let cache, let tag, let generation):
+                guard cache == name else { continue }
                 noteStanding(generation)
                 flights.noteWrites(generation)
                 memory.forEach { key, entry in
-                    guard entry.generation < generation, selection.includes(entryKey(key), tags: entry.tags) else {
-                        return
-                    }
+                    guard entry.generation < generation, tag.map({ entry.tags.contains($0) }) ?? true else { return }
                     if entry.generation == .zero { return alone.append((key, entry)) }
                     named[key] = max(named[key] ?? .zero, generation)
                 }

@@ -103,10 +103,12 @@ final class Subscription: BlockingConnection {
     /// What is said of a purge: its number, and the tag behind it if it has one.
     private static func purge(_ purge: BSON, of cache: String?) -> StoreChange {
         guard let cache else { return .missed }
-        if let sequence = purge.number { return .purged(.cache(cache), Generation(Stamp.generation(sequence))) }
+        if let sequence = purge.number {
+            return .purged(cache: cache, tag: nil, Generation(Stamp.generation(sequence)))
+        }
         let parts = purge.text?.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false) ?? []
         guard parts.count == 2, let sequence = Int64(parts[0]) else { return .missed }
-        return .purged(.tag(String(parts[1]), cache: cache), Generation(Stamp.generation(sequence)))
+        return .purged(cache: cache, tag: String(parts[1]), Generation(Stamp.generation(sequence)))
     }
 
     /// The cache whose entries are in a collection.

@@ -98,10 +98,10 @@ public final class InMemoryStore: Store {
 
     /// Tells of a purge. Of a key also when it had no entry: somebody may have one in memory alone.
     private func announce(_ selection: Selection, _ generation: Generation) {
-        if case .key(let key) = selection {
-            feed.publish([.written(key, generation)])
-        } else {
-            feed.publish([.purged(selection, generation)])
+        switch selection {
+        case .key(let key): feed.publish([.written(key, generation)])
+        case .tag(let tag, let cache): feed.publish([.purged(cache: cache, tag: tag, generation)])
+        case .cache(let cache): feed.publish([.purged(cache: cache, tag: nil, generation)])
         }
     }
 

@@ -162,30 +162,15 @@ public enum Selection: Hashable, Sendable {
     case tag(String, cache: String)
     /// Every entry of a cache.
     case cache(String)
-
-    var cache: String {
-        switch self {
-        case .key(let key): key.cache
-        case .tag(_, let cache), .cache(let cache): cache
-        }
-    }
-
-    func includes(_ key: EntryKey, tags: [String]) -> Bool {
-        switch self {
-        case .key(let selected): key == selected
-        case .tag(let tag, let cache): key.cache == cache && tags.contains(tag)
-        case .cache(let cache): key.cache == cache
-        }
-    }
 }
 
 /// One line of a store's change feed.
 public enum StoreChange: Hashable, Sendable {
     /// The entry was saved, confirmed, marked stale or removed.
     case written(EntryKey, Generation)
-    /// Every entry of the selection that was older was marked stale or removed, also one that somebody has in memory
-    /// alone, or saves at the same time. What concerns one key is ``written(_:_:)``.
-    case purged(Selection, Generation)
+    /// Every older entry of the cache that carries the tag (`nil`: every one) was marked stale or removed, also one that
+    /// somebody has in memory alone, or saves at the same time.
+    case purged(cache: String, tag: String?, Generation)
     /// Changes may have been missed: trust nothing that was read before.
     case missed
 }

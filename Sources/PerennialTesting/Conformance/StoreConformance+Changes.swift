@@ -13,10 +13,8 @@ extension StoreConformance {
                     case .missed: return
                     case .written(let key, let generation):
                         if let least = open[key], generation >= least { open[key] = nil }
-                    case .purged(.tag(_, let cache), let generation), .purged(.cache(let cache), let generation):
+                    case .purged(let cache, _, let generation):
                         open = open.filter { key, least in key.cache != cache || generation < least }
-                    case .purged(.key(let key), let generation):
-                        if let least = open[key], generation >= least { open[key] = nil }
                     }
                 }
                 if open.isEmpty { return }
